@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vault: one process around one PKCS#11 module. The only entry points that
+ * other folders call; the rest of hsm/ is private to it.
+ */
+#ifndef KYSO_HSM_H
+#define KYSO_HSM_H
+
+#include "kyso/control.h"
+#include "kyso/job.h"
+
+#define HSM_LABEL_ROOT "kyso-root"
+#define HSM_LABEL_KEK "kyso-kek"
+#define HSM_LABEL_LEDGER "kyso-ledger"
+#define HSM_LABEL_ANCHOR "kyso-anchor"
+
+struct hsm_config { /* every pointer borrowed until hsm_vault_run returns */
+    const char *module;     /* absolute path: loaded alone, never through a proxy */
+    const char *token_uri;  /* RFC 7512: token=, serial=, ... */
+    const char *init_args;  /* CK_C_INITIALIZE_ARGS.pReserved, or NULL */
+    uint32_t sessions;      /* worker threads, one session each; 1 = no threads */
+    uint32_t cache_keys;    /* unwrapped handles kept, per vault */
+    bool serialize;         /* one operation at a time over all sessions (tokens with per-token state) */
+    bool provision;         /* make kyso-root, KEK and ledger key if absent, then CONTROL_DONE and exit */
+};
+
+/*
+ * Runs a vault over KY_CONTROL_FD and KY_CHANNEL_FD until its channel ends or it is told to drain; returns the
+ * process's exit code. Ends with C_Finalize; the caller then calls _exit.
+ */
+int hsm_vault_run(const struct hsm_config *config);
+
+#endif

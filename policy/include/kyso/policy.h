@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decisions, and nothing else: pure functions over values, with time as an
+ * argument. No I/O, no logging, no clock, no randomness, no state of their own.
+ */
+#ifndef KYSO_POLICY_H
+#define KYSO_POLICY_H
+
+#include "kyso/alg.h"
+#include "kyso/span.h"
+#include "kyso/status.h"
+#include "kyso/tx.h"
+
+/* --- TOTP, RFC 6238 over RFC 4226 ------------------------------------------------------------ */
+
+enum policy_otp_hash { POLICY_OTP_SHA1 = 0, POLICY_OTP_SHA256 = 1, POLICY_OTP_SHA512 = 2 };
+#define POLICY_TOTP_PERIOD_S 30u
+
+struct policy_totp {
+    uint8_t hash;      /* enum policy_otp_hash */
+    uint8_t digits;    /* 6, 7 or 8 */
+    uint8_t window;    /* steps either side, default 1 */
+    uint64_t last_step;  /* the highest step spent, 0 = none */
+    uint64_t floor_step; /* steps up to here are refused whatever was spent (after an unclean start), 0 = none */
+};
+
+/*
+ * Finds the time step that a code belongs to, within now_s +- window steps.
+ * RFC 6238 s.5.2: a step <= last_step never matches again. Every candidate is computed and compared in constant time.
+ *   code      ASCII digits, exactly `digits` of them
+ *   now_s     seconds since the Unix epoch, UTC
+ *   out_step  the step that the caller must record as spent
+ * Errors: KY_PROOF_MALFORMED, KY_PROOF_WRONG, KY_PROOF_REPLAYED (a code that was or could have been spent).
+ */
+KY_MUST_CHECK struct ky_status policy_totp_check(const struct policy_totp *p, struct ky_span seed, struct ky_span code,
+                                                 uint64_t now_s, uint64_t *out_step);
+/* The code of one step, for enrolment's confirmation and for tests. out holds digits + NUL. */
+KY_MUST_CHECK struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, struct ky_span seed, uint64_t step,
+                                                char out[9]);
+
+/* --- Device approvals -------------------------------------------------------------------------- */
+
+enum policy_device_type { POLICY_DEVICE_ES256 = 1, POLICY_DEVICE_ED25519 = 2 };
+
+struct policy_device_key; /* a parsed public key; parse once, verify often */
+/* Errors: KY_INVALID (not DER SubjectPublicKeyInfo of that type, or trailing bytes). */
+KY_MUST_CHECK struct ky_status policy_device_key_new(uint8_t type, struct ky_span spki_der,
+                                                     struct policy_device_key **out_key);
+void policy_device_key_free(struct policy_device_key **key); /* nulls the caller's pointer */
+/*
+ * Verifies a device's signature over ky_approval_challenge's 32 bytes.
+ * ES256: DER (strict: minimal, nothing trailing) or 64-byte raw; r and s in 1..n-1; high s is honest.
+ * Errors: KY_PROOF_MALFORMED, KY_PROOF_WRONG.
+ */
+KY_MUST_CHECK struct ky_status policy_device_verify(struct policy_device_key *key, const uint8_t challenge[32],
+                                                    struct ky_span signature);
+/* Verifies any signature by such a key over a message's SHA-256 (ES256) or the message itself (Ed25519): operators. */
+KY_MUST_CHECK struct ky_status policy_key_verify_message(struct policy_device_key *key, struct ky_span message,
+                                                         struct ky_span signature);
+
+/* --- Lockout of a subject ------------------------------------------------------------------------ */
+
+struct policy_lockout_limits {
+    uint32_t tries;        /* consecutive failures before a lock, default 5 */
+    uint32_t first_lock_s; /* default 900, doubling */
+    uint32_t max_lock_s;   /* default 86400 */
+    uint32_t total_tries;  /* without success: locked until re-enrolled, default 20 */
+};
+struct policy_lockout { /* zero-initialised: clean */
+    uint32_t failures;      /* since the last success or the last lock's end */
+    uint32_t total;         /* since the last success */
+    uint32_t locks;         /* since the last success */
+    uint64_t locked_until_s; /* UINT64_MAX: until an operator unlocks */
+};
+bool policy_lockout_is_locked(const struct policy_lockout *s, uint64_t now_s);
+void policy_lockout_failure(const struct policy_lockout_limits *l, struct policy_lockout *s, uint64_t now_s);
+void policy_lockout_success(struct policy_lockout *s);
+void policy_lockout_not_me(struct policy_lockout *s); /* locked until an operator unlocks */
+
+/* --- Suspension of a client ---------------------------------------------------------------------- */
+
+struct policy_client_limits {
+    uint32_t failures_per_minute; /* default 50 */
+    uint32_t failure_percent;     /* default 5: the larger of the two thresholds counts */
+};
+struct policy_client_rate { /* one minute's window, zero-initialised */
+    uint64_t minute;
+    uint32_t attempts;
+    uint32_t failures;
+};
+/* Records one proof's outcome; true when the client must be suspended now. */
+bool policy_client_outcome(const struct policy_client_limits *l, struct policy_client_rate *r, bool failed,
+                           uint64_t now_s);
+
+/* --- Requests ------------------------------------------------------------------------------------ */
+
+struct policy_request { /* what a client asks, reduced to what rules look at */
+    uint32_t rights;           /* of the client: enum row_right's bits */
+    uint8_t door;              /* enum ky_door */
+    uint16_t request;          /* enum door_type */
+    uint8_t proof;             /* enum ky_proof_kind */
+    bool for_itself;           /* relying party equals the client's name */
+    bool delegated;            /* ... or is listed in its delegate right */
+    bool credential_allows;    /* the credential lists the relying party */
+    bool subject_allowed;      /* the client's subject list is empty or names the subject */
+    uint32_t hash_count;
+    uint32_t client_max_hashes, credential_max_hashes, server_max_hashes; /* 0 = no limit of its own */
+};
+/* The matrix of RPC by right (PROTOCOL.md). Errors: KY_WRONG_DOOR, KY_NO_RIGHT, KY_NOT_FOUND (tenancy), KY_INVALID (count). */
+KY_MUST_CHECK struct ky_status policy_request_allowed(const struct policy_request *r);
+
+/* Digests and algorithm: allow-list, exact length, none all zero, no duplicates, 1..KY_HASHES_MAX.
+ * Errors: KY_INVALID, KY_HASH_FORBIDDEN. */
+KY_MUST_CHECK struct ky_status policy_hashes_check(uint8_t key_type, const struct ky_algorithm *a,
+                                                   struct ky_span hashes, uint32_t *out_count);
+
+/* --- SAD: which of the transaction's hashes a request spends --------------------------------------- */
+
+/*
+ * Every requested hash must be listed and unused; one that is not fails the whole request.
+ *   used      one bit per listed hash (bit i of byte i/8); not changed
+ *   out_take  bits to add to `used` when the intent is written, same size
+ *   out_left  hashes of the list still unused after that
+ * Errors: KY_HASH_NOT_IN_SAD, KY_HASH_SPENT, KY_INVALID (length, duplicates).
+ */
+KY_MUST_CHECK struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested, size_t hash_len,
+                                               const uint8_t *used, uint8_t *out_take, uint32_t *out_left);
+
+/* --- Operators and enrolment ------------------------------------------------------------------------ */
+
+struct policy_operation { /* one row of the rule table */
+    const char *name;      /* "create-credential" */
+    uint8_t signers;       /* distinct operators who must sign */
+    bool reads_only;
+};
+const struct policy_operation *policy_operation(const char *name); /* NULL when unknown */
+
+struct policy_enrolment {
+    bool has_active_credential;   /* of this subject */
+    bool has_active_authenticator;
+    bool approved_by_authenticator; /* an existing one signed the new one's hash */
+    uint32_t signers;             /* distinct operators on the operation */
+};
+/*
+ * May an authenticator be added, and from when may it be used? First one: only while no credential is active.
+ * Later: an existing one's approval (at once), or two operators (a day's delay).
+ * out_usable_from_s: now_s or later. Errors: KY_OPERATOR_REFUSED.
+ */
+KY_MUST_CHECK struct ky_status policy_enrolment_allowed(const struct policy_enrolment *e, uint64_t now_s,
+                                                        uint64_t *out_usable_from_s);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one SQLite connection: the ledger, the rows, snapshots. Batch-shaped: a
+ * turn stages appends and row writes, then commits once. Authority's thread only.
+ * Keeps: I6 (a failed write or sync seals for good), one writer per ledger.
+ *
+ * Integrity: each turn stores a MAC over (size, root, turn). Each row carries a MAC over
+ * (table, row, version, body); the ledger's fold tells the only version that is accepted.
+ */
+#ifndef KYSO_STORE_H
+#define KYSO_STORE_H
+
+#include "kyso/ledger.h"
+#include "kyso/rows.h"
+#include "kyso/secret.h"
+
+#define STORE_SCHEMA_VERSION 1
+
+struct store;
+
+struct store_keys { /* derived by a vault from kyso-root; borrowed for the store's life */
+    const struct ky_secret *row_mac;
+    const struct ky_secret *state;
+};
+
+enum store_mode { STORE_CREATE, STORE_OPEN, STORE_READ_ONLY };
+
+/*
+ * CREATE fails when the file exists; OPEN when it does not (never re-created), when it is locked by another server,
+ * when its schema version is newer (older: upgraded forward), or when the last turn's MAC does not hold.
+ * Errors: KY_STORE, KY_IO, KY_CORRUPT, KY_SEALED (locked). READ_ONLY is for offline export and needs no keys.
+ */
+KY_MUST_CHECK struct ky_status store_open(const char *path, enum store_mode mode, const struct store_keys *keys,
+                                          struct store **out_store);
+void store_close(struct store **s);
+
+/* --- the ledger ------------------------------------------------------------------------------------ */
+uint64_t store_ledger_size(const struct store *s); /* with what is staged */
+const struct merkle *store_merkle(const struct store *s);
+/* Stages one leaf built from a schema's message. private_data (may be empty) goes to the side table.
+ * out_index may be NULL. A turn begins with the first staged write. */
+KY_MUST_CHECK struct ky_status store_append(struct store *s, const struct ky_schema *schema, const void *msg,
+                                            uint64_t time_us, struct ky_span private_data, uint64_t *out_index);
+/* Calls fn for each committed leaf from `from`, in order, at most `limit` (0 = all); stops at the first failure. Spans live for the call. */
+typedef struct ky_status (*store_leaf_fn)(void *ctx, struct ky_span leaf, struct ky_span private_data);
+KY_MUST_CHECK struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn,
+                                                 void *ctx);
+/* Re-reads every leaf and compares the root with the last turn's MACed one: KY_CORRUPT. */
+KY_MUST_CHECK struct ky_status store_ledger_check(struct store *s);
+
+/* --- rows -------------------------------------------------------------------------------------------- */
+uint32_t store_row_count(const struct store *s, enum row_table table);
+/* The next free row number of a table (count + 1): call before building ids that carry it. */
+/*
+ * Stages a row (row 0 = new) and its LEDGER_ADMIN record; the version rises by one.
+ * out_row may be NULL. Errors: KY_STORE, KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status store_row_put(struct store *s, enum row_table table, uint32_t row, const void *msg,
+                                             uint64_t operation, uint64_t time_us, uint32_t *out_row);
+/*
+ * Reads a row, staged ones included; spans in *out_msg live until the next call for the same table.
+ * Errors: KY_NOT_FOUND, KY_CORRUPT (MAC, or any version but the fold's), KY_STORE.
+ */
+KY_MUST_CHECK struct ky_status store_row_get(struct store *s, enum row_table table, uint32_t row, void *out_msg);
+/* Called by the fold for each LEDGER_ADMIN record of the tail: sets the accepted version and hash. */
+void store_row_version(struct store *s, enum row_table table, uint32_t row, uint32_t version);
+
+/* Secondary keys. UNIQUE kinds hold at most one row per key: KY_CONFLICT. */
+enum store_lookup {
+    STORE_BY_SUBJECT_ID = 1,      /* unique: subject id -> subject */
+    STORE_BY_SEED = 2,            /* unique: HMAC of the seed -> authenticator */
+    STORE_BY_DEVICE_KEY = 3,      /* unique: SHA-256 of the key -> authenticator */
+    STORE_BY_CERTIFICATE = 4,     /* unique: SHA-256 of the certificate -> credential */
+    STORE_CREDENTIALS_OF = 5,     /* many: u32 subject row -> credentials */
+    STORE_AUTHENTICATORS_OF = 6,  /* many: u32 subject row -> authenticators */
+};
+KY_MUST_CHECK struct ky_status store_lookup_add(struct store *s, enum store_lookup kind, struct ky_span key,
+                                                uint32_t row);
+KY_MUST_CHECK struct ky_status store_lookup_remove(struct store *s, enum store_lookup kind, struct ky_span key,
+                                                   uint32_t row);
+/* Rows above `after`, ascending, at most cap. */
+KY_MUST_CHECK struct ky_status store_lookup(struct store *s, enum store_lookup kind, struct ky_span key,
+                                            uint32_t after, uint32_t *out_rows, size_t cap, size_t *out_count);
+
+/* --- the turn ---------------------------------------------------------------------------------------- */
+/* Commits everything staged with one fsync. Nothing staged: does nothing. Any failure is final: KY_SEALED ever after, and nothing
+ * of the turn may be told. */
+KY_MUST_CHECK struct ky_status store_commit(struct store *s);
+uint64_t store_turns(const struct store *s);
+
+/* --- snapshots of the fold ----------------------------------------------------------------------------- */
+/* The blob carries everything that state_fold() would rebuild; MACed with (ledger size, Merkle frontier, row versions). */
+KY_MUST_CHECK struct ky_status store_snapshot_write(struct store *s, struct ky_span blob);
+/* KY_NOT_FOUND when there is none. Restores frontier and versions; *out_size is the ledger size to replay from. */
+KY_MUST_CHECK struct ky_status store_snapshot_read(struct store *s, struct ky_buf *out_blob, uint64_t *out_size);
+
+/* --- checkpoint and anchor: forms only, no I/O ------------------------------------------------------------ */
+/* C2SP signed note body: origin, size, base64 root, each with LF. */
+void checkpoint_body(struct ky_span origin, uint64_t size, const uint8_t root[32], struct ky_buf *out);
+/* body, blank line, U+2014 " " name " " base64(key id || signature) LF. key_type: KY_KEY_ED25519 (0x01) or KY_KEY_P256 (a named type of ours). */
+void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type, struct ky_span spki,
+                     struct ky_span signature, struct ky_buf *out);
+/* Checks a note's signature under the SPKI and takes it apart. Errors: KY_CORRUPT, KY_INVALID. */
+KY_MUST_CHECK struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name, uint8_t key_type,
+                                                 struct ky_span spki, uint64_t *out_size, uint8_t out_root[32]);
+
+struct anchor { uint64_t size; uint8_t root[32]; uint64_t sequence; uint8_t clean; };
+void anchor_encode(const struct anchor *a, const struct ky_secret *state_key, struct ky_buf *out);
+KY_MUST_CHECK struct ky_status anchor_decode(struct ky_span in, const struct ky_secret *state_key, struct anchor *out);
+
+#endif
