@@ -35,7 +35,6 @@ struct config_token {
     uint32_t vaults;      /* 0 = one per core */
     uint32_t sessions;
     uint32_t cache_keys;
-    uint32_t recycle_after; /* unwraps before a vault is replaced; 0 = never */
     bool serialize;
     char *verify;         /* "always" or "first-use" */
 };
