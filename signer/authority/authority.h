@@ -16,6 +16,7 @@
 #include "kyso/control.h"
 #include "kyso/door.h"
 #include "kyso/job.h"
+#include "kyso/ledger.h"
 #include "kyso/policy.h"
 #include "kyso/record.h"
 
@@ -57,6 +58,86 @@ const struct job_r_info *authority_token_info(const struct authority *a);
 /* Stages a record and applies it. A failure seals the node: the caller only has to stop. */
 KY_MUST_CHECK struct ky_status authority_append(struct authority *a, const struct ky_schema *schema, const void *msg,
                                                 struct ky_span private_data, uint64_t *out_index);
+/* Private data of a record: for each salted field in the record's order, ky_put_bytes(16 salt bytes || text); empty texts are left out
+ * (their hash is zero). Draws the salt, writes the hash. */
+KY_MUST_CHECK struct ky_status authority_salted(struct ky_span text, struct ky_buf *private_data, uint8_t out_hash[32]);
+/*
+ * Appends LEDGER_DENIED and refuses: the one way to say no to a request that was judged. The record's reason is the precise code,
+ * request_type is filled in from r; rows and ids that are known are the caller's.
+ */
+void authority_deny(struct authority *a, const struct request *r, struct ledger_denied *why);
+
+/* --- rows ------------------------------------------------------------------------------------------------ */
+
+/*
+ * store_row_put, then everything in memory that hangs on the row follows: the row cache, the tables of clients (by SPKI and name) and
+ * operators. The only way to write a row while the server runs. A credential or authenticator written here is re-read by the next
+ * decision, and at settlement (P21): raise its epoch with every change. row 0 = new. out_row may be NULL. A failure other than
+ * KY_INVALID seals the node.
+ */
+KY_MUST_CHECK struct ky_status authority_row_put(struct authority *a, enum row_table table, uint32_t row,
+                                                 const void *msg, uint64_t operation, uint32_t *out_row);
+uint32_t authority_client_by_name(const struct authority *a, struct ky_span name); /* 0 = none; removed ones are found too */
+uint32_t authority_operator_by_id(const struct authority *a, struct ky_span id);   /* 0 = none; removed ones are found too */
+/*
+ * The row number that a public id of this kind carries ("c" credential, "a" authenticator: letter, hex row, "-", 16 hex), or 0 when it
+ * has not that form. The caller compares the whole id with the row's.
+ */
+uint32_t authority_id_row(char kind, struct ky_span id);
+/* Writes such an id (NUL-terminated) with fresh random digits. out holds AUTHORITY_ID_MAX bytes. */
+#define AUTHORITY_ID_MAX 32u
+KY_MUST_CHECK struct ky_status authority_id_make(char kind, uint32_t row, char out[AUTHORITY_ID_MAX]);
+/* Queues JOB_FORGET to every vault, after the commit: handles of that key are dropped. */
+void authority_forget_key(struct authority *a, uint32_t key_row);
+
+/* seed.c: AES-256-GCM under seed-enc; 12-byte random IV || ciphertext || 16-byte tag; AAD = authenticator id || u32 epoch LE. */
+KY_MUST_CHECK struct ky_status authority_seed_seal(struct authority *a, struct ky_span authenticator_id, uint32_t epoch,
+                                                   struct ky_span seed, struct ky_buf *out_sealed);
+/* out_seed lies in locked memory of the authority's and lives until authority_seed_release: call it on every path. KY_CORRUPT. */
+KY_MUST_CHECK struct ky_status authority_seed_open(struct authority *a, struct ky_span authenticator_id, uint32_t epoch,
+                                                   struct ky_span sealed, struct ky_span *out_seed);
+void authority_seed_release(struct authority *a);
+
+/* --- the fold, as others may read it ------------------------------------------------------------------------ */
+
+struct subject_account { /* of one subject; changed by state_apply only */
+    struct policy_lockout lockout;
+    bool not_me; /* a device said so: every proof is refused until an operator unlocks (LEDGER_UNLOCKED) */
+};
+struct subject_account authority_subject_account(const struct authority *a, uint32_t subject_row); /* clean when untouched */
+uint64_t authority_last_step(const struct authority *a, uint32_t authenticator_row);
+/* Suspended by its failures (LEDGER_CLIENT_STATE), apart from the row's own flag. Appending LEDGER_CLIENT_STATE with suspended 0 lifts it. */
+bool authority_client_suspended(const struct authority *a, uint32_t client_row);
+bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16]); /* LEDGER_OPERATION within its expiry */
+
+struct authority_role {
+    uint8_t door; /* enum ky_door, 0 = vault */
+    uint32_t index;
+    uint32_t restarts;
+    uint64_t state; /* as the supervisor's CONTROL_STATUS said; for peers of ours 1 = connected */
+    uint64_t jobs;  /* records taken from it */
+};
+#define AUTHORITY_ROLES_MAX 64u
+struct authority_stats {
+    bool sealed;
+    const char *sealed_reason; /* "" when not sealed */
+    uint64_t uptime_s;
+    uint64_t turns;
+    uint64_t signatures;
+    uint64_t denials;
+    uint64_t late_results;
+    uint64_t redispatched;
+    uint32_t queue;     /* jobs waiting for a vault */
+    uint32_t in_flight; /* jobs at a vault */
+    uint32_t waiters;
+    uint32_t open_transactions;
+    uint64_t ledger_size;
+    uint8_t ledger_root[32];
+    struct ky_span checkpoint; /* the last signed note; borrowed until the next turn */
+    uint32_t role_count;
+    struct authority_role roles[AUTHORITY_ROLES_MAX];
+};
+void authority_stats(const struct authority *a, struct authority_stats *out);
 
 struct reply_to request_reply_to(const struct request *r);
 void authority_reply(struct authority *a, const struct reply_to *to, const struct ky_schema *schema, const void *msg);
@@ -72,6 +153,7 @@ enum job_for { /* which continuation settles it (table in dispatch.c) */
     JOB_FOR_DESTROY,    /* operate.c */
     JOB_FOR_CHECKPOINT, /* ledger.c */
     JOB_FOR_ANCHOR,     /* ledger.c */
+    JOB_FOR_BOOT,       /* recover.c: what a start asks of the first vault */
     JOB_FOR_COUNT
 };
 
@@ -102,6 +184,7 @@ struct job_result {
 void sign_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 void operate_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 void ledger_job_done(struct authority *a, const struct job *job, const struct job_result *r);
+void boot_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 
 /* --- the parts ------------------------------------------------------------------------------------------- */
 
