@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kysod: reads the command line and the configuration, takes the state's lock, and
+ * hands over to the supervisor's loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "usage: kysod --config FILE [--check-config | --init --operator NAME:PEM ... | --clear-latch]\n"
+    "\n"
+    "Kyso's server: starts and watches the fronts, the authority and the vaults.\n"
+    "\n"
+    "  --config FILE        the configuration (YAML); default $KYSO_CONFIG, then /etc/kyso/kyso.yaml\n"
+    "  --check-config       say whether the configuration is sound, and exit\n"
+    "  --init               make the token's keys and the state's database, and exit\n"
+    "  --operator NAME:PEM  with --init: an operator and the file of their public key; repeat for more\n"
+    "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
+    "  --version, --help\n"
+    "\n"
+    "examples:\n"
+    "  kysod --config /etc/kyso/kyso.yaml --check-config\n"
+    "  kysod --config /etc/kyso/kyso.yaml --init --operator alice:alice.pub.pem\n"
+    "  kysod --config /etc/kyso/kyso.yaml\n"
+    "\n"
+    "SIGTERM drains: what was accepted is answered first. Exit: 0 done, 1 refused or failed, 2 usage.\n";
+
+struct options {
+    const char *config;
+    char *operators[16];
+    int operator_count;
+    bool check, init, clear_latch;
+};
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+    static const struct option names[] = {
+        { "config", required_argument, NULL, 'c' },   { "check-config", no_argument, NULL, 'k' },
+        { "init", no_argument, NULL, 'i' },           { "operator", required_argument, NULL, 'o' },
+        { "clear-latch", no_argument, NULL, 'l' },    { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
+    };
+    int c;
+
+    *o = (struct options){ .config = getenv("KYSO_CONFIG") };
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        switch (c) {
+        case 'c': o->config = optarg; break;
+        case 'k': o->check = true; break;
+        case 'i': o->init = true; break;
+        case 'l': o->clear_latch = true; break;
+        case 'o':
+            if (o->operator_count == 16)
+                return EXIT_USAGE;
+            o->operators[o->operator_count++] = optarg;
+            break;
+        case 'h': fputs(usage, stdout); exit(0);
+        case 'v': puts("kysod " KYSO_VERSION); exit(0);
+        default: return EXIT_USAGE;
+        }
+    }
+    if (!o->config)
+        o->config = "/etc/kyso/kyso.yaml";
+    if (optind != argc || o->check + o->init + o->clear_latch > 1 || (o->init && o->operator_count == 0) ||
+        (!o->init && o->operator_count))
+        return EXIT_USAGE;
+    return 0;
+}
+
+/* --- what is prepared before the loop --------------------------------------------------------- */
+
+static int complain(const char *what, const char *where)
+{
+    fprintf(stderr, "kysod: %s %s: %s\n", what, where, strerror(errno));
+    return EXIT_REFUSED;
+}
+
+static int make_folders(const struct config *c)
+{
+    char run[1024];
+
+    if (mkdir(c->state_dir, 0700) != 0 && errno != EEXIST)
+        return complain("cannot make the state folder", c->state_dir);
+    (void)snprintf(run, sizeof(run), "%s/run", c->state_dir);
+    if (mkdir(run, 0700) != 0 && errno != EEXIST)
+        return complain("cannot make", run);
+    return 0;
+}
+
+static int take_lock(struct supervisor *s)
+{
+    char path[1024], text[32];
+    int n;
+
+    (void)snprintf(path, sizeof(path), "%s/run/kysod.lock", s->config->state_dir);
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return complain("cannot open", path);
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        fprintf(stderr, "kysod: another server runs on %s: one ledger has one writer. Stop it first.\n",
+                s->config->state_dir);
+        return EXIT_REFUSED;
+    }
+    n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, text, (size_t)n, 0) != n)
+        return complain("cannot write", path);
+    return 0;
+}
+
+/* Every role parses the same bytes, whatever happens to the file meanwhile. */
+static int seal_config(struct supervisor *s)
+{
+    char buffer[4096];
+    ssize_t n;
+    int from = open(s->config_path, O_RDONLY | O_CLOEXEC);
+
+    s->config_fd = memfd_create("kyso-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (from < 0 || s->config_fd < 0)
+        return complain("cannot read", s->config_path);
+    while ((n = read(from, buffer, sizeof(buffer))) > 0)
+        if (write(s->config_fd, buffer, (size_t)n) != n)
+            return complain("cannot copy", s->config_path);
+    close(from);
+    if (n < 0 || fcntl(s->config_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        return complain("cannot seal a copy of", s->config_path);
+    return 0;
+}
+
+static int share_metrics(struct supervisor *s)
+{
+    s->metrics_fd = memfd_create("kyso-metrics", MFD_CLOEXEC);
+    if (s->metrics_fd < 0 || ftruncate(s->metrics_fd, sizeof(struct metrics_page)) != 0)
+        return complain("cannot make", "the metrics page");
+    s->metrics = mmap(NULL, sizeof(struct metrics_page), PROT_READ | PROT_WRITE, MAP_SHARED, s->metrics_fd, 0);
+    if (s->metrics == MAP_FAILED)
+        return complain("cannot map", "the metrics page");
+    return 0;
+}
+
+static int find_programs(struct supervisor *s)
+{
+    const char *given = getenv("KYSO_PROGRAM_DIR");
+    ssize_t n = given ? -1 : readlink("/proc/self/exe", s->program_dir, sizeof(s->program_dir) - 1);
+    char *slash;
+
+    if (given) {
+        (void)snprintf(s->program_dir, sizeof(s->program_dir), "%s", given);
+        return 0;
+    }
+    if (n < 0)
+        return complain("cannot find", "the role programs");
+    s->program_dir[n] = '\0';
+    slash = strrchr(s->program_dir, '/');
+    if (slash)
+        *slash = '\0';
+    return 0;
+}
+
+static int check_state(const struct supervisor *s, bool init)
+{
+    char path[1024];
+    bool there;
+
+    (void)snprintf(path, sizeof(path), "%s/kyso.db", s->config->state_dir);
+    there = access(path, F_OK) == 0;
+    if (init && there) {
+        fprintf(stderr, "kysod: %s exists already: --init never overwrites a ledger.\n", path);
+        return EXIT_REFUSED;
+    }
+    if (!init && !there) {
+        fprintf(stderr, "kysod: %s is missing: restore it, or run kysod --init for a new server. It is never "
+                        "made anew by itself.\n", path);
+        return EXIT_REFUSED;
+    }
+    return 0;
+}
+
+/* --- the four things it can do ---------------------------------------------------------------------- */
+
+static int clear_latch(const struct config *c)
+{
+    char reason[64], path[1024], text[32] = "";
+    int fd;
+    ssize_t n;
+
+    if (!latch_is_armed(c, reason, sizeof(reason))) {
+        puts("the PIN latch is open: nothing to clear");
+        return 0;
+    }
+    latch_disarm(c);
+    (void)snprintf(path, sizeof(path), "%s/run/kysod.lock", c->state_dir);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        /* a lock that can be taken means that no server runs */
+        if (flock(fd, LOCK_SH | LOCK_NB) != 0 && (n = read(fd, text, sizeof(text) - 1)) > 0 && atol(text) > 1)
+            (void)kill((pid_t)atol(text), SIGHUP);
+        close(fd);
+    }
+    printf("cleared (pending: %s): the next login may spend one try of the token\n", reason);
+    return 0;
+}
+
+static int serve(struct supervisor *s, bool init)
+{
+    struct ky_status st;
+    int bad;
+
+    umask(0077);
+    if ((bad = make_folders(s->config)) || (bad = take_lock(s)) || (bad = check_state(s, init)) ||
+        (bad = share_metrics(s)) || (bad = find_programs(s)))
+        return bad;
+    st = latch_read_pin(s->config, &s->pin);
+    if (!ky_ok(st)) {
+        fprintf(stderr, "kysod: cannot read the PIN from %s: %s\n",
+                s->config->token.pin_file ? s->config->token.pin_file : s->config->token.pin_credential,
+                st.code == KY_IO ? strerror((int)st.cause) : "empty or too long");
+        return EXIT_REFUSED;
+    }
+    s->phase = init ? PHASE_PROVISION_TOKEN : PHASE_RUN;
+    if (!init && (!ky_ok(listen_open_all(s)) || !ky_ok(listen_publish(s))))
+        bad = EXIT_REFUSED;
+    if (!bad)
+        bad = supervisor_run(s);
+    if (!init)
+        listen_close_all(s);
+    log_event(LOG_INFO, "stopped", LOG_U64("exit", (uint64_t)bad));
+    return bad;
+}
+
+int main(int argc, char **argv)
+{
+    static struct supervisor s = { .config_fd = -1, .metrics_fd = -1, .lock_fd = -1 };
+    struct options o;
+    char *error = NULL;
+    int code = parse_options(argc, argv, &o);
+
+    if (code) {
+        fputs(usage, stderr);
+        return code;
+    }
+    s.config_path = o.config;
+    if ((code = seal_config(&s)))
+        return code;
+    if (!ky_ok(ky_harden_process()) || !ky_ok(config_load_fd(s.config_fd, &s.config, &error))) {
+        fprintf(stderr, "kysod: %s\n", error ? error : "cannot harden the process");
+        free(error);
+        return EXIT_REFUSED;
+    }
+    log_setup("kysod", s.config->log_format, s.config->log_level);
+    s.operators = o.operators;
+    s.operator_count = o.operator_count;
+    if (o.check)
+        printf("%s: sound\n", o.config);
+    else
+        code = o.clear_latch ? clear_latch(s.config) : serve(&s, o.init);
+    ky_secret_wipe(&s.pin);
+    config_free(&s.config);
+    return code;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the supervisor's files share. One thread, one event loop, no PKCS#11, no database: it
+ * starts the roles, watches them, and alone keeps the PIN.
+ */
+#ifndef KYSO_SUPERVISOR_H
+#define KYSO_SUPERVISOR_H
+
+#include <sys/types.h>
+
+#include <event2/event.h>
+
+#include "kyso/control.h"
+#include "kyso/door.h"
+#include "kyso/secret.h"
+
+#include "config.h"
+#include "log.h"
+#include "metrics.h"
+
+enum role_kind { ROLE_AUTHORITY, ROLE_VAULT, ROLE_FRONT, ROLE_STATUS, ROLE_KIND_COUNT };
+
+enum role_state {
+    ROLE_IDLE,       /* not running; a vault may wait for its turn to start */
+    ROLE_STARTING,   /* spawned, has not said ready */
+    ROLE_LOGGING_IN, /* a vault that was given the PIN */
+    ROLE_READY,
+};
+
+struct supervisor;
+
+struct role { /* one slot: a process that is started again when it ends */
+    struct supervisor *sup; /* borrowed: the supervisor outlives its roles */
+    uint8_t kind;
+    uint8_t state;
+    uint32_t door;          /* fronts */
+    uint32_t index;
+    uint32_t generation;    /* rises with every start */
+    pid_t pid;              /* 0 when not running */
+    int control_fd;         /* owned; -1 when not running */
+    int channel_fd;         /* owned: the authority's end, until it is handed over */
+    int listen_fd;          /* borrowed from the listener table; -1 for others */
+    bool failed_early;      /* ended before it was ready: back off */
+    uint32_t backoff_ms;
+    struct event *control_event; /* owned */
+    struct event *timer;         /* owned: start deadline, or back-off */
+};
+
+#define SUPERVISOR_ROLES_MAX 160
+#define SUPERVISOR_LISTENERS_MAX 4
+
+struct listener {
+    int fd;
+    uint32_t door; /* 0: the status page */
+    char address[128];
+};
+
+enum supervisor_phase { PHASE_PROVISION_TOKEN, PHASE_PROVISION_STATE, PHASE_RUN, PHASE_DRAIN_FRONTS,
+                        PHASE_DRAIN_AUTHORITY, PHASE_DRAIN_REST };
+
+struct supervisor {
+    struct config *config;      /* owned */
+    const char *config_path;    /* borrowed from argv */
+    char *const *operators;     /* "name:pem" for --init; borrowed from argv */
+    int operator_count;
+    char program_dir[512];      /* where the role programs are */
+    int config_fd;              /* sealed memory file */
+    int metrics_fd;
+    int lock_fd;
+    struct metrics_page *metrics;
+    struct ky_secret pin;
+    bool latched;               /* no vault may log in until an operator acts */
+    uint8_t phase;
+    int exit_code;
+    struct event_base *base;
+    struct event *drain_timer;
+    struct role roles[SUPERVISOR_ROLES_MAX];
+    int role_count;
+    struct listener listeners[SUPERVISOR_LISTENERS_MAX];
+    int listener_count;
+};
+
+/* latch.c: the PIN, and the marker that keeps a wrong one from being tried twice */
+KY_MUST_CHECK struct ky_status latch_read_pin(const struct config *c, struct ky_secret *out_pin);
+/* Writes and syncs the login-pending marker. */
+KY_MUST_CHECK struct ky_status latch_arm(const struct config *c, const char *who);
+void latch_disarm(const struct config *c);
+bool latch_is_armed(const struct config *c, char *out_reason, size_t cap);
+bool latch_is_pin_error(uint64_t ckr);
+
+/* listen.c */
+KY_MUST_CHECK struct ky_status listen_open_all(struct supervisor *s);
+KY_MUST_CHECK struct ky_status listen_publish(const struct supervisor *s); /* state_dir/run/endpoints.json */
+void listen_close_all(struct supervisor *s);
+
+/* roles.c: one process each */
+void roles_build(struct supervisor *s);            /* the table, by configuration and phase */
+void roles_free(struct supervisor *s);             /* none may be running */
+void role_start(struct role *r);
+void role_kill(struct role *r);                    /* SIGKILL; the slot is freed when waitpid has seen it end */
+void role_ended(struct role *r, int wait_status);  /* after waitpid */
+struct role *role_by_pid(struct supervisor *s, pid_t pid);
+struct role *role_find(struct supervisor *s, uint8_t kind, uint32_t door, uint32_t index);
+void roles_start_next_vault(struct supervisor *s); /* vaults start one after another */
+
+/* supervisor.c: what their messages mean */
+int supervisor_run(struct supervisor *s);
+void supervisor_on_control(struct role *r);
+void supervisor_on_end(struct role *r, bool finished); /* it had said ready or done, and exited 0 */
+void supervisor_tell_authority(struct supervisor *s, const struct control_msg *m, int fd);
+
+#endif
