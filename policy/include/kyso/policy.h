@@ -30,11 +30,14 @@ struct policy_totp {
  *   code      ASCII digits, exactly `digits` of them
  *   now_s     seconds since the Unix epoch, UTC
  *   out_step  the step that the caller must record as spent
- * Errors: KY_PROOF_MALFORMED, KY_PROOF_WRONG, KY_PROOF_REPLAYED (a code that was or could have been spent).
+ * Step 0 never matches: last_step could not remember it. A code shared by two steps of one window is a replay when either was
+ * spent; else the higher step is the answer, which closes the lower one too.
+ * Errors: KY_PROOF_MALFORMED, KY_PROOF_WRONG, KY_PROOF_REPLAYED (a code that was or could have been spent); KY_INVALID when the
+ * authenticator itself is (hash, digits, an empty seed).
  */
 KY_MUST_CHECK struct ky_status policy_totp_check(const struct policy_totp *p, struct ky_span seed, struct ky_span code,
                                                  uint64_t now_s, uint64_t *out_step);
-/* The code of one step, for enrolment's confirmation and for tests. out holds digits + NUL. */
+/* The code of one step, for enrolment's confirmation and for tests. out holds digits + NUL. Errors: KY_INVALID. */
 KY_MUST_CHECK struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, struct ky_span seed, uint64_t step,
                                                 char out[9]);
 
@@ -42,13 +45,17 @@ KY_MUST_CHECK struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, st
 
 enum policy_device_type { POLICY_DEVICE_ES256 = 1, POLICY_DEVICE_ED25519 = 2 };
 
-struct policy_device_key; /* a parsed public key; parse once, verify often */
-/* Errors: KY_INVALID (not DER SubjectPublicKeyInfo of that type, or trailing bytes). */
+struct policy_device_key; /* a parsed public key; parse once, verify often; one thread at a time */
+/*
+ * ES256: P-256 as a named curve, uncompressed, on the curve. Ed25519: canonical, not of small order.
+ * Errors: KY_INVALID (not DER SubjectPublicKeyInfo of that type, or trailing bytes), KY_NOMEM.
+ */
 KY_MUST_CHECK struct ky_status policy_device_key_new(uint8_t type, struct ky_span spki_der,
                                                      struct policy_device_key **out_key);
 void policy_device_key_free(struct policy_device_key **key); /* nulls the caller's pointer */
 /*
- * Verifies a device's signature over ky_approval_challenge's 32 bytes.
+ * Verifies a device's signature over ky_approval_challenge's 32 bytes. They are the message, for either type: ES256 signs
+ * their SHA-256, as "SHA256withECDSA" does on a phone.
  * ES256: DER (strict: minimal, nothing trailing) or 64-byte raw; r and s in 1..n-1; high s is honest.
  * Errors: KY_PROOF_MALFORMED, KY_PROOF_WRONG.
  */
@@ -72,6 +79,11 @@ struct policy_lockout { /* zero-initialised: clean */
     uint32_t locks;         /* since the last success */
     uint64_t locked_until_s; /* UINT64_MAX: until an operator unlocks */
 };
+/*
+ * locked_until_s is an instant: a clock that goes back only lengthens a lock, and its end never moves to an earlier one but by a
+ * success. A failure while locked changes nothing (no proof is looked at then). Times saturate at UINT64_MAX.
+ * Limits of 0 lock at the first failure. policy_lockout_success is also what an operator's unlocking does.
+ */
 bool policy_lockout_is_locked(const struct policy_lockout *s, uint64_t now_s);
 void policy_lockout_failure(const struct policy_lockout_limits *l, struct policy_lockout *s, uint64_t now_s);
 void policy_lockout_success(struct policy_lockout *s);
@@ -88,7 +100,8 @@ struct policy_client_rate { /* one minute's window, zero-initialised */
     uint32_t attempts;
     uint32_t failures;
 };
-/* Records one proof's outcome; true when the client must be suspended now. */
+/* Records one proof's outcome; true when the client must be suspended now: a failure that brings failures above
+ * max(failures_per_minute, failure_percent of attempts). One minute back stays in the window; further back starts one. */
 bool policy_client_outcome(const struct policy_client_limits *l, struct policy_client_rate *r, bool failed,
                            uint64_t now_s);
 
@@ -103,13 +116,23 @@ struct policy_request { /* what a client asks, reduced to what rules look at */
     bool delegated;            /* ... or is listed in its delegate right */
     bool credential_allows;    /* the credential lists the relying party */
     bool subject_allowed;      /* the client's subject list is empty or names the subject */
-    uint32_t hash_count;
+    uint32_t hash_count;       /* of the request, or of the pending transaction that it names */
     uint32_t client_max_hashes, credential_max_hashes, server_max_hashes; /* 0 = no limit of its own */
 };
-/* The matrix of RPC by right (PROTOCOL.md). Errors: KY_WRONG_DOOR, KY_NO_RIGHT, KY_NOT_FOUND (tenancy), KY_INVALID (count). */
+/*
+ * The matrix of RPC by right (PROTOCOL.md), judged in this order:
+ *   KY_WRONG_DOOR  not a request of this door
+ *   KY_NO_RIGHT    the client lacks the right; a client with both SIGN and APPROVE has neither
+ *   KY_INVALID     the request does not take a proof of this kind
+ *   KY_NO_RIGHT    ... or the client may not use it: TOTP, APPROVAL; a SAD takes either right
+ *   KY_NOT_FOUND   tenancy. Relying party: all of the signer's door but INFO. Credential: CRED_GET, TX_BEGIN, TX_AUTHORIZE, SIGN.
+ *                  Subject: those, CRED_LIST and the approver's door (set subject_allowed there too)
+ *   KY_INVALID     TX_BEGIN, TX_AUTHORIZE, SIGN: hash_count outside 1..KY_HASHES_MAX or above a limit
+ * TX_BEGIN takes the APPROVAL right as well as SIGN: it rings the person's devices.
+ */
 KY_MUST_CHECK struct ky_status policy_request_allowed(const struct policy_request *r);
 
-/* Digests and algorithm: allow-list, exact length, none all zero, no duplicates, 1..KY_HASHES_MAX.
+/* Digests and algorithm (allowed, then fit for the key): allow-list, exact length, none all zero, no duplicates, 1..KY_HASHES_MAX.
  * Errors: KY_INVALID, KY_HASH_FORBIDDEN. */
 KY_MUST_CHECK struct ky_status policy_hashes_check(uint8_t key_type, const struct ky_algorithm *a,
                                                    struct ky_span hashes, uint32_t *out_count);
@@ -117,7 +140,8 @@ KY_MUST_CHECK struct ky_status policy_hashes_check(uint8_t key_type, const struc
 /* --- SAD: which of the transaction's hashes a request spends --------------------------------------- */
 
 /*
- * Every requested hash must be listed and unused; one that is not fails the whole request.
+ * Every requested hash must be listed and unused; one that is not fails the whole request. Any unlisted one is KY_HASH_NOT_IN_SAD,
+ * whatever else was spent. Both lists hold 1..KY_HASHES_MAX hashes.
  *   used      one bit per listed hash (bit i of byte i/8); not changed
  *   out_take  bits to add to `used` when the intent is written, same size
  *   out_left  hashes of the list still unused after that
@@ -136,17 +160,28 @@ struct policy_operation { /* one row of the rule table */
 const struct policy_operation *policy_operation(const char *name); /* NULL when unknown */
 
 struct policy_enrolment {
-    bool has_active_credential;   /* of this subject */
+    bool has_active_credential;   /* of this subject: ACTIVE or SUSPENDED, or one operator could suspend, enrol and resume */
     bool has_active_authenticator;
     bool approved_by_authenticator; /* an existing one signed the new one's hash */
     uint32_t signers;             /* distinct operators on the operation */
 };
 /*
- * May an authenticator be added, and from when may it be used? First one: only while no credential is active.
- * Later: an existing one's approval (at once), or two operators (a day's delay).
+ * May an authenticator be added, and from when may it be used? While no credential is active: one operator, at once.
+ * Later: an existing one's approval (at once; it must be active), or two operators (a day's delay).
  * out_usable_from_s: now_s or later. Errors: KY_OPERATOR_REFUSED.
  */
 KY_MUST_CHECK struct ky_status policy_enrolment_allowed(const struct policy_enrolment *e, uint64_t now_s,
                                                         uint64_t *out_usable_from_s);
+
+/* --- The matching code ------------------------------------------------------------------------------- */
+
+/* "10".."99" from 8 random bytes; the bias is below 2^-57. */
+void policy_matching_code(const uint8_t random[8], char out_code[4]);
+/*
+ * The code and two other codes, in random order. Draw them once per transaction and keep them: two draws for one code would have
+ * little but the code in common. Errors: KY_INVALID (not a code of ours).
+ */
+KY_MUST_CHECK struct ky_status policy_matching_choices(const char *code, const uint8_t random[16],
+                                                       char out_choices[3][4]);
 
 #endif

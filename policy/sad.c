@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which of an authorized transaction's hashes a request spends: each at most once, all
+ * of the request or none of it. Pure: any thread. Serves I3: out_take is what
+ * the caller writes together with the intent.
+ */
+#include "kyso/policy.h"
+
+#define NOT_LISTED SIZE_MAX
+
+struct hash_list {
+    struct ky_span bytes;
+    size_t hash_len;
+    size_t count;
+};
+
+static bool hash_list(struct ky_span bytes, size_t hash_len, struct hash_list *out)
+{
+    if (hash_len == 0 || hash_len > KY_DIGEST_MAX || bytes.len == 0 || bytes.len % hash_len != 0 ||
+        bytes.len / hash_len > KY_HASHES_MAX) {
+        return false;
+    }
+    *out = (struct hash_list){bytes, hash_len, bytes.len / hash_len};
+    return true;
+}
+
+static struct ky_span hash_at(const struct hash_list *l, size_t i)
+{
+    return KY_SPAN(l->bytes.data + i * l->hash_len, l->hash_len);
+}
+
+/* The first of the list's first `limit` entries that equals h. */
+static size_t index_of(const struct hash_list *l, size_t limit, struct ky_span h)
+{
+    for (size_t i = 0; i < limit; i++) {
+        if (ky_span_eq(hash_at(l, i), h)) {
+            return i;
+        }
+    }
+    return NOT_LISTED;
+}
+
+static bool has_duplicate(const struct hash_list *l)
+{
+    for (size_t i = 1; i < l->count; i++) {
+        if (index_of(l, i, hash_at(l, i)) != NOT_LISTED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool bit(const uint8_t *bits, size_t i)
+{
+    return (bits[i / 8] & 1u << (i % 8)) != 0;
+}
+
+/* Fills take; an unlisted hash outranks a spent one, wherever they stand in the request. */
+static struct ky_status match_all(const struct hash_list *listed, const struct hash_list *requested,
+                                  const uint8_t *used, uint8_t *take)
+{
+    bool any_spent = false;
+    for (size_t i = 0; i < requested->count; i++) {
+        const size_t at = index_of(listed, listed->count, hash_at(requested, i));
+        if (at == NOT_LISTED) {
+            return KY_STATUS(KY_HASH_NOT_IN_SAD);
+        }
+        any_spent = any_spent || bit(used, at);
+        take[at / 8] = (uint8_t)(take[at / 8] | 1u << (at % 8));
+    }
+    return any_spent ? KY_STATUS(KY_HASH_SPENT) : KY_STATUS(KY_OK);
+}
+
+struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested, size_t hash_len,
+                                 const uint8_t *used, uint8_t *out_take, uint32_t *out_left)
+{
+    struct hash_list all;
+    struct hash_list wanted;
+    if (!hash_list(listed, hash_len, &all) || !hash_list(requested, hash_len, &wanted) ||
+        has_duplicate(&all) || has_duplicate(&wanted)) {
+        return KY_STATUS(KY_INVALID);
+    }
+    uint8_t take[(KY_HASHES_MAX + 7) / 8] = {0};
+    const struct ky_status status = match_all(&all, &wanted, used, take);
+    if (!ky_ok(status)) {
+        return status;
+    }
+    uint32_t left = 0;
+    for (size_t i = 0; i < all.count; i++) {
+        left += !bit(used, i) && !bit(take, i);
+    }
+    for (size_t i = 0; i < (all.count + 7) / 8; i++) {
+        out_take[i] = take[i];
+    }
+    *out_left = left;
+    return KY_STATUS(KY_OK);
+}
