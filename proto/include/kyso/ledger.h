@@ -12,7 +12,7 @@
 #include "kyso/msg.h"
 
 #define LEDGER_LEAF_HEADER 18u
-#define LEDGER_LEAF_MAX (96u * 1024u)
+#define LEDGER_LEAF_MAX (144u * 1024u) /* KY_HASHES_MAX RSA-4096 signatures and their header */
 
 enum ledger_type {
     LEDGER_GENESIS = 1,
@@ -165,6 +165,7 @@ struct ledger_leaf { /* the header, taken apart */
     uint16_t type;
     struct ky_span body;
 };
+/* The body is borrowed from the leaf and not yet decoded. KY_INVALID: short, over LEDGER_LEAF_MAX, or an unknown type. */
 KY_MUST_CHECK struct ky_status ledger_leaf_parse(struct ky_span leaf, struct ledger_leaf *out);
 
 /* RFC 6962 s.2.1 tree hashing over a frontier: append in O(log n), no stored tree. */

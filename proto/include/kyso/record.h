@@ -10,6 +10,7 @@
 
 #include "kyso/msg.h"
 
+/* Header, little-endian: u32 length of header and payload, u16 type, u16 flags, u64 tag, u64 deadline. */
 #define KY_RECORD_HEADER 24u
 #define KY_RECORD_MAX (256u * 1024u) /* header and payload */
 
@@ -26,19 +27,24 @@ struct ky_channel {
     struct ky_buf in;
     struct ky_buf out;
     size_t taken;      /* bytes of `in` already handed out */
+    size_t sent;       /* bytes of `out` already written */
 };
 
 void ky_channel_init(struct ky_channel *c, int fd, size_t out_max);
 void ky_channel_wipe(struct ky_channel *c); /* frees the buffers, leaves fd */
 
-/* Reads once. KY_OK also when nothing was there; KY_UNAVAILABLE at end of file; KY_IO. */
+/*
+ * Reads once, up to KY_RECORD_MAX bytes. KY_OK also when nothing was there, or when the caller has left so many
+ * records untaken that there is no room. KY_UNAVAILABLE at end of file or reset; KY_IO; KY_NOMEM.
+ */
 KY_MUST_CHECK struct ky_status ky_channel_read(struct ky_channel *c);
 /* The next whole record, or false. A malformed header sets *out_status to KY_INVALID: close the channel. */
 bool ky_channel_next(struct ky_channel *c, struct ky_record *out, struct ky_status *out_status);
-/* Queues a record. KY_BUSY when the out buffer is at its maximum (nothing was queued). */
+/* Queues a record, whole or not at all. KY_BUSY when the out buffer is at its maximum; KY_INVALID when a field is
+ * over its maximum or the record over KY_RECORD_MAX. */
 KY_MUST_CHECK struct ky_status ky_channel_send(struct ky_channel *c, const struct ky_schema *s, const void *msg,
                                                uint64_t tag, uint64_t deadline_us);
-/* Writes what is queued, as much as the socket takes. */
+/* Writes what is queued, as much as the socket takes. KY_UNAVAILABLE when the peer is gone; KY_IO. */
 KY_MUST_CHECK struct ky_status ky_channel_flush(struct ky_channel *c);
 bool ky_channel_has_output(const struct ky_channel *c);
 

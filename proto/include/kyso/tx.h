@@ -2,7 +2,33 @@
 /*
  * The bytes that a citizen authorizes. Canonical form: a domain tag, then every
  * field length-prefixed in the order below, so that no two transactions share an encoding.
- * PROTOCOL.md, "The transaction digest", is the published description.
+ * PROTOCOL.md, "The transaction digest", is the published description;
+ * tests/vectors/tx.json has examples that a second implementation made.
+ *
+ *   field(b)  = u32 big-endian length of b, then b
+ *   algorithm = u8 scheme, u8 hash, u8 mgf_hash, u16 big-endian salt length (5 bytes; the numbers of types.proto).
+ *               RSA_PSS: mgf_hash 0 ("the same") is written as the hash's own number.
+ *               Every other scheme: mgf_hash and salt length are 0 whatever the request said.
+ *   hashes    = field(u32 big-endian count), then field(hash) for each, in the request's order
+ *
+ *   tx digest = SHA-256(
+ *       "kyso.v1.tx" 0x00,
+ *       field(server id), field(client name), field(relying party), field(transaction id),
+ *       field(subject id), field(credential id), field(u32 big-endian credential epoch),
+ *       field(32 bytes: SHA-256 of the key's DER SubjectPublicKeyInfo),
+ *       field(algorithm), hashes,
+ *       field(32 bytes: SHA-256 of the display text's UTF-8 bytes; of nothing when it is empty),
+ *       field(u64 big-endian not-after, seconds since the epoch), field(16 bytes nonce))
+ *
+ *   content digest = SHA-256(
+ *       "kyso.v1.content" 0x00,
+ *       field(relying party), field(credential id), field(algorithm), hashes,
+ *       field(32 bytes: SHA-256 of the display text))
+ *
+ *   approval challenge = SHA-256(
+ *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision, field(matching code))
+ *
+ * The signature's encoding (DER or raw) is not part of what is authorized.
  */
 #ifndef KYSO_TX_H
 #define KYSO_TX_H
@@ -23,7 +49,7 @@ struct ky_tx_fields {
     uint32_t credential_epoch;
     uint8_t key_spki_sha256[32];
     struct ky_algorithm algorithm;
-    struct ky_span hashes;         /* hash_len bytes each, in order */
+    struct ky_span hashes;         /* ky_hash_len(algorithm.hash) bytes each, in order: the caller checked */
     struct ky_span display_text;   /* enters as its SHA-256 */
     uint64_t not_after_s;          /* seconds since the epoch */
     uint8_t nonce[KY_TX_NONCE_LEN];
@@ -35,7 +61,8 @@ void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32]);
 
 enum ky_decision { KY_DECISION_NONE = 0, KY_DECISION_APPROVE = 1, KY_DECISION_REJECT = 2, KY_DECISION_NOT_ME = 3 };
 
-/* SHA-256("kyso.v1.approval" || 0 || tx_digest || decision || len || matching_code): what a device signs. */
+/* What a device signs: the approval challenge above. An approval carries the matching code's ASCII digits, any other
+ * decision an empty code. */
 void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision, struct ky_span matching_code, uint8_t out[32]);
 
 #endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Schemas of the rows. Constant: any thread. A row's hash in the ledger is over these bytes,
+ * so a schema with rows on disk changes only together with STORE_SCHEMA_VERSION.
+ */
+#include "kyso/rows.h"
+
+#include "limits_msg.h"
+
+static const struct ky_field subject_fields[] = {
+    KY_FTEXT(struct row_subject, subject_id, KY_NAME_MAX),
+    KY_FTEXT(struct row_subject, name, MAX_PERSON),
+    KY_FFIX(struct row_subject, salt),
+};
+const struct ky_schema row_subject_schema =
+    KY_SCHEMA("subject", ROW_SUBJECT, struct row_subject, subject_fields);
+
+static const struct ky_field credential_fields[] = {
+    KY_FTEXT(struct row_credential, credential_id, KY_NAME_MAX),
+    KY_FU32(struct row_credential, subject_row),
+    KY_FU8(struct row_credential, state),
+    KY_FU8(struct row_credential, storage),
+    KY_FU8(struct row_credential, key_type),
+    KY_FU32(struct row_credential, epoch),
+    KY_FU32(struct row_credential, max_hashes),
+    KY_FBYTES(struct row_credential, relying_parties, MAX_NAME_LIST),
+    KY_FBYTES(struct row_credential, blob, KY_BLOB_MAX),
+    KY_FBYTES(struct row_credential, public_key, KY_SPKI_MAX),
+    KY_FBYTES(struct row_credential, certificate, MAX_CERTIFICATE),
+    KY_FBYTES(struct row_credential, chain, MAX_CHAIN),
+    KY_FU64(struct row_credential, not_before_s),
+    KY_FU64(struct row_credential, not_after_s),
+};
+const struct ky_schema row_credential_schema =
+    KY_SCHEMA("credential", ROW_CREDENTIAL, struct row_credential, credential_fields);
+
+static const struct ky_field authenticator_fields[] = {
+    KY_FTEXT(struct row_authenticator, authenticator_id, KY_NAME_MAX),
+    KY_FU32(struct row_authenticator, subject_row),
+    KY_FU8(struct row_authenticator, kind),
+    KY_FU8(struct row_authenticator, state),
+    KY_FU32(struct row_authenticator, epoch),
+    KY_FTEXT(struct row_authenticator, label, MAX_LABEL),
+    KY_FU8(struct row_authenticator, otp_hash),
+    KY_FU8(struct row_authenticator, otp_digits),
+    KY_FBYTES(struct row_authenticator, sealed_seed, MAX_SEALED_SEED),
+    KY_FU8(struct row_authenticator, device_key_type),
+    KY_FBYTES(struct row_authenticator, device_key, KY_SPKI_MAX),
+    KY_FFIX(struct row_authenticator, confirm_sha256),
+    KY_FU64(struct row_authenticator, enrolled_s),
+    KY_FU64(struct row_authenticator, usable_from_s),
+};
+const struct ky_schema row_authenticator_schema =
+    KY_SCHEMA("authenticator", ROW_AUTHENTICATOR, struct row_authenticator, authenticator_fields);
+
+static const struct ky_field client_fields[] = {
+    KY_FTEXT(struct row_client, name, KY_NAME_MAX),
+    KY_FBYTES(struct row_client, spkis, 2 * 32),
+    KY_FBYTES(struct row_client, relying_parties, MAX_NAME_LIST),
+    KY_FBYTES(struct row_client, subjects, MAX_NAME_LIST),
+    KY_FU32(struct row_client, rights),
+    KY_FU32(struct row_client, max_hashes),
+    KY_FU8(struct row_client, suspended),
+    KY_FU8(struct row_client, removed),
+};
+const struct ky_schema row_client_schema =
+    KY_SCHEMA("client", ROW_CLIENT, struct row_client, client_fields);
+
+static const struct ky_field operator_fields[] = {
+    KY_FTEXT(struct row_operator, operator_id, KY_NAME_MAX),
+    KY_FBYTES(struct row_operator, public_key, KY_SPKI_MAX),
+    KY_FU8(struct row_operator, removed),
+};
+const struct ky_schema row_operator_schema =
+    KY_SCHEMA("operator", ROW_OPERATOR, struct row_operator, operator_fields);
+
+static const struct ky_schema *const row_schemas[ROW_TABLE_END] = {
+    [ROW_SUBJECT] = &row_subject_schema,
+    [ROW_CREDENTIAL] = &row_credential_schema,
+    [ROW_AUTHENTICATOR] = &row_authenticator_schema,
+    [ROW_CLIENT] = &row_client_schema,
+    [ROW_OPERATOR] = &row_operator_schema,
+};
+
+const struct ky_schema *row_schema(uint8_t table)
+{
+    return table < ROW_TABLE_END ? row_schemas[table] : NULL;
+}
