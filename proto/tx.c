@@ -109,8 +109,9 @@ void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision, struct
     struct sha256 h;
     sha256_init(&h);
     add_tag(&h, "kyso.v1.approval");
+    const uint8_t head[2] = {decision, (uint8_t)matching_code.len};
     sha256_add(&h, KY_SPAN(tx_digest, 32));
-    sha256_add(&h, KY_SPAN(&decision, 1));
-    add_field(&h, matching_code);
+    sha256_add(&h, KY_SPAN_OF(head));
+    sha256_add(&h, matching_code);
     sha256_end(&h, out);
 }

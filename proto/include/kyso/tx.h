@@ -26,7 +26,7 @@
  *       field(32 bytes: SHA-256 of the display text))
  *
  *   approval challenge = SHA-256(
- *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision, field(matching code))
+ *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision, u8 length of the matching code, then the code)
  *
  * The signature's encoding (DER or raw) is not part of what is authorized.
  */
