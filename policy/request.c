@@ -60,11 +60,12 @@ static const struct request_rule {
     {DOOR_EVENT, ANY_DOOR, 0, 0, NO_PROOF, 0, false},
 };
 
-/* Any one of these rights lets a client use a proof of the kind; a SAD came from one of the two. */
+/* What each proof takes besides; a SAD was authorized already. */
 static const uint32_t proof_rights[] = {
+    [KY_PROOF_NONE] = 0,
     [KY_PROOF_TOTP] = ROW_RIGHT_TOTP,
     [KY_PROOF_APPROVAL] = ROW_RIGHT_APPROVAL,
-    [KY_PROOF_SAD] = ROW_RIGHT_TOTP | ROW_RIGHT_APPROVAL,
+    [KY_PROOF_SAD] = 0,
 };
 
 static const struct request_rule *find_rule(uint16_t request)
@@ -90,7 +91,7 @@ static struct ky_status check_proof(const struct request_rule *rule, const struc
     if (r->proof > KY_PROOF_SAD || (rule->proofs & PROOF_BIT(r->proof)) == 0) {
         return KY_STATUS(KY_INVALID);
     }
-    if (r->proof != KY_PROOF_NONE && (r->rights & proof_rights[r->proof]) == 0) {
+    if ((r->rights & proof_rights[r->proof]) != proof_rights[r->proof]) {
         return KY_STATUS(KY_NO_RIGHT);
     }
     return KY_STATUS(KY_OK);

@@ -124,7 +124,7 @@ struct policy_request { /* what a client asks, reduced to what rules look at */
  *   KY_WRONG_DOOR  not a request of this door
  *   KY_NO_RIGHT    the client lacks the right; a client with both SIGN and APPROVE has neither
  *   KY_INVALID     the request does not take a proof of this kind
- *   KY_NO_RIGHT    ... or the client may not use it: TOTP, APPROVAL; a SAD takes either right
+ *   KY_NO_RIGHT    ... or the client may not use it: TOTP, APPROVAL; a SAD takes none
  *   KY_NOT_FOUND   tenancy. Relying party: all of the signer's door but INFO. Credential: CRED_GET, TX_BEGIN, TX_AUTHORIZE, SIGN.
  *                  Subject: those, CRED_LIST and the approver's door (set subject_allowed there too)
  *   KY_INVALID     TX_BEGIN, TX_AUTHORIZE, SIGN: hash_count outside 1..KY_HASHES_MAX or above a limit
