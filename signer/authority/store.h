@@ -14,6 +14,8 @@
 #include "kyso/rows.h"
 #include "kyso/secret.h"
 
+#include "checkpoint.h"
+
 #define STORE_SCHEMA_VERSION 1
 
 struct store;
@@ -28,7 +30,12 @@ enum store_mode { STORE_CREATE, STORE_OPEN, STORE_READ_ONLY };
 /*
  * CREATE fails when the file exists; OPEN when it does not (never re-created), when it is locked by another server,
  * when its schema version is newer (older: upgraded forward), or when the last turn's MAC does not hold.
- * Errors: KY_STORE, KY_IO, KY_CORRUPT, KY_SEALED (locked). READ_ONLY is for offline export and needs no keys.
+ * Errors: KY_STORE (cause SQLITE_SCHEMA: the version), KY_IO (cause EEXIST, ENOENT, ...), KY_CORRUPT,
+ * KY_SEALED (locked; cause EWOULDBLOCK or SQLITE_BUSY), KY_INVALID (no keys).
+ * READ_ONLY is for offline export, is refused beside a running server and needs no keys: with none, no MAC is checked.
+ * Beside `path` stand `path`-wal and `path`.lock; copy them together, or after a clean stop.
+ * After OPEN: store_snapshot_read, then store_ledger_read from its size (or 0) to the end before any row is read. That reading
+ * hashes along and fails with KY_CORRUPT at the head when any of its leaves was changed.
  */
 KY_MUST_CHECK struct ky_status store_open(const char *path, enum store_mode mode, const struct store_keys *keys,
                                           struct store **out_store);
@@ -41,19 +48,20 @@ const struct merkle *store_merkle(const struct store *s);
  * out_index may be NULL. A turn begins with the first staged write. */
 KY_MUST_CHECK struct ky_status store_append(struct store *s, const struct ky_schema *schema, const void *msg,
                                             uint64_t time_us, struct ky_span private_data, uint64_t *out_index);
-/* Calls fn for each committed leaf from `from`, in order, at most `limit` (0 = all); stops at the first failure. Spans live for the call. */
+/* Calls fn for each committed leaf from `from`, in order, at most `limit` (0 = all); stops at the first failure. Spans live for the call.
+ * fn may read again and may stage; it does not see what it commits. KY_CORRUPT: a leaf is missing or misnumbered. */
 typedef struct ky_status (*store_leaf_fn)(void *ctx, struct ky_span leaf, struct ky_span private_data);
 KY_MUST_CHECK struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn,
                                                  void *ctx);
-/* Re-reads every leaf and compares the root with the last turn's MACed one: KY_CORRUPT. */
+/* Re-reads every committed leaf and compares the root with every kept turn's MACed one: KY_CORRUPT. Call between turns. */
 KY_MUST_CHECK struct ky_status store_ledger_check(struct store *s);
 
 /* --- rows -------------------------------------------------------------------------------------------- */
 uint32_t store_row_count(const struct store *s, enum row_table table);
-/* The next free row number of a table (count + 1): call before building ids that carry it. */
 /*
- * Stages a row (row 0 = new) and its LEDGER_ADMIN record; the version rises by one.
- * out_row may be NULL. Errors: KY_STORE, KY_INVALID.
+ * Stages a row (row 0 = new: it gets store_row_count + 1, for ids that carry their row) and its LEDGER_ADMIN record;
+ * the version rises by one. out_row may be NULL.
+ * Errors: KY_STORE, KY_INVALID (table, an over-long field: nothing staged), KY_NOT_FOUND (row above the count).
  */
 KY_MUST_CHECK struct ky_status store_row_put(struct store *s, enum row_table table, uint32_t row, const void *msg,
                                              uint64_t operation, uint64_t time_us, uint32_t *out_row);
@@ -62,10 +70,14 @@ KY_MUST_CHECK struct ky_status store_row_put(struct store *s, enum row_table tab
  * Errors: KY_NOT_FOUND, KY_CORRUPT (MAC, or any version but the fold's), KY_STORE.
  */
 KY_MUST_CHECK struct ky_status store_row_get(struct store *s, enum row_table table, uint32_t row, void *out_msg);
-/* Called by the fold for each LEDGER_ADMIN record of the tail: sets the accepted version and hash. */
+/* Called by the fold for each LEDGER_ADMIN record of the tail: sets the accepted version. Rows are dense, so a new one
+ * is count + 1; anything else, or no memory, seals the store (see store_sealed). Harmless for records of store_row_put. */
 void store_row_version(struct store *s, enum row_table table, uint32_t row, uint32_t version);
 
-/* Secondary keys. UNIQUE kinds hold at most one row per key: KY_CONFLICT. */
+/* Secondary keys, 1..STORE_KEY_MAX bytes. UNIQUE kinds hold at most one row per key: KY_CONFLICT, which stages nothing and does
+ * not seal. Adding what is there and removing what is not are both fine. The table has no MAC: it only finds candidates, and the
+ * caller compares the authenticated row it names with the key it looked for. */
+#define STORE_KEY_MAX 128u
 enum store_lookup {
     STORE_BY_SUBJECT_ID = 1,      /* unique: subject id -> subject */
     STORE_BY_SEED = 2,            /* unique: HMAC of the seed -> authenticator */
@@ -87,25 +99,22 @@ KY_MUST_CHECK struct ky_status store_lookup(struct store *s, enum store_lookup k
  * of the turn may be told. */
 KY_MUST_CHECK struct ky_status store_commit(struct store *s);
 uint64_t store_turns(const struct store *s);
+/* KY_OK, or KY_SEALED with the SQLite code of the first failure. The failing call itself said KY_STORE. */
+KY_MUST_CHECK struct ky_status store_sealed(const struct store *s);
 
 /* --- snapshots of the fold ----------------------------------------------------------------------------- */
-/* The blob carries everything that state_fold() would rebuild; MACed with (ledger size, Merkle frontier, row versions). */
+/* The blob carries everything that state_fold() would rebuild; MACed with (ledger size, Merkle frontier, row versions).
+ * Its own transaction, between turns only: KY_INVALID while something is staged. */
 KY_MUST_CHECK struct ky_status store_snapshot_write(struct store *s, struct ky_span blob);
-/* KY_NOT_FOUND when there is none. Restores frontier and versions; *out_size is the ledger size to replay from. */
+/* Restores the row versions; *out_size is the ledger size to replay from. out_blob's maximum is the caller's.
+ * Errors: KY_NOT_FOUND (none: replay from 0), KY_CORRUPT (its MAC, or ahead of the ledger), KY_NOMEM. */
 KY_MUST_CHECK struct ky_status store_snapshot_read(struct store *s, struct ky_buf *out_blob, uint64_t *out_size);
 
-/* --- checkpoint and anchor: forms only, no I/O ------------------------------------------------------------ */
-/* C2SP signed note body: origin, size, base64 root, each with LF. */
-void checkpoint_body(struct ky_span origin, uint64_t size, const uint8_t root[32], struct ky_buf *out);
-/* body, blank line, U+2014 " " name " " base64(key id || signature) LF. key_type: KY_KEY_ED25519 (0x01) or KY_KEY_P256 (a named type of ours). */
-void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type, struct ky_span spki,
-                     struct ky_span signature, struct ky_buf *out);
-/* Checks a note's signature under the SPKI and takes it apart. Errors: KY_CORRUPT, KY_INVALID. */
-KY_MUST_CHECK struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name, uint8_t key_type,
-                                                 struct ky_span spki, uint64_t *out_size, uint8_t out_root[32]);
-
+/* --- the anchor: its form only, no I/O. (The checkpoint's is in checkpoint.h.) --------------------------- */
 struct anchor { uint64_t size; uint8_t root[32]; uint64_t sequence; uint8_t clean; };
+#define ANCHOR_LEN 93u /* "kyso.anchor" u8 form u64 size, root, u64 sequence, u8 clean, HMAC-SHA256 of all that */
 void anchor_encode(const struct anchor *a, const struct ky_secret *state_key, struct ky_buf *out);
+/* Errors: KY_INVALID (not an anchor), KY_CORRUPT (MAC). */
 KY_MUST_CHECK struct ky_status anchor_decode(struct ky_span in, const struct ky_secret *state_key, struct anchor *out);
 
 #endif
