@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The checks on a certificate before a credential becomes active under it. Any thread; no state.
+ */
+#ifndef KYSO_CERTIFICATE_H
+#define KYSO_CERTIFICATE_H
+
+#include "kyso/span.h"
+#include "kyso/status.h"
+
+#define CERTIFICATE_MAX       8192u /* DER bytes of one */
+#define CERTIFICATE_CHAIN_MAX 8u
+
+struct certificate_import {
+    struct ky_span der;
+    const struct ky_span *chain; /* borrowed for the call; issuer first */
+    size_t chain_len;
+    struct ky_span public_key; /* the credential's DER SubjectPublicKeyInfo */
+    uint64_t now_s;
+};
+struct certificate_facts {
+    uint8_t sha256[32];
+    uint64_t not_before_s;
+    uint64_t not_after_s;
+};
+
+/*
+ * The certificate is whole DER with nothing behind it, of the credential's key, not expired, not a CA's, allowed to sign
+ * (keyUsage, where present, has digitalSignature or nonRepudiation); each certificate of the chain is a CA's, not expired, and issued
+ * the one before it: name and signature. No anchor is demanded: who the issuers are is the CA's own business.
+ * out_why (never NULL after a failure) names the check, for the log. Errors: KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status certificate_check(const struct certificate_import *in,
+                                                 struct certificate_facts *out_facts,
+                                                 const char **out_why);
+
+#endif

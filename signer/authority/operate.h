@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operators' door from the inside: what its operate_*.c files share. The authority's thread, inside a turn.
+ * The core sees operate_request() and operate_job_done() of authority.h only.
+ */
+#ifndef KYSO_OPERATE_H
+#define KYSO_OPERATE_H
+
+#include "kyso/grpc.h"
+#include "kyso/v1/operator.pb-c.h"
+
+#include "authority.h"
+
+#define OPERATE_EXPIRES_MAX_S 300u /* an operation's expiry is at most this far ahead */
+#define OPERATE_SIGNERS_MAX   4u
+#define OPERATE_NAMES_MAX     ((KY_NAME_MAX + 1u) * OPERATE_SIGNERS_MAX)
+
+struct operation { /* one operation while it runs, or while its answer is made */
+    struct authority *a;
+    const struct request *request; /* borrowed; NULL in a continuation */
+    struct reply_to to;
+    struct ky_arena *arena;        /* borrowed: the parsed operation and the result's parts */
+    const Kyso__V1__Operation *op; /* NULL in a continuation */
+    const char *name;              /* key of the rule table */
+    uint32_t signers;              /* distinct operators whose signatures hold */
+    uint64_t index;                /* of the LEDGER_OPERATION record */
+    Kyso__V1__OperationResult result;
+    struct ledger_denied denied; /* the rows that are known, for the record of a refusal */
+    const char *why;             /* for the log: what exactly was wrong, or NULL */
+    bool deferred;               /* a job answers later */
+};
+
+/* KY_OK: reply with o->result, or later when deferred. Anything else becomes a LEDGER_DENIED record and a refusal. */
+typedef struct ky_status (*operation_fn)(struct operation *o);
+
+struct ky_status operate_add_subject(struct operation *o);
+struct ky_status operate_show_subject(struct operation *o);
+struct ky_status operate_unlock_subject(struct operation *o);
+struct ky_status operate_add_client(struct operation *o);
+struct ky_status operate_list_clients(struct operation *o);
+struct ky_status operate_set_client_state(struct operation *o);
+struct ky_status operate_create_credential(struct operation *o);
+struct ky_status operate_list_credentials(struct operation *o);
+struct ky_status operate_show_credential(struct operation *o);
+struct ky_status operate_set_credential_state(struct operation *o);
+struct ky_status operate_make_csr(struct operation *o);
+struct ky_status operate_import_certificate(struct operation *o);
+struct ky_status operate_enroll_totp(struct operation *o);
+struct ky_status operate_enroll_device(struct operation *o);
+struct ky_status operate_confirm_authenticator(struct operation *o);
+struct ky_status operate_list_authenticators(struct operation *o);
+struct ky_status operate_remove_authenticator(struct operation *o);
+struct ky_status operate_get_status(struct operation *o);
+struct ky_status operate_read_ledger(struct operation *o);
+
+/* The second halves of operations that needed a vault; o is fresh, job->context theirs to read. */
+struct ky_status operate_credential_made(struct operation *o, const struct job *job,
+                                         const struct job_result *r);
+struct ky_status operate_csr_signed(struct operation *o, const struct job *job,
+                                    const struct job_result *r);
+struct ky_status operate_key_destroyed(struct operation *o, const struct job *job,
+                                       const struct job_result *r);
+
+/* --- operate_common.c: finding rows and filling results ---------------------------------------------------- */
+
+/* Sets o->why and gives the status back. */
+struct ky_status operate_no(struct operation *o, enum ky_code code, const char *why);
+
+/* Row and number of a thing by its public id. Spans of *out live until the next call for the same table. Errors: KY_NOT_FOUND and
+ * the store's. The row is noted in o->denied. */
+KY_MUST_CHECK struct ky_status operate_subject(struct operation *o, const char *subject_id,
+                                               uint32_t *out_row, struct row_subject *out);
+KY_MUST_CHECK struct ky_status operate_credential(struct operation *o, const char *credential_id,
+                                                  uint32_t *out_row, struct row_credential *out);
+KY_MUST_CHECK struct ky_status operate_authenticator(struct operation *o,
+                                                     const char *authenticator_id,
+                                                     uint32_t *out_row,
+                                                     struct row_authenticator *out);
+
+/* Calls fn for each row that a subject owns, ascending. */
+typedef struct ky_status (*operate_row_fn)(struct operation *o, uint32_t row, void *ctx);
+KY_MUST_CHECK struct ky_status operate_each_of(struct operation *o, enum store_lookup kind,
+                                               uint32_t subject_row, operate_row_fn fn, void *ctx);
+/* The unique row of a key, 0 = none. */
+KY_MUST_CHECK struct ky_status operate_unique(struct operation *o, enum store_lookup kind,
+                                              struct ky_span key, uint32_t *out_row);
+/* A subject's row as a lookup key: u32 little-endian. */
+void operate_subject_key(uint32_t subject_row, uint8_t out[4]);
+
+/* ky_put_bytes of each name; KY_INVALID unless every one is a name of ours (or "*", where any_allowed). */
+KY_MUST_CHECK struct ky_status operate_put_names(size_t n, char *const *names, bool any_allowed,
+                                                 struct ky_buf *out);
+size_t operate_count_items(struct ky_span list); /* of repeated ky_put_bytes */
+
+/* Arena copies; a failure makes the reply KY_BUSY (the arena remembers). */
+char *operate_text(struct operation *o, struct ky_span s);
+char *operate_message(struct operation *o, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+ProtobufCBinaryData operate_bytes(struct operation *o, struct ky_span s);
+char **operate_texts(struct operation *o, struct ky_span list, size_t *out_n);
+ProtobufCBinaryData *operate_blobs(struct operation *o, struct ky_span list, size_t *out_n);
+
+/* Appends to o->result; everything is copied. */
+void operate_give_credential(struct operation *o, const struct row_credential *c,
+                             struct ky_span subject_id);
+void operate_give_authenticator(struct operation *o, const struct row_authenticator *d,
+                                struct ky_span subject_id);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Enrolment of authenticators, the soft spot. A first one is added only while no credential of the person is active; later it
+ * takes an existing device's approval, or two operators and a day (policy/enrolment). The authority's thread, inside a turn.
+ * Keeps: one seed, one device key, one authenticator; a seed leaves only where the state is marked demo.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "enroll.h"
+#include "operate.h"
+#include "seed.h"
+
+#define STATE(s) ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
+
+struct enrolment { /* one, while it is decided */
+    uint32_t subject_row;
+    struct ky_span subject_id; /* the operation's own bytes */
+    struct policy_enrolment facts;
+    struct row_authenticator row;
+    char id[AUTHORITY_ID_MAX];
+    char code[ENROLL_CODE_DIGITS + 1];
+};
+
+/* A suspended credential can come back: it counts like an active one. */
+static struct ky_status note_credential(struct operation *o, uint32_t number, void *ctx)
+{
+    struct enrolment *e = ctx;
+    struct row_credential c;
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, number, &c);
+
+    if (ky_ok(status) && (c.state == STATE(ACTIVE) || c.state == STATE(SUSPENDED)))
+        e->facts.has_active_credential = true;
+    return status;
+}
+
+static struct ky_status note_authenticator(struct operation *o, uint32_t number, void *ctx)
+{
+    struct enrolment *e = ctx;
+    struct row_authenticator d;
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_AUTHENTICATOR, number, &d);
+
+    if (ky_ok(status) && d.state == ROW_AUTH_ACTIVE)
+        e->facts.has_active_authenticator = true;
+    return status;
+}
+
+static struct ky_status begin_enrolment(struct operation *o, const char *subject_id,
+                                        struct enrolment *e)
+{
+    struct row_subject subject;
+    struct ky_status status = operate_subject(o, subject_id, &e->subject_row, &subject);
+
+    e->subject_id = ky_span_text(subject_id);
+    e->facts.signers = o->signers;
+    if (ky_ok(status))
+        status = operate_each_of(o, STORE_CREDENTIALS_OF, e->subject_row, note_credential, e);
+    if (ky_ok(status))
+        status = operate_each_of(o, STORE_AUTHENTICATORS_OF, e->subject_row, note_authenticator, e);
+    if (!ky_ok(status))
+        return status;
+    e->row.subject_row = e->subject_row;
+    e->row.state = ROW_AUTH_UNCONFIRMED;
+    e->row.epoch = 1;
+    e->row.enrolled_s = authority_now_s(o->a);
+    status = authority_id_make('a', store_row_count(authority_store(o->a), ROW_AUTHENTICATOR) + 1,
+                               e->id);
+    e->row.authenticator_id = ky_span_text(e->id);
+    return status;
+}
+
+static struct ky_status check_allowed(struct operation *o, struct enrolment *e)
+{
+    struct ky_status status =
+        policy_enrolment_allowed(&e->facts, authority_now_s(o->a), &e->row.usable_from_s);
+
+    return ky_ok(status)
+               ? status
+               : operate_no(o, status.code,
+                            "a credential is active: an existing device or two operators");
+}
+
+/* An existing device vouches for the new one at once; everyone else waits for the code that reaches the person. */
+static struct ky_status set_confirmation(struct operation *o, struct enrolment *e)
+{
+    if (e->facts.approved_by_authenticator) {
+        e->row.state = ROW_AUTH_ACTIVE;
+        return KY_STATUS(KY_OK);
+    }
+    struct ky_status status = enroll_random_code(e->code);
+    if (ky_ok(status))
+        status = enroll_code_mac(authority_state_key(o->a), e->row.authenticator_id,
+                                 ky_span_text(e->code), e->row.confirm_sha256);
+    return status;
+}
+
+static struct ky_status write_enrolment(struct operation *o, struct enrolment *e,
+                                        enum store_lookup unique, struct ky_span key)
+{
+    uint8_t subject_key[4];
+    uint32_t number = 0;
+    struct ky_status status =
+        authority_row_put(o->a, ROW_AUTHENTICATOR, 0, &e->row, o->index, &number);
+
+    operate_subject_key(e->subject_row, subject_key);
+    if (ky_ok(status))
+        status = store_lookup_add(authority_store(o->a), unique, key, number);
+    if (ky_ok(status))
+        status = store_lookup_add(authority_store(o->a), STORE_AUTHENTICATORS_OF,
+                                  KY_SPAN_OF(subject_key), number);
+    if (!ky_ok(status))
+        return status;
+    operate_give_authenticator(o, &e->row, e->subject_id);
+    if (authority_is_demo(o->a) && e->code[0] != '\0')
+        o->result.confirmation_code = operate_text(o, ky_span_text(e->code));
+    o->result.message =
+        operate_message(o, "authenticator %s enrolled, %s", e->id,
+                        e->row.state == ROW_AUTH_ACTIVE ? "active" : "to be confirmed");
+    return status;
+}
+
+static struct ky_status check_unused(struct operation *o, enum store_lookup unique,
+                                     struct ky_span key)
+{
+    uint32_t other = 0;
+    struct ky_status status = operate_unique(o, unique, key, &other);
+
+    if (ky_ok(status) && other != 0)
+        return operate_no(o, KY_CONFLICT, "it is enrolled already");
+    return status;
+}
+
+/* --- TOTP ---------------------------------------------------------------------------------------------------- */
+
+static const char *totp_problem(const Kyso__V1__EnrollTotp *m)
+{
+    if (m->digits != 0 && (m->digits < 6 || m->digits > 8))
+        return "digits: 6, 7 or 8";
+    if (enroll_seed_len((uint8_t)m->hash) == 0)
+        return "hash: SHA-1, SHA-256 or SHA-512";
+    if (m->seed.len != 0 && (m->seed.len < SEED_MIN || m->seed.len > SEED_MAX))
+        return "a seed has 16 to 64 bytes";
+    return m->seed.len != 0 && ky_span_all_zero(KY_SPAN(m->seed.data, m->seed.len))
+               ? "the seed is all zero"
+               : NULL;
+}
+
+/* There is no way yet to carry a seed of ours sealed to the person, so outside a demo it must come with the request. */
+static const char *seed_leaves(struct operation *o, const Kyso__V1__EnrollTotp *m)
+{
+    if (authority_is_demo(o->a))
+        return NULL;
+    if (m->show_seed)
+        return "a seed is shown only where the state is marked demo";
+    return m->seed.len == 0 ? "outside a demo give the seed of the token that the person holds"
+                            : NULL;
+}
+
+static struct ky_status show_seed(struct operation *o, const struct enrolment *e,
+                                  struct ky_span seed)
+{
+    char uri[ENROLL_URI_MAX];
+    struct ky_status status =
+        enroll_otpauth_uri(e->subject_id, seed, e->row.otp_hash, e->row.otp_digits, uri);
+
+    if (ky_ok(status)) {
+        o->result.seed = operate_bytes(o, seed);
+        o->result.otpauth_uri = operate_text(o, ky_span_text(uri));
+    }
+    ky_wipe(uri, sizeof(uri));
+    return status;
+}
+
+static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, struct ky_span seed,
+                                    bool show)
+{
+    uint8_t sealed[SEED_SEALED_MAX];
+    size_t sealed_len = 0;
+    uint8_t fingerprint[32];
+    struct ky_status status = enroll_seed_fingerprint(authority_state_key(o->a), seed, fingerprint);
+
+    if (ky_ok(status))
+        status = check_unused(o, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
+    if (ky_ok(status))
+        status = seed_seal(authority_seed_key(o->a), e->row.authenticator_id, e->row.epoch, seed,
+                           sealed, &sealed_len);
+    if (ky_ok(status))
+        status = set_confirmation(o, e);
+    if (ky_ok(status) && show)
+        status = show_seed(o, e, seed);
+    e->row.sealed_seed = KY_SPAN(sealed, sealed_len);
+    if (ky_ok(status))
+        status = write_enrolment(o, e, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
+    e->row.sealed_seed = KY_SPAN(NULL, 0);
+    return status;
+}
+
+struct ky_status operate_enroll_totp(struct operation *o)
+{
+    const Kyso__V1__EnrollTotp *m = o->op->enroll_totp;
+    struct enrolment e = {.subject_row = 0};
+    struct ky_secret seed = {NULL, 0};
+    uint8_t fresh[SEED_MAX];
+    const char *why = totp_problem(m);
+
+    if (why != NULL)
+        return operate_no(o, KY_INVALID, why);
+    why = seed_leaves(o, m);
+    if (why != NULL)
+        return operate_no(o, KY_OPERATOR_REFUSED, why);
+    struct ky_status status = begin_enrolment(o, m->subject_id, &e);
+    if (ky_ok(status))
+        status = check_allowed(o, &e);
+    if (ky_ok(status))
+        status = ky_random(fresh, sizeof(fresh));
+    if (ky_ok(status))
+        status = ky_secret_set(&seed, m->seed.len > 0
+                                          ? KY_SPAN(m->seed.data, m->seed.len)
+                                          : KY_SPAN(fresh, enroll_seed_len((uint8_t)m->hash)));
+    if (ky_ok(status)) {
+        e.row.kind = ROW_AUTH_TOTP;
+        e.row.otp_hash = (uint8_t)m->hash;
+        e.row.otp_digits = m->digits != 0 ? (uint8_t)m->digits : 6;
+        status = enroll_seed(o, &e, ky_secret_span(&seed), m->show_seed);
+    }
+    ky_wipe(fresh, sizeof(fresh));
+    ky_wipe(e.code, sizeof(e.code));
+    ky_secret_wipe(&seed);
+    return status;
+}
+
+/* --- devices -------------------------------------------------------------------------------------------------- */
+
+/* KY_OK when an active device of the same person signed the new one's key. */
+static struct ky_status check_approval(struct operation *o, const Kyso__V1__EnrollDevice *m,
+                                       struct enrolment *e)
+{
+    struct policy_device_key *key = NULL;
+    struct row_authenticator by;
+    uint8_t challenge[32];
+    uint32_t number = 0;
+    struct ky_status status = operate_authenticator(o, m->by_authenticator_id, &number, &by);
+
+    o->denied.subject_row = e->subject_row;
+    if (!ky_ok(status))
+        return status;
+    if (by.subject_row != e->subject_row || by.kind != ROW_AUTH_DEVICE ||
+        by.state != ROW_AUTH_ACTIVE || by.usable_from_s > authority_now_s(o->a))
+        return operate_no(o, KY_PROOF_UNCONFIRMED,
+                          "the approving device is not an active one of this person");
+    status =
+        enroll_challenge(e->subject_id, KY_SPAN(m->public_key.data, m->public_key.len), challenge);
+    if (ky_ok(status))
+        status = policy_device_key_new(by.device_key_type, by.device_key, &key);
+    if (ky_ok(status)) {
+        status = policy_device_verify(key, challenge,
+                                      KY_SPAN(m->by_signature.data, m->by_signature.len));
+        if (!ky_ok(status))
+            o->why = "the approving device's signature does not hold";
+    }
+    policy_device_key_free(&key);
+    e->facts.approved_by_authenticator = ky_ok(status);
+    return status;
+}
+
+static const char *device_problem(const Kyso__V1__EnrollDevice *m)
+{
+    struct policy_device_key *key = NULL;
+    struct ky_span label = ky_span_text(m->label);
+
+    if (label.len > KY_NAME_MAX || !ky_span_is_display_text(label))
+        return "the label is too long or not plain text";
+    if (!ky_ok(policy_device_key_new((uint8_t)m->key_type,
+                                     KY_SPAN(m->public_key.data, m->public_key.len), &key)))
+        return "public_key is not DER SubjectPublicKeyInfo of key_type";
+    policy_device_key_free(&key);
+    return NULL;
+}
+
+struct ky_status operate_enroll_device(struct operation *o)
+{
+    const Kyso__V1__EnrollDevice *m = o->op->enroll_device;
+    struct enrolment e = {.subject_row = 0};
+    uint8_t key_sha256[32];
+    const char *why = device_problem(m);
+
+    if (why != NULL)
+        return operate_no(o, KY_INVALID, why);
+    struct ky_status status = begin_enrolment(o, m->subject_id, &e);
+    if (ky_ok(status) && m->by_authenticator_id[0] != '\0')
+        status = check_approval(o, m, &e);
+    if (ky_ok(status))
+        status = check_allowed(o, &e);
+    if (!ky_ok(status))
+        return status;
+    e.row.kind = ROW_AUTH_DEVICE;
+    e.row.device_key_type = (uint8_t)m->key_type;
+    e.row.device_key = KY_SPAN(m->public_key.data, m->public_key.len);
+    e.row.label = ky_span_text(m->label);
+    ky_sha256(e.row.device_key, key_sha256);
+    status = check_unused(o, STORE_BY_DEVICE_KEY, KY_SPAN_OF(key_sha256));
+    if (ky_ok(status))
+        status = set_confirmation(o, &e);
+    if (ky_ok(status))
+        status = write_enrolment(o, &e, STORE_BY_DEVICE_KEY, KY_SPAN_OF(key_sha256));
+    ky_wipe(e.code, sizeof(e.code));
+    return status;
+}
