@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SoftHSM test harness: a private token, a server on free ports, and seeded citizens, relying parties and
+devices in a temporary folder. Integration tests in Python import it; everyone else runs kyso-harness."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+START_S = 60
+
+
+class HarnessError(Exception):
+    pass
+
+
+def totp(seed, now, digits=6, hash_name="sha1"):
+    """RFC 6238, 30 s steps."""
+    mac = hmac.new(seed, struct.pack(">Q", int(now // 30)), hash_name).digest()
+    at = mac[-1] & 15
+    value = struct.unpack(">I", mac[at:at + 4])[0] & 0x7FFFFFFF
+    return str(value % 10 ** digits).zfill(digits)
+
+
+class Harness:
+    """One server. Use as a context manager, or call start() and stop()."""
+
+    def __init__(self, bin_dir=None, folder=None, config=None, log=None):
+        self.bin = bin_dir or os.environ.get("KYSO_BIN") or os.path.join(ROOT, "build/dev/bin")
+        self.own_folder = folder is None
+        self.dir = folder or tempfile.mkdtemp(prefix="kyso-harness-")
+        self.state = os.path.join(self.dir, "demo")
+        self.config = config or {}
+        self.log_path = log or os.path.join(self.dir, "kysod.log")
+        self.process = None
+        self.env = dict(os.environ)
+
+    # --- life ------------------------------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def start(self):
+        subprocess.run([os.path.join(ROOT, "deploy/lib/make-demo-state"), self.state], check=True)
+        self.env.update(SOFTHSM2_CONF=f"{self.state}/token/softhsm2.conf", KYSO_CONFIG=f"{self.state}/kyso.yaml",
+                        KYSO_OPERATOR="demo", KYSO_OPERATOR_KEY=f"{self.state}/operator.key")
+        self._configure()
+        self.kyso("init")
+        self.run_server()
+        return self
+
+    def _configure(self):
+        """Sets "section.key" (or "key") values of self.config in the YAML file."""
+        path = f"{self.state}/kyso.yaml"
+        with open(path) as f:
+            lines = f.read().splitlines()
+        for name, value in self.config.items():
+            section, _, key = name.rpartition(".")
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            if not section:
+                lines = [line for line in lines if not line.startswith(key + ":")] + [f"{key}: {text}"]
+                continue
+            if section + ":" not in lines:
+                lines.append(section + ":")
+            at = lines.index(section + ":") + 1
+            end = at
+            while end < len(lines) and lines[end].startswith(" "):
+                end += 1
+            body = [line for line in lines[at:end] if not line.startswith(f"  {key}:")]
+            lines[at:end] = body + [f"  {key}: {text}"]
+        with open(path, "w") as f:
+            f.write("\n".join(lines) + "\n")
+
+    def run_server(self):
+        """Starts kysod on the state that is there, and waits until it serves."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([f"{self.bin}/kysod", "--config", f"{self.state}/kyso.yaml"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+        self.wait_for(self._is_serving, "the server to serve")
+        return self
+
+    def _is_serving(self):
+        if self.process.poll() is not None:
+            raise HarnessError(f"kysod ended with {self.process.returncode}; its log:\n{self.log_text()[-4000:]}")
+        try:
+            return self.kyso("health", check=False).returncode == 0
+        except OSError:
+            return False
+
+    @staticmethod
+    def wait_for(condition, what, seconds=START_S):
+        """Polls a condition that only the server's own progress makes true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise HarnessError(f"waited {seconds} s for {what}")
+            time.sleep(0.05)
+
+    def stop_server(self, sig=signal.SIGTERM):
+        """Ends kysod; returns its exit code."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self.process = None
+        return code
+
+    def stop(self):
+        self.stop_server()
+        if self.own_folder:
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    # --- what tests ask ------------------------------------------------------------------------
+
+    def log_text(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def endpoints(self):
+        with open(f"{self.state}/state/run/endpoints.json") as f:
+            return json.load(f)
+
+    def children(self, name):
+        """Process ids of the roles with this program name ("kyso-vault", ...)."""
+        found = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/children") as f:
+                for pid in f.read().split():
+                    try:
+                        with open(f"/proc/{pid}/cmdline", "rb") as c:
+                            argv = c.read().split(b"\0")
+                    except OSError:
+                        continue
+                    if os.path.basename(argv[0]).decode() == name:
+                        found.append(int(pid))
+        return found
+
+    def kyso(self, *words, check=True, json_out=False, **options):
+        """Runs the kyso command. With json_out, returns its parsed output."""
+        argv = [f"{self.bin}/kyso", *words] + (["--json"] if json_out else [])
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+        if check and done.returncode != 0:
+            raise HarnessError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return json.loads(done.stdout) if json_out else done
+
+    def ledger(self, *types):
+        """The ledger as a list of dicts, oldest first; of some types only when named."""
+        argv = ["ledger", "export"]
+        lines = self.kyso(*argv).stdout.splitlines()
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        return [r for r in records if not types or r.get("type") in types]
+
+    def profile(self, client, relying_party=None):
+        """Writes and names a client profile for `kyso --profile`."""
+        path = f"{self.dir}/{client}-{relying_party or client}.json"
+        ends = self.endpoints()
+        with open(path, "w") as f:
+            json.dump({"endpoint": ends["signer"], "approver_endpoint": ends["approver"],
+                       "cert": f"{self.state}/pki/{client}.pem", "key": f"{self.state}/pki/{client}.key",
+                       "ca": f"{self.state}/pki/tls-ca.pem", "relying_party": relying_party or client}, f)
+        return path
+
+    # --- seeding ----------------------------------------------------------------------------------
+
+    def add_clients(self):
+        """portal signs for itself, gateway also for ministry-a and ministry-b, approver approves."""
+        pki = f"{self.state}/pki"
+        self.kyso("client", "add", "portal", "--may", "sign", "--certificate", f"{pki}/portal.pem")
+        self.kyso("client", "add", "gateway", "--may", "sign", "--certificate", f"{pki}/gateway.pem",
+                  "--delegate", "ministry-a", "--delegate", "ministry-b")
+        self.kyso("client", "add", "approver", "--may", "approve", "--certificate", f"{pki}/approver.pem")
+
+    def add_citizen(self, subject, key_type="p256", storage=None, relying_parties=("*",), activate=True,
+                    totp_hash="sha1", digits=6, totps=1, device="es256"):
+        """Subject, credential, TOTP, device; then the certificate, which makes the credential active.
+        Several TOTP authenticators let a test sign more often than once in 30 s."""
+        self.kyso("subject", "add", subject, "--name", f"Citizen {subject}")
+        citizen = {"subject_id": subject, "key_type": key_type}
+        citizen["credential_id"] = self.add_credential(subject, key_type, storage, relying_parties)
+        if totp_hash:
+            citizen["totps"] = [self.add_totp(subject, totp_hash, digits) for _ in range(totps)]
+            citizen["totp"] = citizen["totps"][0]
+        if device:
+            citizen["device"] = self.add_device(subject, device)
+        if activate:
+            citizen["certificate"] = self.certify(citizen["credential_id"], subject)
+        return citizen
+
+    def add_credential(self, subject, key_type="p256", storage=None, relying_parties=("*",)):
+        argv = ["credential", "create", "--subject", subject, "--key-type", key_type]
+        argv += ["--storage", storage] if storage else []
+        for rp in relying_parties:
+            argv += ["--relying-party", rp]
+        return find_key(self.kyso(*argv, json_out=True), "credential_id")
+
+    def add_totp(self, subject, hash_name="sha1", digits=6):
+        made = self.kyso("authenticator", "enroll-totp", "--subject", subject, "--hash", hash_name, "--digits",
+                         str(digits), "--show", json_out=True)
+        authenticator = find_key(made, "authenticator_id")
+        self.kyso("authenticator", "confirm", authenticator, str(find_key(made, "confirmation_code")))
+        uri = find_key(made, "otpauth_uri")
+        secret = uri.split("secret=")[1].split("&")[0]
+        return {"authenticator_id": authenticator, "secret": secret, "hash": hash_name, "digits": digits}
+
+    def add_device(self, subject, kind="es256"):
+        key = f"{self.dir}/device-{subject}-{kind}-{os.urandom(4).hex()}.pem"
+        made = self.kyso("authenticator", "enroll-device", "--subject", subject, "--generate", key, "--key-type", kind,
+                         "--label", "test phone", json_out=True)
+        authenticator = find_key(made, "authenticator_id")
+        self.kyso("authenticator", "confirm", authenticator, str(find_key(made, "confirmation_code")))
+        return {"authenticator_id": authenticator, "key": key, "type": kind}
+
+    def certify(self, credential_id, subject, days=365):
+        csr, certificate = f"{self.dir}/{credential_id}.csr", f"{self.dir}/{credential_id}.pem"
+        self.kyso("credential", "csr", credential_id, "--dn", f"CN={subject},C=VN", "--output", csr)
+        subprocess.run([os.path.join(ROOT, "deploy/lib/issue-certificate"), self.state, csr, certificate, str(days)],
+                       check=True)
+        self.kyso("credential", "import-cert", credential_id, certificate, "--chain",
+                  f"{self.state}/pki/citizen-ca.pem")
+        return certificate
+
+    def describe(self, citizens):
+        """What a client needs, as one JSON object."""
+        pki = f"{self.state}/pki"
+        return {
+            "endpoints": self.endpoints(), "proto": os.path.join(ROOT, "proto"), "server_ca": f"{pki}/tls-ca.pem",
+            "citizen_ca": f"{pki}/citizen-ca.pem", "state": self.state, "log": self.log_path,
+            "env": {k: self.env[k] for k in ("SOFTHSM2_CONF", "KYSO_CONFIG", "KYSO_OPERATOR", "KYSO_OPERATOR_KEY")},
+            "clients": {name: {"cert": f"{pki}/{name}.pem", "key": f"{pki}/{name}.key"}
+                        for name in ("portal", "gateway", "approver", "stranger")},
+            "citizens": citizens,
+        }
+
+
+def code_at(authenticator, step):
+    secret = authenticator["secret"]
+    seed = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    return totp(seed, step * 30, authenticator["digits"], authenticator["hash"])
+
+
+def find_key(value, name):
+    """The first value under this key anywhere in a JSON result."""
+    if isinstance(value, dict):
+        if value.get(name) not in (None, ""):
+            return value[name]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            found = find_key(item, name)
+            if found is not None:
+                return found
+    return None
+
+
+def digest(data, name="sha256"):
+    return hashlib.new(name, data).digest()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of each role during a load: everything accepted is answered or safely retried, nothing is spent twice."""
+
+import os
+import signal
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from base import ServerCase, T, digest_of, grpc, k, new_id, signer_pb2
+
+RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED,
+             grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
+LOAD = 1000
+BATCH = 250
+
+
+class Kill(ServerCase):
+    @classmethod
+    def seed(cls):
+        cls.alice = cls.h.add_citizen("alice", totps=12)
+
+    def load(self):
+        """1 000 requests under four SADs."""
+        stub = self.signer()
+        requests = []
+        for part in range(LOAD // BATCH):
+            whole = self.request(self.alice, [digest_of(f"{new_id()} {i}") for i in range(BATCH)])
+            sad = stub.Authorize(signer_pb2.AuthorizeRequest(
+                request_id=new_id(), request=whole, totp=signer_pb2.TotpProof(code=self.clock.code(self.alice))),
+                timeout=20).sad
+            requests += [self.sign_request(self.alice, request=self.request(self.alice, [d]), sad=sad)
+                         for d in whole.hashes]
+        return requests
+
+    def sign_until_answered(self, stub, request):
+        """As PROTOCOL.md tells a client: the same request again while the status allows it."""
+        for _ in range(200):
+            try:
+                return "signed", stub.Sign(request, timeout=10)
+            except grpc.RpcError as e:
+                code, retry, after = k.error_detail(e) or ("none", T.RETRY_SAME_REQUEST, 0)
+                if retry == T.RETRY_NEW_PROOF and code == "proof-needed":
+                    return "abandoned", None
+                if e.code() not in RETRYABLE:
+                    raise
+                threading.Event().wait(max(after, 50) / 1000)
+        self.fail(f"no answer for {request.request_id}")
+
+    def run_load(self, kill_at, victim):
+        requests = self.load()
+        stub = self.signer()
+        done = []
+        killed = threading.Event()
+
+        def one(request):
+            outcome = self.sign_until_answered(stub, request)
+            done.append(request.request_id)
+            if len(done) >= kill_at and not killed.is_set():
+                killed.set()
+                os.kill(victim(), signal.SIGKILL)
+            return outcome
+
+        with ThreadPoolExecutor(32) as pool:
+            outcomes = list(pool.map(one, requests))
+        self.assertTrue(killed.is_set())
+        return requests, outcomes
+
+    def check(self, requests, outcomes):
+        stub = self.signer()
+        key = self.public_key(stub, self.alice)
+        signed = 0
+        for request, (what, reply) in zip(requests, outcomes):
+            if what == "signed":
+                signed += 1
+                k.verify(key, request.request.algorithm, request.request.hashes[0], reply.signatures[0])
+                again = self.sign_until_answered(stub, request)
+                self.assertEqual(again[1].signatures, reply.signatures)
+        records = self.h.ledger("intent", "receipt")
+        mine = {r.request_id for r in requests}
+        intents = {r["index"]: r for r in records if r["type"] == "intent" and r["request_id"] in mine}
+        receipts = [r["intent"] for r in records if r["type"] == "receipt"]
+        self.assertEqual(sorted(i for i in receipts if i in intents), sorted(intents), "one receipt each")
+        hashes = [r["hashes"] for r in intents.values()]
+        self.assertEqual(len(hashes), len(set(hashes)), "no hash of a SAD was spent twice")
+        self.assertLedgerVerifies()
+        return signed
+
+    def test_kill_a_vault(self):
+        requests, outcomes = self.run_load(200, lambda: self.h.children("kyso-vault")[0])
+        self.assertEqual(self.check(requests, outcomes), LOAD, "another vault signs what the dead one had")
+
+    def test_kill_the_front(self):
+        port = self.h.endpoints()["signer"]
+        fronts = self.h.children("kyso-front")
+        victim = next(pid for pid in fronts if b"signer" in open(f"/proc/{pid}/cmdline", "rb").read())
+        requests, outcomes = self.run_load(200, lambda: victim)
+        self.assertEqual(self.check(requests, outcomes), LOAD)
+        self.assertEqual(self.h.endpoints()["signer"], port)
+
+    def test_kill_the_authority(self):
+        requests, outcomes = self.run_load(200, lambda: self.h.children("kyso-authority")[0])
+        signed = self.check(requests, outcomes)
+        self.assertGreater(signed, LOAD // 2)
+        stub = self.signer()
+        for request, (what, _) in list(zip(requests, outcomes))[:200]:
+            replay = signer_pb2.SignRequest(request_id=new_id(), request=request.request, sad=request.sad)
+            with self.assertRaises(grpc.RpcError, msg=what):
+                stub.Sign(replay, timeout=10)
+
+
+if __name__ == "__main__":
+    unittest.main()
