@@ -98,8 +98,8 @@ class Harness:
         if self.process.poll() is not None:
             raise HarnessError(f"kysod ended with {self.process.returncode}; its log:\n{self.log_text()[-4000:]}")
         try:
-            return self.kyso("health", check=False).returncode == 0
-        except OSError:
+            return self.kyso("health", "--profile", self.profile("portal"), check=False).returncode == 0
+        except OSError:  # not yet published
             return False
 
     @staticmethod
@@ -211,12 +211,12 @@ class Harness:
         argv += ["--storage", storage] if storage else []
         for rp in relying_parties:
             argv += ["--relying-party", rp]
-        return find_key(self.kyso(*argv, json_out=True), "credential_id")
+        return find_key(self.kyso(*argv, json_out=True), "credential")
 
     def add_totp(self, subject, hash_name="sha1", digits=6):
         made = self.kyso("authenticator", "enroll-totp", "--subject", subject, "--hash", hash_name, "--digits",
                          str(digits), "--show", json_out=True)
-        authenticator = find_key(made, "authenticator_id")
+        authenticator = find_key(made, "authenticator")
         self.kyso("authenticator", "confirm", authenticator, str(find_key(made, "confirmation_code")))
         uri = find_key(made, "otpauth_uri")
         secret = uri.split("secret=")[1].split("&")[0]
@@ -226,7 +226,7 @@ class Harness:
         key = f"{self.dir}/device-{subject}-{kind}-{os.urandom(4).hex()}.pem"
         made = self.kyso("authenticator", "enroll-device", "--subject", subject, "--generate", key, "--key-type", kind,
                          "--label", "test phone", json_out=True)
-        authenticator = find_key(made, "authenticator_id")
+        authenticator = find_key(made, "authenticator")
         self.kyso("authenticator", "confirm", authenticator, str(find_key(made, "confirmation_code")))
         return {"authenticator_id": authenticator, "key": key, "type": kind}
 
