@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The server's own keys in the token: kyso-root (derivation), the KEK, the ledger
+ * key. Found once by label and checked attribute by attribute; one attribute
+ * wrong and the vault does not serve.
+ */
+#ifndef HSM_KEYS_H
+#define HSM_KEYS_H
+
+#include "attr.h"
+#include "mechanism.h"
+
+struct hsm_keys {
+    CK_OBJECT_HANDLE root;
+    CK_OBJECT_HANDLE kek;
+    CK_OBJECT_HANDLE ledger;
+    uint8_t ledger_type; /* KY_KEY_ED25519 or KY_KEY_P256 */
+    size_t ledger_spki_len;
+    uint8_t ledger_spki[KY_SPKI_MAX];
+};
+
+/* What a private signing key in the token must be; shared with citizens' resident keys. */
+extern const struct hsm_flag hsm_token_signer_flags[];
+extern const size_t hsm_token_signer_flag_count;
+
+/* Makes those of the three that are absent. Errors: KY_UNSUPPORTED, KY_CORRUPT (several under one label), KY_TOKEN_*. */
+KY_MUST_CHECK struct ky_status hsm_keys_provision(const struct hsm_session *s,
+                                                  const struct hsm_caps *caps);
+/* Errors: KY_NOT_FOUND, KY_CORRUPT with the attribute's number as cause, KY_TOKEN_*. */
+KY_MUST_CHECK struct ky_status hsm_keys_load(const struct hsm_session *s,
+                                             const struct hsm_caps *caps, struct hsm_keys *out);
+/* The SubjectPublicKeyInfo of a public key object. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID, KY_TOKEN_*. */
+KY_MUST_CHECK struct ky_status hsm_keys_spki(const struct hsm_session *s,
+                                             CK_OBJECT_HANDLE public_key, uint8_t key_type,
+                                             uint8_t *out, size_t *out_len);
+
+#endif

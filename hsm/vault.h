@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the vault's parts share: one hsm_vault per process, one hsm_worker per
+ * thread. Everything in hsm_vault is fixed before the first job but the cache and
+ * the map of residents, which lock themselves, and the counter.
+ */
+#ifndef HSM_VAULT_H
+#define HSM_VAULT_H
+
+#include <stdatomic.h>
+
+#include "cache.h"
+#include "keys.h"
+#include "kyso/job.h"
+#include "kyso/record.h"
+#include "resident.h"
+#include "verify.h"
+
+struct hsm_vault {
+    const struct hsm_config *config; /* borrowed from main */
+    struct hsm_module module;
+    struct hsm_caps caps;
+    struct hsm_keys keys;
+    struct hsm_cache *cache;         /* owned */
+    struct hsm_residents *residents; /* owned */
+    atomic_uint_fast64_t unwraps;
+};
+
+struct hsm_worker {          /* one thread's own */
+    struct hsm_vault *vault; /* borrowed from hsm_vault_run */
+    struct hsm_session session;
+    struct hsm_verifier verifier;
+};
+
+union hsm_job_in {
+    struct job_plain head; /* every job begins with generation and attempt */
+    struct job_sign sign;
+    struct job_generate generate;
+    struct job_derive derive;
+    struct job_key_ref key_ref;
+    struct job_anchor anchor;
+};
+union hsm_job_out {
+    struct job_r_sign sign;
+    struct job_r_generate generate;
+    struct job_r_bytes bytes;
+    struct job_r_done done;
+    struct job_r_info info;
+};
+
+struct hsm_job {
+    uint16_t type;
+    uint64_t tag;
+    uint64_t deadline_us;
+    union hsm_job_in in;           /* spans borrowed from the channel until its next read */
+    union hsm_job_out out;         /* spans borrowed from bytes */
+    const struct ky_schema *reply; /* NULL: no reply */
+    struct ky_status status;
+    struct ky_buf bytes; /* owned; reused from job to job */
+};
+
+/* Decodes a record into a job. What cannot be decoded becomes a job that fails with KY_INVALID. Loop thread. */
+void hsm_job_init(struct hsm_job *job, const struct ky_record *record);
+/* How many signatures it asks for; at least 1. */
+uint32_t hsm_job_weight(const struct hsm_job *job);
+const char *hsm_job_name(const struct hsm_job *job);
+/*
+ * Runs it with its one retry and sets out, reply and status. job->status KY_TOKEN_MODULE or
+ * KY_TOKEN_LOGIN: the vault can serve no more. The worker's thread.
+ */
+void hsm_job_run(struct hsm_worker *w, struct hsm_job *job);
+
+/* The parts that one file each implements. All: the worker's thread, out and reply set on success. */
+KY_MUST_CHECK struct ky_status hsm_job_sign(struct hsm_worker *w, struct hsm_job *job);
+KY_MUST_CHECK struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job);
+KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job);
+KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
+
+/* Threads. n workers, of which the first is the caller's own thread. NULL: out of memory or threads. */
+struct hsm_pool;
+struct hsm_pool *hsm_pool_new(struct hsm_worker *workers, uint32_t n);
+void hsm_pool_run(struct hsm_pool *p, struct hsm_job *jobs,
+                  size_t count); /* returns when all are done */
+void hsm_pool_free(struct hsm_pool *p);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kyso-vault: the process around one PKCS#11 module. Reads the configuration that
+ * the supervisor left at KY_CONFIG_FD and hands its token section to hsm/. Ends
+ * with _exit: modules crash in exit handlers.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "kyso/hsm.h"
+#include "kyso/secret.h"
+#include "log.h"
+
+static const struct event_level {
+    const char *event;
+    enum log_level level;
+} event_levels[] = {
+    {"login-failed", LOG_ERROR},       {"key-refused", LOG_ERROR}, {"token-error", LOG_ERROR},
+    {"signature-withheld", LOG_ERROR}, {"job-failed", LOG_WARN},
+};
+
+static void vault_log(void *ctx, const char *event, const char *detail, uint32_t cause)
+{
+    enum log_level level = LOG_INFO;
+
+    (void)ctx;
+    for (size_t i = 0; i < sizeof(event_levels) / sizeof(event_levels[0]); i++) {
+        if (strcmp(event_levels[i].event, event) == 0)
+            level = event_levels[i].level;
+    }
+    log_event(level, event, LOG_STR("detail", detail), LOG_U64("cause", cause));
+}
+
+int main(int argc, char **argv)
+{
+    struct config *config = NULL;
+    char *why = NULL;
+    int code = HSM_EXIT_START;
+    struct ky_status st = ky_harden_process();
+
+    log_setup("vault", NULL, NULL);
+    /* A terminal's or a unit's signal goes to every role: only the supervisor acts on it, and then says so. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN);
+    if (ky_ok(st))
+        st = config_load_fd(KY_CONFIG_FD, &config, &why);
+    if (!ky_ok(st)) {
+        log_event(LOG_ERROR, "config-refused", LOG_STR("why", why != NULL ? why : ""),
+                  LOG_CODE(st));
+        goto done;
+    }
+    log_setup("vault", config->log_format, config->log_level);
+    const struct hsm_config hsm = {
+        .module = config->token.module,
+        .token_uri = config->token.uri,
+        .init_args = config->token.init_args,
+        .sessions = config->token.sessions,
+        .cache_keys = config->token.cache_keys,
+        .serialize = config->token.serialize,
+        .provision = argc > 1 && strcmp(argv[1], "--provision") == 0,
+        .log = vault_log,
+    };
+    code = hsm_vault_run(&hsm);
+done:
+    free(why);
+    config_free(&config);
+    _exit(code);
+}

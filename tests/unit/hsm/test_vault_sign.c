@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every key type, storage, scheme and hash through a real vault; the signatures are
+ * verified by OpenSSL from the returned public key, so hsm/verify.c is not its own judge.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+#include "kyso/secret.h"
+
+static const uint8_t hashes[] = {KY_SHA256, KY_SHA384, KY_SHA512};
+
+static void sign_and_check(struct vault *v, const struct test_key *k, const struct ky_algorithm *a)
+{
+    uint8_t digests[3 * KY_DIGEST_MAX];
+    size_t len = ky_hash_len(a->hash);
+    struct job_r_sign r;
+    struct job_sign job = sign_job(k, a, KY_SPAN(digests, 3 * len));
+
+    assert_int_equal(ky_random(digests, sizeof(digests)).code, KY_OK);
+    assert_int_equal(vault_call(v, &job_sign_schema, &job, &job_r_sign_schema, &r).code, KY_OK);
+    assert_int_equal(r.count, 3);
+    assert_int_equal(r.sig_len, ky_key_info(k->key_type)->sig_len);
+    assert_int_equal(r.signatures.len, 3u * r.sig_len);
+    for (size_t i = 0; i < 3; i++) {
+        struct ky_span digest = KY_SPAN(digests + i * len, len);
+        struct ky_span sig = KY_SPAN(r.signatures.data + i * r.sig_len, r.sig_len);
+
+        assert_true(independently_verified(job.public_key, k->key_type, a, digest, sig));
+        digests[i * len] ^= 1; /* and not of anything */
+        assert_false(independently_verified(job.public_key, k->key_type, a, digest, sig));
+    }
+}
+
+static void check_every_algorithm(struct vault *v, const struct test_key *k)
+{
+    for (size_t h = 0; h < sizeof(hashes); h++) {
+        struct ky_algorithm a = plain_algorithm(k->key_type, hashes[h]);
+        const uint16_t digest_len = (uint16_t)ky_hash_len(hashes[h]);
+        const uint16_t room = (uint16_t)(ky_key_info(k->key_type)->bits / 8u - digest_len - 2u);
+        const uint16_t salts[] = {0, 20, digest_len, room};
+
+        sign_and_check(v, k, &a);
+        for (size_t s = 0; a.scheme == KY_RSA_PKCS1 && s < sizeof(salts) / sizeof(salts[0]); s++) {
+            const struct ky_algorithm pss = {.scheme = KY_RSA_PSS,
+                                             .hash = hashes[h],
+                                             .mgf_hash = hashes[h],
+                                             .salt_len = salts[s]};
+
+            sign_and_check(v, k, &pss);
+        }
+    }
+}
+
+static void check_storage(uint8_t storage)
+{
+    const struct vault_options o = {.cache_keys = 4};
+    struct vault v = vault_start(&o);
+
+    for (uint8_t t = 1; t < KY_KEY_TYPE_COUNT; t++) {
+        struct test_key k;
+        struct ky_status st = vault_generate(&v, t, storage, &k);
+
+        if (t == KY_KEY_ED25519 && storage == KY_STORE_WRAPPED) {
+            assert_int_equal(st.code, KY_UNSUPPORTED);
+            continue;
+        }
+        assert_int_equal(st.code, KY_OK);
+        check_every_algorithm(&v, &k);
+    }
+    vault_stop(&v);
+}
+
+static void test_wrapped_keys(void **state)
+{
+    (void)state;
+    check_storage(KY_STORE_WRAPPED);
+}
+
+static void test_resident_keys(void **state)
+{
+    (void)state;
+    check_storage(KY_STORE_RESIDENT);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrapped_keys),
+        cmocka_unit_test(test_resident_keys),
+    };
+
+    harness_maybe_vault(argc, argv);
+    return cmocka_run_group_tests(tests, harness_token_setup, harness_token_teardown);
+}
