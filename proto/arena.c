@@ -31,8 +31,8 @@ struct ky_status ky_arena_init(struct ky_arena *a, size_t cap)
     if (a->block == NULL)
         return KY_STATUS(KY_NOMEM);
     a->cap = cap;
-    a->allocator = (ProtobufCAllocator){
-        .alloc = allocator_alloc, .free = allocator_free, .allocator_data = a};
+    a->allocator =
+        (ProtobufCAllocator){.alloc = allocator_alloc, .free = allocator_free, .allocator_data = a};
     return KY_STATUS(KY_OK);
 }
 

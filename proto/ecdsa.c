@@ -29,7 +29,8 @@ static size_t int_to_der(const uint8_t *n, size_t len, uint8_t *out)
     return 2 + sign + len;
 }
 
-struct ky_status ky_ecdsa_raw_to_der(struct ky_span raw, uint8_t *out_der, size_t cap, size_t *out_len)
+struct ky_status ky_ecdsa_raw_to_der(struct ky_span raw, uint8_t *out_der, size_t cap,
+                                     size_t *out_len)
 {
     uint8_t ints[2 * INT_MAX_LEN];
     size_t half = raw.len / 2;

@@ -24,7 +24,8 @@ struct ky_status ky_grpc_frame(const ProtobufCMessage *m, struct ky_buf *out)
     return KY_STATUS(KY_OK);
 }
 
-struct ky_status ky_grpc_next(struct ky_span b, size_t *offset, size_t max, struct ky_span *out_message)
+struct ky_status ky_grpc_next(struct ky_span b, size_t *offset, size_t max,
+                              struct ky_span *out_message)
 {
     if (*offset > b.len)
         return KY_STATUS(KY_INVALID);
@@ -52,8 +53,12 @@ static const struct {
     char unit;
     uint64_t ns;
 } timeout_units[] = {
-    {'H', 3600u * UINT64_C(1000000000)}, {'M', 60u * UINT64_C(1000000000)}, {'S', UINT64_C(1000000000)},
-    {'m', 1000000},                      {'u', 1000},                       {'n', 1},
+    {'H', 3600u * UINT64_C(1000000000)},
+    {'M', 60u * UINT64_C(1000000000)},
+    {'S', UINT64_C(1000000000)},
+    {'m', 1000000},
+    {'u', 1000},
+    {'n', 1},
 };
 
 struct ky_status ky_grpc_timeout(struct ky_span header, uint64_t *out_us)

@@ -38,8 +38,8 @@ const struct ky_schema ledger_stop_schema =
     KY_SCHEMA("stop", LEDGER_STOP, struct ledger_stop, stop_fields);
 
 static const struct ky_field admin_fields[] = {
-    KY_FU8(struct ledger_admin, table),       KY_FU32(struct ledger_admin, row),
-    KY_FU32(struct ledger_admin, version),    KY_FFIX(struct ledger_admin, row_sha256),
+    KY_FU8(struct ledger_admin, table),      KY_FU32(struct ledger_admin, row),
+    KY_FU32(struct ledger_admin, version),   KY_FFIX(struct ledger_admin, row_sha256),
     KY_FU64(struct ledger_admin, operation),
 };
 const struct ky_schema ledger_admin_schema =
@@ -171,8 +171,8 @@ static const struct ky_field client_state_fields[] = {
     KY_FU8(struct ledger_client_state, suspended),
     KY_FU16(struct ledger_client_state, reason),
 };
-const struct ky_schema ledger_client_state_schema = KY_SCHEMA(
-    "client-state", LEDGER_CLIENT_STATE, struct ledger_client_state, client_state_fields);
+const struct ky_schema ledger_client_state_schema =
+    KY_SCHEMA("client-state", LEDGER_CLIENT_STATE, struct ledger_client_state, client_state_fields);
 
 static const struct ky_field event_fields[] = {
     KY_FU8(struct ledger_event, door),

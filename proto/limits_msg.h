@@ -13,7 +13,7 @@
 #define MAX_HASH_BYTES          (KY_HASHES_MAX * KY_DIGEST_MAX)
 #define MAX_SIGNATURE_BYTES     (KY_HASHES_MAX * KY_SIG_MAX)
 #define MAX_PAGE_TOKEN          128u
-#define MAX_PROOF_SECRET        64u   /* a SAD is 32 bytes, a code at most 8 */
+#define MAX_PROOF_SECRET        64u /* a SAD is 32 bytes, a code at most 8 */
 #define MAX_MATCHING_CODE       16u
 #define MAX_CHOICES             64u
 #define MAX_DEVICE_SIGNATURE    512u

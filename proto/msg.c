@@ -29,7 +29,8 @@ static bool span_fits(const struct ky_field *f, struct ky_span s)
 static size_t field_fixed_len(const struct ky_field *f)
 {
     static const uint8_t widths[] = {
-        [KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8, [KY_F_BYTES] = 4, [KY_F_TEXT] = 4,
+        [KY_F_U8] = 1,  [KY_F_U16] = 2,   [KY_F_U32] = 4,
+        [KY_F_U64] = 8, [KY_F_BYTES] = 4, [KY_F_TEXT] = 4,
     };
     return f->type == KY_F_FIX ? f->max : widths[f->type];
 }

@@ -105,7 +105,8 @@ static bool mark_seen(struct frame *fr, const ProtobufCFieldDescriptor *f)
     if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
         for (unsigned i = 0; i < fr->type->n_fields; i++) {
             const ProtobufCFieldDescriptor *o = &fr->type->fields[i];
-            if ((o->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 && o->quantifier_offset == f->quantifier_offset)
+            if ((o->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+                o->quantifier_offset == f->quantifier_offset)
                 bits |= UINT64_C(1) << i;
         }
     }
@@ -191,8 +192,8 @@ static bool scan_message(const ProtobufCMessageDescriptor *d, struct ky_span in)
     }
 }
 
-struct ky_status ky_pb_unpack(struct ky_arena *a, const ProtobufCMessageDescriptor *d, struct ky_span in,
-                              ProtobufCMessage **out)
+struct ky_status ky_pb_unpack(struct ky_arena *a, const ProtobufCMessageDescriptor *d,
+                              struct ky_span in, ProtobufCMessage **out)
 {
     static const uint8_t nothing[1] = {0};
     if (!scan_message(d, in))

@@ -103,8 +103,8 @@ void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32])
     sha256_end(&h, out);
 }
 
-void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision, struct ky_span matching_code,
-                           uint8_t out[32])
+void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision,
+                           struct ky_span matching_code, uint8_t out[32])
 {
     struct sha256 h;
     sha256_init(&h);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct utf8_lead {
-    uint8_t mask;   /* bits that tell the length */
+    uint8_t mask; /* bits that tell the length */
     uint8_t match;
     uint8_t len;
     uint32_t least; /* a smaller code point in this length is overlong */
@@ -90,8 +90,8 @@ static bool eight_are_printable(const uint8_t *p)
     memcpy(&v, p, sizeof(v));
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t high = 0x8080808080808080u;
-    uint64_t below = (v - ones * 0x20) & ~v;             /* high bit: a byte under 0x20 */
-    uint64_t above = (v + ones) | v;                     /* high bit: a byte over 0x7e */
+    uint64_t below = (v - ones * 0x20) & ~v; /* high bit: a byte under 0x20 */
+    uint64_t above = (v + ones) | v;         /* high bit: a byte over 0x7e */
     return ((below | above) & high) == 0;
 }
 

@@ -28,7 +28,7 @@ static inline size_t from_hex(const char *hex, uint8_t *out, size_t cap)
             hex++;
             continue;
         }
-        const char pair[3] = { hex[0], hex[1], '\0' };
+        const char pair[3] = {hex[0], hex[1], '\0'};
         assert_true(n < cap);
         char *end;
         out[n++] = (uint8_t)strtoul(pair, &end, 16);

@@ -42,35 +42,35 @@ static const struct {
     struct ky_algorithm a;
     bool fits;
 } fits[] = {
-    { KY_KEY_P256, { KY_ECDSA, KY_SHA256, 0, 0 }, true },
-    { KY_KEY_P256, { KY_ECDSA, KY_SHA512, 0, 0 }, true },
-    { KY_KEY_P384, { KY_ECDSA, KY_SHA256, 0, 0 }, true },
-    { KY_KEY_ED25519, { KY_EDDSA, KY_SHA512, 0, 0 }, true },
-    { KY_KEY_RSA2048, { KY_RSA_PKCS1, KY_SHA256, 0, 0 }, true },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA256, 0, 222 }, true },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA256, KY_SHA256, 0 }, true },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA512, 0, 190 }, true },
-    { KY_KEY_RSA4096, { KY_RSA_PSS, KY_SHA512, KY_SHA512, 446 }, true },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA256, 0, 223 }, false },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA512, 0, 191 }, false },
-    { KY_KEY_RSA4096, { KY_RSA_PSS, KY_SHA512, 0, 447 }, false },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA256, 0, UINT16_MAX }, false },
-    { KY_KEY_RSA2048, { KY_RSA_PSS, KY_SHA256, KY_SHA384, 32 }, false },
-    { KY_KEY_RSA2048, { KY_RSA_PKCS1, KY_SHA256, 0, 32 }, false },
-    { KY_KEY_RSA2048, { KY_RSA_PKCS1, KY_SHA256, KY_SHA256, 0 }, false },
-    { KY_KEY_RSA2048, { KY_ECDSA, KY_SHA256, 0, 0 }, false },
-    { KY_KEY_P256, { KY_RSA_PSS, KY_SHA256, 0, 32 }, false },
-    { KY_KEY_P256, { KY_RSA_PKCS1, KY_SHA256, 0, 0 }, false },
-    { KY_KEY_P256, { KY_EDDSA, KY_SHA256, 0, 0 }, false },
-    { KY_KEY_P256, { KY_ECDSA, KY_SHA256, KY_SHA256, 0 }, false },
-    { KY_KEY_P256, { KY_ECDSA, 0, 0, 0 }, false },
-    { KY_KEY_P256, { KY_ECDSA, 4, 0, 0 }, false },
-    { KY_KEY_P256, { 0, KY_SHA256, 0, 0 }, false },
-    { KY_KEY_P256, { 5, KY_SHA256, 0, 0 }, false },
-    { KY_KEY_ED25519, { KY_ECDSA, KY_SHA256, 0, 0 }, false },
-    { 0, { KY_ECDSA, KY_SHA256, 0, 0 }, false },
-    { 7, { KY_ECDSA, KY_SHA256, 0, 0 }, false },
-    { 255, { KY_ECDSA, KY_SHA256, 0, 0 }, false },
+    {KY_KEY_P256, {KY_ECDSA, KY_SHA256, 0, 0}, true},
+    {KY_KEY_P256, {KY_ECDSA, KY_SHA512, 0, 0}, true},
+    {KY_KEY_P384, {KY_ECDSA, KY_SHA256, 0, 0}, true},
+    {KY_KEY_ED25519, {KY_EDDSA, KY_SHA512, 0, 0}, true},
+    {KY_KEY_RSA2048, {KY_RSA_PKCS1, KY_SHA256, 0, 0}, true},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA256, 0, 222}, true},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA256, KY_SHA256, 0}, true},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA512, 0, 190}, true},
+    {KY_KEY_RSA4096, {KY_RSA_PSS, KY_SHA512, KY_SHA512, 446}, true},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA256, 0, 223}, false},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA512, 0, 191}, false},
+    {KY_KEY_RSA4096, {KY_RSA_PSS, KY_SHA512, 0, 447}, false},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA256, 0, UINT16_MAX}, false},
+    {KY_KEY_RSA2048, {KY_RSA_PSS, KY_SHA256, KY_SHA384, 32}, false},
+    {KY_KEY_RSA2048, {KY_RSA_PKCS1, KY_SHA256, 0, 32}, false},
+    {KY_KEY_RSA2048, {KY_RSA_PKCS1, KY_SHA256, KY_SHA256, 0}, false},
+    {KY_KEY_RSA2048, {KY_ECDSA, KY_SHA256, 0, 0}, false},
+    {KY_KEY_P256, {KY_RSA_PSS, KY_SHA256, 0, 32}, false},
+    {KY_KEY_P256, {KY_RSA_PKCS1, KY_SHA256, 0, 0}, false},
+    {KY_KEY_P256, {KY_EDDSA, KY_SHA256, 0, 0}, false},
+    {KY_KEY_P256, {KY_ECDSA, KY_SHA256, KY_SHA256, 0}, false},
+    {KY_KEY_P256, {KY_ECDSA, 0, 0, 0}, false},
+    {KY_KEY_P256, {KY_ECDSA, 4, 0, 0}, false},
+    {KY_KEY_P256, {0, KY_SHA256, 0, 0}, false},
+    {KY_KEY_P256, {5, KY_SHA256, 0, 0}, false},
+    {KY_KEY_ED25519, {KY_ECDSA, KY_SHA256, 0, 0}, false},
+    {0, {KY_ECDSA, KY_SHA256, 0, 0}, false},
+    {7, {KY_ECDSA, KY_SHA256, 0, 0}, false},
+    {255, {KY_ECDSA, KY_SHA256, 0, 0}, false},
 };
 
 static void test_fit(void **state)
@@ -141,8 +141,8 @@ static void both_ways(const uint8_t *raw, size_t half)
 static void test_ecdsa_edges(void **state)
 {
     (void)state;
-    static const size_t halves[] = { 32, 48 };
-    static const uint8_t firsts[] = { 0x01, 0x7f, 0x80, 0xff };
+    static const size_t halves[] = {32, 48};
+    static const uint8_t firsts[] = {0x01, 0x7f, 0x80, 0xff};
     for (size_t h = 0; h < ROWS(halves); h++) {
         size_t half = halves[h];
         for (size_t zr = 0; zr < half; zr++) {
@@ -176,7 +176,7 @@ static void test_raw_refused(void **state)
     uint8_t raw[100], der[160];
     size_t len;
     memset(raw, 1, sizeof(raw));
-    const size_t bad[] = { 0, 1, 63, 65, 97, 98, 100 };
+    const size_t bad[] = {0, 1, 63, 65, 97, 98, 100};
     for (size_t i = 0; i < ROWS(bad); i++)
         EXPECT(KY_INVALID, ky_ecdsa_raw_to_der(KY_SPAN(raw, bad[i]), der, sizeof(der), &len));
     memset(raw, 0, 32); /* r = 0 */
@@ -191,31 +191,31 @@ static const char *const bad_der[] = {
     "",
     "30",
     "3000",
-    "3006 0201 01 0201 01 00",              /* trailing byte */
-    "3007 0201 01 0201 01 00",              /* trailing byte inside */
-    "3005 0201 01 0201 01",                 /* outer length too small */
-    "3007 0201 01 0201 01",                 /* too large */
-    "3106 0201 01 0201 01",                 /* a SET */
-    "3006 0301 01 0201 01",                 /* not an INTEGER */
+    "3006 0201 01 0201 01 00", /* trailing byte */
+    "3007 0201 01 0201 01 00", /* trailing byte inside */
+    "3005 0201 01 0201 01",    /* outer length too small */
+    "3007 0201 01 0201 01",    /* too large */
+    "3106 0201 01 0201 01",    /* a SET */
+    "3006 0301 01 0201 01",    /* not an INTEGER */
     "3006 0201 01 0301 01",
-    "308106 0201 01 0201 01",               /* long-form length */
+    "308106 0201 01 0201 01", /* long-form length */
     "30820006 0201 01 0201 01",
-    "3080 0201 01 0201 01 0000",            /* indefinite */
-    "3007 028101 01 0201 01",               /* long form inside */
-    "3006 0201 00 0201 01",                 /* r = 0 */
-    "3006 0201 01 0201 00",                 /* s = 0 */
-    "3006 0201 80 0201 01",                 /* negative */
+    "3080 0201 01 0201 01 0000", /* indefinite */
+    "3007 028101 01 0201 01",    /* long form inside */
+    "3006 0201 00 0201 01",      /* r = 0 */
+    "3006 0201 01 0201 00",      /* s = 0 */
+    "3006 0201 80 0201 01",      /* negative */
     "3006 0201 01 0201 ff",
-    "3007 0202 0001 0201 01",               /* needless pad */
+    "3007 0202 0001 0201 01", /* needless pad */
     "3007 0201 01 0202 007f",
-    "3008 0203 000080 0201 01",             /* two pads */
-    "3005 0200 0201 01",                    /* empty INTEGER */
+    "3008 0203 000080 0201 01", /* two pads */
+    "3005 0200 0201 01",        /* empty INTEGER */
     "3005 0201 01 0200",
-    "3003 0201 01",                         /* one INTEGER */
-    "3009 0201 01 0201 01 0201 01",         /* three */
-    "3008 0203 010000 0201 01",             /* r over half */
+    "3003 0201 01",                 /* one INTEGER */
+    "3009 0201 01 0201 01 0201 01", /* three */
+    "3008 0203 010000 0201 01",     /* r over half */
     "3009 0204 00800000 0201 01",
-    "3006 0205 01 0201 01",                 /* inner length past the end */
+    "3006 0205 01 0201 01", /* inner length past the end */
     "3006 0201 01 0205 01",
     "3006 02ff 01 0201 01",
     "30ff 0201 01 0201 01",
@@ -224,7 +224,7 @@ static const char *const bad_der[] = {
 static void test_der_refused(void **state)
 {
     (void)state;
-    uint8_t der[32], raw[96] = { 0x5a };
+    uint8_t der[32], raw[96] = {0x5a};
     for (size_t i = 0; i < ROWS(bad_der); i++) {
         size_t n = from_hex(bad_der[i], der, sizeof(der));
         uint8_t *tight = tight_copy(KY_SPAN(der, n));
@@ -243,10 +243,10 @@ static void test_der_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),       cmocka_unit_test(test_fit),
-        cmocka_unit_test(test_sha256),       cmocka_unit_test(test_hmac),
-        cmocka_unit_test(test_ecdsa_edges),  cmocka_unit_test(test_ecdsa_random),
-        cmocka_unit_test(test_raw_refused),  cmocka_unit_test(test_der_refused),
+        cmocka_unit_test(test_tables),      cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_sha256),      cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_ecdsa_edges), cmocka_unit_test(test_ecdsa_random),
+        cmocka_unit_test(test_raw_refused), cmocka_unit_test(test_der_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

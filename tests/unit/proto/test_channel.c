@@ -44,7 +44,7 @@ static int teardown(void **state)
 
 static struct door_operate payload(const uint8_t *bytes, size_t len)
 {
-    return (struct door_operate){ .uid = (uint32_t)len, .operation = KY_SPAN(bytes, len) };
+    return (struct door_operate){.uid = (uint32_t)len, .operation = KY_SPAN(bytes, len)};
 }
 
 static bool next(struct ky_channel *c, struct ky_record *r)
@@ -63,11 +63,12 @@ static void write_raw(int fd, const void *bytes, size_t n)
 static void test_header_layout(void **state)
 {
     struct pair *p = *state;
-    const struct door_cancel m = { .unused = 0xee };
+    const struct door_cancel m = {.unused = 0xee};
     EXPECT(KY_OK, ky_channel_send(&p->a, &door_cancel_schema, &m, 0x1122334455667788u, 0x99u));
     EXPECT(KY_OK, ky_channel_flush(&p->a));
     uint8_t got[64], want[64];
-    size_t n = from_hex("19000000 2800 0000 8877665544332211 9900000000000000 ee", want, sizeof(want));
+    size_t n =
+        from_hex("19000000 2800 0000 8877665544332211 9900000000000000 ee", want, sizeof(want));
     assert_int_equal(read(p->fds[1], got, sizeof(got)), (ssize_t)n);
     assert_memory_equal(got, want, n);
 }
@@ -103,7 +104,7 @@ static void test_batch(void **state)
 static void test_records_of_one_read_lie_side_by_side(void **state)
 {
     struct pair *p = *state;
-    const struct door_cancel m = { 0 };
+    const struct door_cancel m = {0};
     for (uint64_t i = 0; i < 100; i++)
         EXPECT(KY_OK, ky_channel_send(&p->a, &door_cancel_schema, &m, i, 0));
     EXPECT(KY_OK, ky_channel_flush(&p->a));
@@ -138,12 +139,11 @@ static void test_byte_by_byte(void **state)
 }
 
 static const char *const bad_headers[] = {
-    "00000000 0100 0000",                 /* length 0 */
-    "17000000 0100 0000",                 /* less than its own header */
-    "01000400 0100 0000",                 /* maximum + 1 */
-    "ffffffff 0100 0000",                 /* 2^32 - 1 */
-    "00000080 0100 0000",
-    "19000000 0100 0100",                 /* flags */
+    "00000000 0100 0000",                       /* length 0 */
+    "17000000 0100 0000",                       /* less than its own header */
+    "01000400 0100 0000",                       /* maximum + 1 */
+    "ffffffff 0100 0000",                       /* 2^32 - 1 */
+    "00000080 0100 0000", "19000000 0100 0100", /* flags */
     "19000000 0100 0080",
 };
 
@@ -154,10 +154,10 @@ static void test_bad_headers(void **state)
         void *fresh;
         setup(&fresh);
         struct pair *p = fresh;
-        const struct door_cancel good = { 0 };
+        const struct door_cancel good = {0};
         EXPECT(KY_OK, ky_channel_send(&p->a, &door_cancel_schema, &good, 1, 0));
         EXPECT(KY_OK, ky_channel_flush(&p->a));
-        uint8_t header[KY_RECORD_HEADER] = { 0 };
+        uint8_t header[KY_RECORD_HEADER] = {0};
         from_hex(bad_headers[i], header, sizeof(header));
         write_raw(p->fds[0], header, sizeof(header));
         EXPECT(KY_OK, ky_channel_read(&p->b));
@@ -178,7 +178,7 @@ static void test_largest_record(void **state)
     struct pair *p = *state;
     uint8_t *record = calloc(1, KY_RECORD_MAX);
     assert_non_null(record);
-    const uint8_t header[] = { 0, 0, 4, 0, 1, 0, 0, 0 };
+    const uint8_t header[] = {0, 0, 4, 0, 1, 0, 0, 0};
     memcpy(record, header, sizeof(header));
     record[KY_RECORD_MAX - 1] = 0x77;
     struct ky_record r;
@@ -205,7 +205,7 @@ static void test_largest_record(void **state)
 static void test_untaken_records_are_bounded(void **state)
 {
     struct pair *p = *state;
-    uint8_t bytes[1000] = { 0 };
+    uint8_t bytes[1000] = {0};
     struct door_operate m = payload(bytes, sizeof(bytes));
     uint64_t sent = 0;
     for (int i = 0; i < 2000; i++) {
@@ -232,7 +232,7 @@ static void test_busy_queues_nothing(void **state)
     struct pair *p = *state;
     struct ky_channel c;
     ky_channel_init(&c, p->fds[0], 3 * (KY_RECORD_HEADER + 1));
-    const struct door_cancel m = { 0 };
+    const struct door_cancel m = {0};
     for (int i = 0; i < 3; i++)
         EXPECT(KY_OK, ky_channel_send(&c, &door_cancel_schema, &m, 1, 0));
     size_t full = c.out.len;
@@ -252,17 +252,17 @@ static void test_busy_queues_nothing(void **state)
 static void test_refused_message_queues_nothing(void **state)
 {
     struct pair *p = *state;
-    const struct door_tx_ref m = { .relying_party = TEXT("bad\x01") };
+    const struct door_tx_ref m = {.relying_party = TEXT("bad\x01")};
     EXPECT(KY_INVALID, ky_channel_send(&p->a, &door_tx_wait_schema, &m, 1, 0));
     assert_false(ky_channel_has_output(&p->a));
-    const struct door_cancel good = { 0 };
+    const struct door_cancel good = {0};
     EXPECT(KY_OK, ky_channel_send(&p->a, &door_cancel_schema, &good, 1, 0));
 }
 
 static void test_peer_gone(void **state)
 {
     struct pair *p = *state;
-    const struct door_cancel m = { 0 };
+    const struct door_cancel m = {0};
     EXPECT(KY_OK, ky_channel_send(&p->a, &door_cancel_schema, &m, 1, 0));
     EXPECT(KY_OK, ky_channel_flush(&p->a));
     close(p->fds[0]);
@@ -280,7 +280,7 @@ static void test_bad_descriptor(void **state)
     (void)state;
     struct ky_channel c;
     ky_channel_init(&c, -1, 100);
-    const struct door_cancel m = { 0 };
+    const struct door_cancel m = {0};
     EXPECT(KY_IO, ky_channel_read(&c));
     EXPECT(KY_OK, ky_channel_flush(&c));
     EXPECT(KY_OK, ky_channel_send(&c, &door_cancel_schema, &m, 1, 0));

@@ -41,8 +41,12 @@ static int open_count(void)
 static void test_round_trip(void **state)
 {
     const int *fds = *state;
-    const struct control_msg m = { .type = CONTROL_PEER_DEAD, .door = 2, .index = 3, .generation = 4,
-                                   .arg = UINT64_MAX, .text = "why" };
+    const struct control_msg m = {.type = CONTROL_PEER_DEAD,
+                                  .door = 2,
+                                  .index = 3,
+                                  .generation = 4,
+                                  .arg = UINT64_MAX,
+                                  .text = "why"};
     struct control_msg got;
     int fd = 99;
     EXPECT(KY_BUSY, control_recv(fds[1], &got, &fd));
@@ -55,7 +59,7 @@ static void test_round_trip(void **state)
 static void test_descriptor(void **state)
 {
     const int *fds = *state;
-    const struct control_msg m = { .type = CONTROL_PIN };
+    const struct control_msg m = {.type = CONTROL_PIN};
     int pipe_fds[2];
     assert_int_equal(pipe(pipe_fds), 0);
     int before = open_count();
@@ -76,14 +80,14 @@ static void test_descriptor(void **state)
 /* n descriptors beside `len` bytes, as no sender of ours would. */
 static void send_odd(int to, size_t len, int n, int fd)
 {
-    uint8_t bytes[256] = { 0 };
-    struct iovec iov = { bytes, len };
+    uint8_t bytes[256] = {0};
+    struct iovec iov = {bytes, len};
     union {
         struct cmsghdr align;
         char room[CMSG_SPACE(4 * sizeof(int))];
     } u;
     memset(&u, 0, sizeof(u));
-    struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
     if (n > 0) {
         mh.msg_control = u.room;
         mh.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
@@ -104,11 +108,11 @@ static void test_odd_datagrams(void **state)
     const struct {
         size_t len;
         int n;
-    } odd[] = { { 1, 0 }, { whole - 1, 0 }, { whole + 1, 0 }, { whole - 1, 1 }, { whole + 1, 1 },
-                { whole, 2 }, { whole, 3 }, { whole, 4 } };
+    } odd[] = {{1, 0},         {whole - 1, 0}, {whole + 1, 0}, {whole - 1, 1},
+               {whole + 1, 1}, {whole, 2},     {whole, 3},     {whole, 4}};
     int before = open_count();
     for (size_t i = 0; i < ROWS(odd); i++) {
-        struct control_msg got = { .type = 77 };
+        struct control_msg got = {.type = 77};
         int fd = 99;
         send_odd(fds[0], odd[i].len, odd[i].n, fds[0]);
         EXPECT(KY_INVALID, control_recv(fds[1], &got, &fd));
@@ -120,7 +124,7 @@ static void test_odd_datagrams(void **state)
 static void test_text_is_ended(void **state)
 {
     const int *fds = *state;
-    struct control_msg m = { .type = CONTROL_SEALED };
+    struct control_msg m = {.type = CONTROL_SEALED};
     memset(m.text, 'x', sizeof(m.text));
     EXPECT(KY_OK, control_send(fds[0], &m, -1));
     int fd;
@@ -131,7 +135,7 @@ static void test_text_is_ended(void **state)
 static void test_peer_gone(void **state)
 {
     int *fds = *state;
-    const struct control_msg m = { .type = CONTROL_HELLO };
+    const struct control_msg m = {.type = CONTROL_HELLO};
     struct control_msg got;
     int fd;
     EXPECT(KY_OK, control_send(fds[0], &m, -1));

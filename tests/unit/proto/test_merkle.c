@@ -12,10 +12,14 @@
  * Provenance: the eight leaves and the roots of their prefixes from the Certificate Transparency project's
  * reference implementation (google/certificate-transparency, merkletree tests), as used by RFC 6962 logs.
  */
-static const char *const ct_leaves[] = { "",         "00",
-                                         "10",       "2021",
-                                         "3031",     "40414243",
-                                         "5051525354555657", "606162636465666768696a6b6c6d6e6f" };
+static const char *const ct_leaves[] = {"",
+                                        "00",
+                                        "10",
+                                        "2021",
+                                        "3031",
+                                        "40414243",
+                                        "5051525354555657",
+                                        "606162636465666768696a6b6c6d6e6f"};
 static const char *const ct_roots[] = {
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -31,7 +35,7 @@ static const char *const ct_roots[] = {
 static void test_ct_tree(void **state)
 {
     (void)state;
-    struct merkle m = { 0 };
+    struct merkle m = {0};
     for (size_t n = 0; n <= ROWS(ct_leaves); n++) {
         uint8_t want[32], got[32], leaf[16];
         from_hex(ct_roots[n], want, sizeof(want));
@@ -59,7 +63,7 @@ static void evp_sha256(const uint8_t *in, size_t len, uint8_t out[32])
 /* MTH(D[n]) of RFC 6962 s.2.1, word for word, over leaves first..first+n. */
 static void mth(uint32_t first, uint32_t n, uint8_t out[32])
 {
-    uint8_t in[65] = { 0 };
+    uint8_t in[65] = {0};
     if (n == 0) {
         evp_sha256(in, 0, out);
         return;
@@ -84,7 +88,7 @@ static void mth(uint32_t first, uint32_t n, uint8_t out[32])
 static void test_recursive_definition(void **state)
 {
     (void)state;
-    struct merkle m = { 0 };
+    struct merkle m = {0};
     for (uint32_t n = 0; n <= LEAVES; n++) {
         uint8_t want[32], got[32], room[8];
         mth(0, n, want);
@@ -92,7 +96,8 @@ static void test_recursive_definition(void **state)
         assert_memory_equal(got, want, 32);
         assert_int_equal(m.size, n);
         for (unsigned level = 0; level < 64; level++)
-            assert_int_equal(ky_span_all_zero(KY_SPAN_OF(m.peaks[level])), ((uint64_t)n >> level & 1) == 0);
+            assert_int_equal(ky_span_all_zero(KY_SPAN_OF(m.peaks[level])),
+                             ((uint64_t)n >> level & 1) == 0);
         merkle_append(&m, leaf_of(n, room));
     }
 }
@@ -101,7 +106,7 @@ static void test_recursive_definition(void **state)
 static void test_resumes(void **state)
 {
     (void)state;
-    struct merkle a = { 0 }, b = { 0 };
+    struct merkle a = {0}, b = {0};
     uint8_t room[8], x[32], y[32];
     for (uint32_t i = 0; i < 100; i++)
         merkle_append(&a, leaf_of(i, room));

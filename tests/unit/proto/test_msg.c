@@ -27,7 +27,7 @@ static bool is_span(const struct ky_field *f)
 
 static size_t int_width(const struct ky_field *f)
 {
-    static const size_t widths[] = { [KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8 };
+    static const size_t widths[] = {[KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8};
     return widths[f->type];
 }
 
@@ -298,7 +298,7 @@ static void test_leaf(void **state)
     (void)state;
     uint8_t leaf[32];
     size_t n = from_hex("0102000000000000 0304000000000000 0900 aabb", leaf, sizeof(leaf));
-    struct ledger_leaf l = { 0 };
+    struct ledger_leaf l = {0};
     EXPECT(KY_OK, ledger_leaf_parse(KY_SPAN(leaf, n), &l));
     assert_true(l.index == 0x201 && l.time_us == 0x403 && l.type == LEDGER_INTENT);
     assert_true(ky_span_eq(l.body, TEXT("\xaa\xbb")));

@@ -33,7 +33,7 @@ static bool has_vm_flag(const void *p, const char *flag)
 static void test_set_and_wipe(void **state)
 {
     (void)state;
-    struct ky_secret s = { 0 };
+    struct ky_secret s = {0};
     EXPECT(KY_OK, ky_secret_set(&s, TEXT("first")));
     assert_true(ky_span_eq(ky_secret_span(&s), TEXT("first")));
     EXPECT(KY_OK, ky_secret_set(&s, TEXT("second one")));
@@ -50,7 +50,7 @@ static void test_set_and_wipe(void **state)
 static void test_size(void **state)
 {
     (void)state;
-    struct ky_secret s = { 0 };
+    struct ky_secret s = {0};
     uint8_t big[KY_SECRET_MAX + 1];
     memset(big, 0x61, sizeof(big));
     EXPECT(KY_OK, ky_secret_set(&s, KY_SPAN(big, KY_SECRET_MAX)));
@@ -62,7 +62,7 @@ static void test_size(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    struct ky_secret s = { 0 };
+    struct ky_secret s = {0};
     EXPECT(KY_OK, ky_secret_set(&s, TEXT("canary")));
     assert_true(has_vm_flag(s.bytes, " dd"));
     assert_true(has_vm_flag(s.bytes, " wf"));
@@ -93,7 +93,7 @@ static void test_wipe(void **state)
 static void test_random(void **state)
 {
     (void)state;
-    uint8_t a[600] = { 0 }, b[600] = { 0 };
+    uint8_t a[600] = {0}, b[600] = {0};
     EXPECT(KY_OK, ky_random(a, sizeof(a)));
     EXPECT(KY_OK, ky_random(b, sizeof(b)));
     assert_memory_not_equal(a, b, sizeof(a));

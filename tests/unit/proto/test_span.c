@@ -8,7 +8,7 @@ static void test_compare(void **state)
 {
     (void)state;
     const struct ky_span none = KY_SPAN(NULL, 0);
-    bool (*const eq[])(struct ky_span, struct ky_span) = { ky_span_eq, ky_span_eq_ct };
+    bool (*const eq[])(struct ky_span, struct ky_span) = {ky_span_eq, ky_span_eq_ct};
     for (size_t i = 0; i < ROWS(eq); i++) {
         assert_true(eq[i](none, TEXT("")));
         assert_true(eq[i](TEXT("abc"), TEXT("abc")));
@@ -55,50 +55,50 @@ static const struct {
     const char *hex;
     bool good;
 } texts[] = {
-    { "", true },
-    { "09 0a 20 7e", true },
-    { "48 e1 bb a3 70", true },          /* Hop in Vietnamese */
-    { "f0 9f 96 8a", true },
-    { "c2 a0", true },                   /* first after C1 */
-    { "f4 8f bf bf", true },             /* U+10FFFF */
-    { "ed 9f bf", true },                /* last before the surrogates */
-    { "ee 80 80", true },                /* first after them */
-    { "e2 80 8d", true },                /* joiner: used in real names */
-    { "00", false },
-    { "0d", false },
-    { "1f", false },
-    { "7f", false },
-    { "c2 80", false },                  /* C1 */
-    { "c2 9f", false },
-    { "80", false },                     /* a continuation alone */
-    { "bf", false },
-    { "c3", false },                     /* truncated */
-    { "e1 bb", false },
-    { "f0 9f 96", false },
-    { "c0 80", false },                  /* overlong NUL */
-    { "c1 bf", false },
-    { "e0 9f bf", false },               /* overlong */
-    { "f0 8f bf bf", false },
-    { "ed a0 80", false },               /* surrogates */
-    { "ed bf bf", false },
-    { "f4 90 80 80", false },            /* above U+10FFFF */
-    { "f5 80 80 80", false },
-    { "f8 88 80 80 80", false },
-    { "fe", false },
-    { "ff", false },
-    { "c3 28", false },                  /* lead without continuation */
-    { "e2 28 a1", false },
-    { "d8 9c", false },                  /* U+061C */
-    { "e2 80 8e", false },               /* U+200E */
-    { "e2 80 8f", false },
-    { "e2 80 aa", false },               /* U+202A */
-    { "e2 80 ae", false },
-    { "e2 81 a6", false },               /* U+2066 */
-    { "e2 81 a9", false },
-    { "e2 81 a5", true },                /* their neighbours */
-    { "e2 81 aa", true },
-    { "e2 80 a9", true },
-    { "e2 80 af", true },
+    {"", true},
+    {"09 0a 20 7e", true},
+    {"48 e1 bb a3 70", true}, /* Hop in Vietnamese */
+    {"f0 9f 96 8a", true},
+    {"c2 a0", true},       /* first after C1 */
+    {"f4 8f bf bf", true}, /* U+10FFFF */
+    {"ed 9f bf", true},    /* last before the surrogates */
+    {"ee 80 80", true},    /* first after them */
+    {"e2 80 8d", true},    /* joiner: used in real names */
+    {"00", false},
+    {"0d", false},
+    {"1f", false},
+    {"7f", false},
+    {"c2 80", false}, /* C1 */
+    {"c2 9f", false},
+    {"80", false}, /* a continuation alone */
+    {"bf", false},
+    {"c3", false}, /* truncated */
+    {"e1 bb", false},
+    {"f0 9f 96", false},
+    {"c0 80", false}, /* overlong NUL */
+    {"c1 bf", false},
+    {"e0 9f bf", false}, /* overlong */
+    {"f0 8f bf bf", false},
+    {"ed a0 80", false}, /* surrogates */
+    {"ed bf bf", false},
+    {"f4 90 80 80", false}, /* above U+10FFFF */
+    {"f5 80 80 80", false},
+    {"f8 88 80 80 80", false},
+    {"fe", false},
+    {"ff", false},
+    {"c3 28", false}, /* lead without continuation */
+    {"e2 28 a1", false},
+    {"d8 9c", false},    /* U+061C */
+    {"e2 80 8e", false}, /* U+200E */
+    {"e2 80 8f", false},
+    {"e2 80 aa", false}, /* U+202A */
+    {"e2 80 ae", false},
+    {"e2 81 a6", false}, /* U+2066 */
+    {"e2 81 a9", false},
+    {"e2 81 a5", true}, /* their neighbours */
+    {"e2 81 aa", true},
+    {"e2 80 a9", true},
+    {"e2 80 af", true},
 };
 
 /* Each form at each place in a longer text, so that the eight-byte shortcut is crossed at every offset. */
@@ -188,9 +188,9 @@ static void test_buffer_growth(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_to_cstr),      cmocka_unit_test(test_display_text),
-        cmocka_unit_test(test_every_byte),   cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_compare),       cmocka_unit_test(test_names),
+        cmocka_unit_test(test_to_cstr),       cmocka_unit_test(test_display_text),
+        cmocka_unit_test(test_every_byte),    cmocka_unit_test(test_buffer),
         cmocka_unit_test(test_buffer_growth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

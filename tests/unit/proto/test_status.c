@@ -20,7 +20,7 @@ static void test_complete(void **state)
             assert_string_not_equal(i->name, ky_code_info((enum ky_code)d)->name);
     }
     assert_ptr_equal(ky_code_info(KY_CODE_COUNT), ky_code_info(KY_INTERNAL));
-    assert_ptr_equal(ky_code_info((enum ky_code)-1), ky_code_info(KY_INTERNAL));
+    assert_ptr_equal(ky_code_info((enum ky_code) - 1), ky_code_info(KY_INTERNAL));
 }
 
 /* What a code becomes outside must be a fixed point, and every field of it the public code's own. */
@@ -48,22 +48,22 @@ static const struct {
     int grpc;
     enum ky_retry retry;
 } public_codes[] = {
-    { KY_OK, 0, KY_RETRY_NEVER },
-    { KY_INVALID, 3, KY_RETRY_NEVER },
-    { KY_UNAUTHENTICATED, 16, KY_RETRY_NEVER },
-    { KY_DENIED, 7, KY_RETRY_NEW_PROOF },
-    { KY_NOT_FOUND, 5, KY_RETRY_NEVER },
-    { KY_CONFLICT, 6, KY_RETRY_NEVER },
-    { KY_PROOF_NEEDED, 9, KY_RETRY_NEW_PROOF },
-    { KY_TX_PENDING, 9, KY_RETRY_SAME },
-    { KY_TX_ENDED, 9, KY_RETRY_NEW_PROOF },
-    { KY_INACTIVE, 9, KY_RETRY_NEVER },
-    { KY_BUSY, 8, KY_RETRY_SAME },
-    { KY_UNAVAILABLE, 14, KY_RETRY_SAME },
-    { KY_DEADLINE, 4, KY_RETRY_SAME },
-    { KY_CANCELLED, 1, KY_RETRY_SAME },
-    { KY_UNIMPLEMENTED, 12, KY_RETRY_NEVER },
-    { KY_INTERNAL, 13, KY_RETRY_SAME },
+    {KY_OK, 0, KY_RETRY_NEVER},
+    {KY_INVALID, 3, KY_RETRY_NEVER},
+    {KY_UNAUTHENTICATED, 16, KY_RETRY_NEVER},
+    {KY_DENIED, 7, KY_RETRY_NEW_PROOF},
+    {KY_NOT_FOUND, 5, KY_RETRY_NEVER},
+    {KY_CONFLICT, 6, KY_RETRY_NEVER},
+    {KY_PROOF_NEEDED, 9, KY_RETRY_NEW_PROOF},
+    {KY_TX_PENDING, 9, KY_RETRY_SAME},
+    {KY_TX_ENDED, 9, KY_RETRY_NEW_PROOF},
+    {KY_INACTIVE, 9, KY_RETRY_NEVER},
+    {KY_BUSY, 8, KY_RETRY_SAME},
+    {KY_UNAVAILABLE, 14, KY_RETRY_SAME},
+    {KY_DEADLINE, 4, KY_RETRY_SAME},
+    {KY_CANCELLED, 1, KY_RETRY_SAME},
+    {KY_UNIMPLEMENTED, 12, KY_RETRY_NEVER},
+    {KY_INTERNAL, 13, KY_RETRY_SAME},
 };
 
 static void test_public_rows(void **state)
@@ -79,19 +79,19 @@ static void test_public_rows(void **state)
 
 static const char *grpc_name(int number)
 {
-    static const char *const names[] = { [0] = "OK",
-                                         [1] = "CANCELLED",
-                                         [3] = "INVALID_ARGUMENT",
-                                         [4] = "DEADLINE_EXCEEDED",
-                                         [5] = "NOT_FOUND",
-                                         [6] = "ALREADY_EXISTS",
-                                         [7] = "PERMISSION_DENIED",
-                                         [8] = "RESOURCE_EXHAUSTED",
-                                         [9] = "FAILED_PRECONDITION",
-                                         [12] = "UNIMPLEMENTED",
-                                         [13] = "INTERNAL",
-                                         [14] = "UNAVAILABLE",
-                                         [16] = "UNAUTHENTICATED" };
+    static const char *const names[] = {[0] = "OK",
+                                        [1] = "CANCELLED",
+                                        [3] = "INVALID_ARGUMENT",
+                                        [4] = "DEADLINE_EXCEEDED",
+                                        [5] = "NOT_FOUND",
+                                        [6] = "ALREADY_EXISTS",
+                                        [7] = "PERMISSION_DENIED",
+                                        [8] = "RESOURCE_EXHAUSTED",
+                                        [9] = "FAILED_PRECONDITION",
+                                        [12] = "UNIMPLEMENTED",
+                                        [13] = "INTERNAL",
+                                        [14] = "UNAVAILABLE",
+                                        [16] = "UNAUTHENTICATED"};
     return names[number];
 }
 
@@ -99,7 +99,7 @@ static const char *grpc_name(int number)
 static void test_documented(void **state)
 {
     (void)state;
-    static const char *const retries[] = { "never", "same request", "new proof" };
+    static const char *const retries[] = {"never", "same request", "new proof"};
     FILE *f = fopen(KYSO_PROTOCOL_MD, "r");
     assert_non_null(f);
     static char page[256 * 1024];

@@ -44,10 +44,10 @@ static void load(const json_t *o, struct vector *v)
         .subject_id = text_of(o, "subject_id"),
         .credential_id = text_of(o, "credential_id"),
         .credential_epoch = (uint32_t)number_of(o, "credential_epoch"),
-        .algorithm = { .scheme = (uint8_t)number_of(a, "scheme"),
-                       .hash = (uint8_t)number_of(a, "hash"),
-                       .mgf_hash = (uint8_t)number_of(a, "mgf_hash"),
-                       .salt_len = (uint16_t)number_of(a, "salt_len") },
+        .algorithm = {.scheme = (uint8_t)number_of(a, "scheme"),
+                      .hash = (uint8_t)number_of(a, "hash"),
+                      .mgf_hash = (uint8_t)number_of(a, "mgf_hash"),
+                      .salt_len = (uint16_t)number_of(a, "salt_len")},
         .display_text = text_of(o, "display_text"),
         .not_after_s = number_of(o, "not_after"),
     };
@@ -55,8 +55,8 @@ static void load(const json_t *o, struct vector *v)
     hex_of(o, "nonce", v->tx.nonce, KY_TX_NONCE_LEN);
     size_t n = 0, i;
     const json_t *h;
-    json_array_foreach(json_object_get(o, "hashes"), i, h)
-        n += from_hex(json_string_value(h), v->hashes + n, sizeof(v->hashes) - n);
+    json_array_foreach(json_object_get(o, "hashes"), i, h) n +=
+        from_hex(json_string_value(h), v->hashes + n, sizeof(v->hashes) - n);
     v->tx.hashes = KY_SPAN(v->hashes, n);
 }
 
@@ -80,7 +80,8 @@ static void check_challenges(const json_t *list, const uint8_t digest[32])
     {
         uint8_t want[32], got[32];
         hex_of(c, "challenge", want, 32);
-        ky_approval_challenge(digest, (uint8_t)number_of(c, "decision"), text_of(c, "matching_code"), got);
+        ky_approval_challenge(digest, (uint8_t)number_of(c, "decision"),
+                              text_of(c, "matching_code"), got);
         assert_memory_equal(want, got, 32);
     }
 }
@@ -122,13 +123,13 @@ static void fill(struct editable *e)
         memset(e->text[i], 'a' + (int)i, 4);
     memset(e->hashes, 0x77, 32);
     memset(e->hashes + 32, 0x88, 32);
-    struct ky_span *const spans[] = { &e->tx.server_id,      &e->tx.client,     &e->tx.relying_party,
-                                      &e->tx.transaction_id, &e->tx.subject_id, &e->tx.credential_id,
-                                      &e->tx.display_text };
+    struct ky_span *const spans[] = {&e->tx.server_id,      &e->tx.client,     &e->tx.relying_party,
+                                     &e->tx.transaction_id, &e->tx.subject_id, &e->tx.credential_id,
+                                     &e->tx.display_text};
     for (size_t i = 0; i < 7; i++)
         *spans[i] = KY_SPAN_OF(e->text[i]);
     e->tx.hashes = KY_SPAN_OF(e->hashes);
-    e->tx.algorithm = (struct ky_algorithm){ KY_RSA_PSS, KY_SHA256, KY_SHA256, 32 };
+    e->tx.algorithm = (struct ky_algorithm){KY_RSA_PSS, KY_SHA256, KY_SHA256, 32};
     e->tx.credential_epoch = 5;
     e->tx.not_after_s = 9;
 }
@@ -160,14 +161,22 @@ static void test_every_bit_is_bound(void **state)
     struct editable e;
     fill(&e);
     const struct range ranges[] = {
-        { e.text[0], 4, false },        { e.text[1], 4, false },
-        { e.text[2], 4, true },         { e.text[3], 4, false },
-        { e.text[4], 4, false },        { e.text[5], 4, true },
-        { e.text[6], 4, true },         { e.hashes, 64, true },
-        { &e.tx.credential_epoch, 4, false }, { e.tx.key_spki_sha256, 32, false },
-        { &e.tx.not_after_s, 8, false }, { e.tx.nonce, KY_TX_NONCE_LEN, false },
-        { &e.tx.algorithm.scheme, 1, true }, { &e.tx.algorithm.hash, 1, true },
-        { &e.tx.algorithm.mgf_hash, 1, true }, { &e.tx.algorithm.salt_len, 2, true },
+        {e.text[0], 4, false},
+        {e.text[1], 4, false},
+        {e.text[2], 4, true},
+        {e.text[3], 4, false},
+        {e.text[4], 4, false},
+        {e.text[5], 4, true},
+        {e.text[6], 4, true},
+        {e.hashes, 64, true},
+        {&e.tx.credential_epoch, 4, false},
+        {e.tx.key_spki_sha256, 32, false},
+        {&e.tx.not_after_s, 8, false},
+        {e.tx.nonce, KY_TX_NONCE_LEN, false},
+        {&e.tx.algorithm.scheme, 1, true},
+        {&e.tx.algorithm.hash, 1, true},
+        {&e.tx.algorithm.mgf_hash, 1, true},
+        {&e.tx.algorithm.salt_len, 2, true},
     };
     for (size_t i = 0; i < ROWS(ranges); i++) {
         /* mgf 1 with its low bit off is 0: "the same as the hash's", so the same digest by design */
@@ -183,7 +192,7 @@ static void test_what_has_no_effect_is_left_out(void **state)
     struct editable e;
     uint8_t a[32], b[32];
     fill(&e);
-    e.tx.algorithm = (struct ky_algorithm){ KY_ECDSA, KY_SHA256, 0, 0 };
+    e.tx.algorithm = (struct ky_algorithm){KY_ECDSA, KY_SHA256, 0, 0};
     ky_tx_digest(&e.tx, a);
     e.tx.algorithm.mgf_hash = KY_SHA256;
     e.tx.algorithm.salt_len = 32;
@@ -212,7 +221,7 @@ static void test_odd_hash_lengths(void **state)
 static void test_challenge_bits(void **state)
 {
     (void)state;
-    uint8_t digest[32] = { 1 }, base[32], other[32];
+    uint8_t digest[32] = {1}, base[32], other[32];
     ky_approval_challenge(digest, KY_DECISION_APPROVE, TEXT("42"), base);
     for (size_t bit = 0; bit < 256; bit++) {
         digest[bit / 8] ^= (uint8_t)(1u << bit % 8);
