@@ -96,7 +96,7 @@ struct ky_status store_begin(struct store *s)
     if (s->mode == STORE_READ_ONLY) {
         return KY_STATUS(KY_INVALID);
     }
-    if (s->wal_frames >= STORE_WAL_FRAMES) {
+    if (s->wal_frames >= s->wal_limit) {
         st = checkpoint_wal(s);
     }
     bool row = false;

@@ -241,6 +241,7 @@ struct ky_status store_open(const char *path, enum store_mode mode, const struct
     }
     s->mode = mode;
     s->lock_fd = -1;
+    s->wal_limit = STORE_WAL_FRAMES;
     s->leaf = KY_BUF_INIT(LEDGER_LEAF_MAX);
     s->body = KY_BUF_INIT(STORE_BODY_MAX);
     s->scratch = KY_BUF_INIT(STORE_BODY_MAX + 128u);

@@ -62,6 +62,7 @@ struct store {
     bool created; /* this open made the file */
     bool in_turn;
     int wal_frames;
+    int wal_limit; /* STORE_WAL_FRAMES; less in tests */
     uint64_t turns;
     uint64_t committed;   /* leaves; merkle.size counts the staged ones too */
     struct merkle merkle;

@@ -15,18 +15,23 @@
 
 #define TIME_US 1767225600000000u /* 2026-01-01 */
 
-int bench_setup(void **state)
+void bench_keys(struct bench *b)
 {
     static const uint8_t row_mac[32] = "row-mac key of the store's tests";
     static const uint8_t state_key[32] = "state key of the store's tests!!";
+    OK(ky_secret_set(&b->row_mac, KY_SPAN_OF(row_mac)));
+    OK(ky_secret_set(&b->state, KY_SPAN_OF(state_key)));
+    b->keys = (struct store_keys){ .row_mac = &b->row_mac, .state = &b->state };
+}
+
+int bench_setup(void **state)
+{
     struct bench *b = calloc(1, sizeof(*b));
     assert_non_null(b);
     strcpy(b->folder, "/tmp/kyso-store-XXXXXX");
     assert_non_null(mkdtemp(b->folder));
     (void)snprintf(b->path, sizeof(b->path), "%s/ledger.db", b->folder);
-    OK(ky_secret_set(&b->row_mac, KY_SPAN_OF(row_mac)));
-    OK(ky_secret_set(&b->state, KY_SPAN_OF(state_key)));
-    b->keys = (struct store_keys){ .row_mac = &b->row_mac, .state = &b->state };
+    bench_keys(b);
     OK(store_open(b->path, STORE_CREATE, &b->keys, &b->store));
     *state = b;
     return 0;

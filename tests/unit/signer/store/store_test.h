@@ -35,6 +35,7 @@ struct bench { /* the workbench of one test */
 
 int bench_setup(void **state);    /* *state: struct bench with a new, open store */
 int bench_teardown(void **state); /* closes and removes everything */
+void bench_keys(struct bench *b); /* sets the keys; again in a child, where secrets arrive wiped */
 void bench_close(struct bench *b);
 KY_MUST_CHECK struct ky_status bench_open(struct bench *b);
 void bench_reopen(struct bench *b);
