@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+/* kyso credential: keys in the HSM, from creation through CSR and certificate to their end. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/pem.h>
+
+#include "cli.h"
+#include "keys.h"
+
+#define LIST_MAX  64u
+#define CHAIN_MAX 8u
+
+int cmd_credential_create(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__CreateCredential create = KYSO__V1__CREATE_CREDENTIAL__INIT;
+    const char *parties[LIST_MAX];
+    int key_type = cli_choice(cli, "--key-type", KYSO__V1__KEY_TYPE__KEY_TYPE_P256);
+    bool edwards = key_type == KYSO__V1__KEY_TYPE__KEY_TYPE_ED25519; /* PKCS#11 wrapping does not fit it everywhere */
+
+    create.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
+    create.key_type = (Kyso__V1__KeyType)key_type; /* the choices stand in the numbers' order */
+    create.storage = (Kyso__V1__KeyStorage)cli_choice(cli, "--storage", edwards ? 2 : 1);
+    create.n_relying_parties = cli_all(cli, "--relying-party", parties, LIST_MAX);
+    create.relying_parties = (char **)(uintptr_t)parties;
+    create.max_hashes = cli_number(cli, "--max-hashes", 0);
+    op.op_case = KYSO__V1__OPERATION__OP_CREATE_CREDENTIAL;
+    op.create_credential = &create;
+    return operator_run(cli, &op);
+}
+
+int cmd_credential_list(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__ListAllCredentials list = KYSO__V1__LIST_ALL_CREDENTIALS__INIT;
+    Kyso__V1__OperationResult *r = NULL;
+    int rc;
+
+    list.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
+    op.op_case = KYSO__V1__OPERATION__OP_LIST_CREDENTIALS;
+    op.list_credentials = &list;
+    rc = operator_call(cli, &op, &r);
+    if (rc != CLI_OK)
+        return rc;
+    show_credentials(cli, r->n_credentials, r->credentials);
+    kyso__v1__operation_result__free_unpacked(r, NULL);
+    return CLI_OK;
+}
+
+static bool put_pem(struct ky_buf *out, const char *name, struct ky_span der)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    bool ok = b != NULL && PEM_write_bio(b, name, "", der.data, (long)der.len) > 0;
+
+    if (ok) {
+        long n = BIO_get_mem_data(b, &text);
+
+        ky_buf_put(out, text, (size_t)n);
+    }
+    BIO_free(b);
+    return ok && !out->failed;
+}
+
+static int write_chain(struct cli *cli, const Kyso__V1__Credential *c, const char *path)
+{
+    struct ky_buf pem = KY_BUF_INIT(256u * 1024u);
+    bool ok = put_pem(&pem, "CERTIFICATE", KY_SPAN(c->certificate.data, c->certificate.len));
+
+    for (size_t i = 0; i < c->n_chain && ok; i++)
+        ok = put_pem(&pem, "CERTIFICATE", KY_SPAN(c->chain[i].data, c->chain[i].len));
+    ok = ok && ky_ok(file_write(path, ky_buf_span(&pem), 0644));
+    ky_buf_free(&pem);
+    return ok ? CLI_OK : cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
+}
+
+int cmd_credential_show(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__ShowCredential show = KYSO__V1__SHOW_CREDENTIAL__INIT;
+    Kyso__V1__OperationResult *r = NULL;
+    const char *path = cli_get(cli, "--pem");
+    int rc;
+
+    show.credential_id = (char *)(uintptr_t)cli_get(cli, "ID");
+    op.op_case = KYSO__V1__OPERATION__OP_SHOW_CREDENTIAL;
+    op.show_credential = &show;
+    rc = operator_call(cli, &op, &r);
+    if (rc != CLI_OK)
+        return rc;
+    if (r->n_credentials != 1)
+        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?", "the server showed no credential");
+    else if (path != NULL && r->credentials[0]->certificate.len == 0)
+        rc = cli_fail(cli, CLI_FAILED, "import one: kyso credential import-cert", "it has no certificate yet");
+    else if (path != NULL)
+        rc = write_chain(cli, r->credentials[0], path);
+    if (rc == CLI_OK)
+        output_object(cli, show_credential(r->credentials[0]));
+    kyso__v1__operation_result__free_unpacked(r, NULL);
+    return rc;
+}
+
+int cmd_credential_csr(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__MakeCsr make = KYSO__V1__MAKE_CSR__INIT;
+    Kyso__V1__OperationResult *r = NULL;
+    struct ky_buf pem = KY_BUF_INIT(64u * 1024u);
+    const char *path = cli_get(cli, "--output");
+    int rc;
+
+    make.credential_id = (char *)(uintptr_t)cli_get(cli, "ID");
+    make.subject_dn = (char *)(uintptr_t)cli_get(cli, "--dn");
+    op.op_case = KYSO__V1__OPERATION__OP_MAKE_CSR;
+    op.make_csr = &make;
+    rc = operator_call(cli, &op, &r);
+    if (rc != CLI_OK)
+        return rc;
+    if (r->csr.len == 0 || !put_pem(&pem, "CERTIFICATE REQUEST", KY_SPAN(r->csr.data, r->csr.len)))
+        rc = cli_fail(cli, CLI_FAILED, "see the server's log", "the server made no request");
+    else if (path != NULL && !ky_ok(file_write(path, ky_buf_span(&pem), 0644)))
+        rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
+    else if (cli->json || path != NULL)
+        output_object(cli, json_pack("{s:s,s:s,s:s*,s:s%*}", "message", r->message, "credential", make.credential_id, "file",
+                                     path, "csr", cli->json ? (const char *)pem.data : NULL, cli->json ? pem.len : 0));
+    else
+        (void)fwrite(pem.data, 1, pem.len, cli->out);
+    ky_buf_free(&pem);
+    kyso__v1__operation_result__free_unpacked(r, NULL);
+    return rc;
+}
+
+struct chain {
+    X509 *certificates[CHAIN_MAX + 1]; /* owned; the credential's first */
+    ProtobufCBinaryData der[CHAIN_MAX + 1]; /* owned by OpenSSL's allocator */
+    size_t count;
+};
+
+static void chain_wipe(struct chain *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        OPENSSL_free(c->der[i].data);
+        X509_free(c->certificates[i]);
+    }
+}
+
+static int chain_load(struct cli *cli, struct chain *c)
+{
+    const char *files[CHAIN_MAX];
+    size_t n = cli_all(cli, "--chain", files, CHAIN_MAX);
+    const char *path = cli_get(cli, "CERTIFICATE");
+
+    for (size_t i = 0; i <= n; path = i < n ? files[i] : NULL, i++) {
+        size_t got = keys_load_certificates(path, c->certificates + c->count, CHAIN_MAX + 1 - c->count);
+
+        if (got == 0)
+            return cli_fail(cli, CLI_USAGE, "it must be a PEM or DER certificate; at most 8 in the chain", "cannot read %s", path);
+        c->count += got;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        int len = i2d_X509(c->certificates[i], &c->der[i].data);
+
+        if (len <= 0)
+            return cli_fail(cli, CLI_FAILED, NULL, "a certificate cannot be encoded");
+        c->der[i].len = (size_t)len;
+    }
+    return CLI_OK;
+}
+
+int cmd_credential_import(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__ImportCertificate import = KYSO__V1__IMPORT_CERTIFICATE__INIT;
+    struct chain c = { .count = 0 };
+    int rc = chain_load(cli, &c);
+
+    if (rc == CLI_OK) {
+        import.credential_id = (char *)(uintptr_t)cli_get(cli, "ID");
+        import.certificate = c.der[0];
+        import.n_chain = c.count - 1;
+        import.chain = c.der + 1;
+        op.op_case = KYSO__V1__OPERATION__OP_IMPORT_CERTIFICATE;
+        op.import_certificate = &import;
+        rc = operator_run(cli, &op);
+    }
+    chain_wipe(&c);
+    return rc;
+}
+
+static int set_state(struct cli *cli, Kyso__V1__CredentialState state)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__SetCredentialState set = KYSO__V1__SET_CREDENTIAL_STATE__INIT;
+    const char *reason = cli_get(cli, "--reason");
+
+    set.credential_id = (char *)(uintptr_t)cli_get(cli, "ID");
+    set.state = state;
+    if (reason != NULL)
+        set.reason = (char *)(uintptr_t)reason;
+    op.op_case = KYSO__V1__OPERATION__OP_SET_CREDENTIAL_STATE;
+    op.set_credential_state = &set;
+    return operator_run(cli, &op);
+}
+
+int cmd_credential_suspend(struct cli *cli)
+{
+    return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_SUSPENDED);
+}
+
+int cmd_credential_resume(struct cli *cli)
+{
+    return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_ACTIVE);
+}
+
+int cmd_credential_destroy(struct cli *cli)
+{
+    if (!cli_has(cli, "--yes"))
+        return cli_fail(cli, CLI_USAGE, "if that is meant, repeat the command with --yes", "destroying a key cannot be undone");
+    return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_DESTROYED);
+}
