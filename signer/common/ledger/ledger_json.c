@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base64.h"
+#include "kyso/wire.h"
 
 static void put_text(struct ky_buf *out, const char *s)
 {
@@ -132,21 +133,24 @@ static struct ky_status put_fields(struct ky_buf *out, const struct ky_schema *s
 
 struct ky_status ledger_leaf_to_json(struct ky_span leaf, struct ky_span private_data, struct ky_buf *out)
 {
-    struct ledger_leaf head;
-    struct ky_status st = ledger_leaf_parse(leaf, &head);
-    if (!ky_ok(st)) {
+    struct ky_reader r = ky_reader(leaf); /* not ledger_leaf_parse: a newer server's types are shown too */
+    uint64_t index = ky_get_u64(&r);
+    uint64_t time_us = ky_get_u64(&r);
+    uint16_t type = ky_get_u16(&r);
+    const struct ky_schema *schema = ledger_schema(type);
+    struct ky_status st = KY_STATUS(KY_OK);
+    if (r.failed || leaf.len > LEDGER_LEAF_MAX) {
         return KY_STATUS(KY_CORRUPT);
     }
-    put_format(out, "{\"index\":%" PRIu64, head.index);
-    if (!put_time(out, head.time_us)) {
+    put_format(out, "{\"index\":%" PRIu64, index);
+    if (!put_time(out, time_us)) {
         return KY_STATUS(KY_CORRUPT);
     }
-    const struct ky_schema *schema = ledger_schema(head.type);
     if (schema != NULL) {
         put_format(out, ",\"type\":\"%s\"", schema->name);
-        st = put_fields(out, schema, head.body);
+        st = put_fields(out, schema, KY_SPAN(r.p, r.left));
     } else {
-        put_format(out, ",\"type\":\"unknown-%u\"", (unsigned)head.type);
+        put_format(out, ",\"type\":\"unknown-%u\"", (unsigned)type);
     }
     if (private_data.len > 0) {
         put_text(out, ",\"private\":");
