@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The forms of an ES256 signature: raw r || s (RFC 7518 s.3.4, IEEE P1363) or
- * X9.62 DER. One value, one encoding: whatever would not come out again as the
- * same bytes is refused before any arithmetic. Pure: any thread.
+ * X9.62 DER, which ky_ecdsa_der_to_raw reads strictly. Whatever is not one of the
+ * two, or is out of range, is refused before any arithmetic. Pure: any thread.
  */
 #include "device_private.h"
 
@@ -30,21 +30,11 @@ static bool in_scalar_range(const uint8_t *scalar)
     return false;
 }
 
-/* DER is canonical: bytes that do not come out again the same were not DER, whatever they decode to. */
-static bool from_der(struct ky_span signature, uint8_t raw[ES256_RAW])
-{
-    uint8_t again[ES256_DER_MAX];
-    size_t len = 0;
-    return signature.len > 0 && ky_ok(ky_ecdsa_der_to_raw(signature, ES256_HALF, raw)) &&
-           ky_ok(ky_ecdsa_raw_to_der(KY_SPAN(raw, ES256_RAW), again, sizeof(again), &len)) &&
-           ky_span_eq(signature, KY_SPAN(again, len));
-}
-
-struct ky_status es256_signature(struct ky_span signature, uint8_t out_der[ES256_DER_MAX],
-                                 size_t *out_len)
+struct ky_status policy_es256_signature(struct ky_span signature, uint8_t out_der[ES256_DER_MAX],
+                                        size_t *out_len)
 {
     uint8_t raw[ES256_RAW];
-    if (!from_der(signature, raw)) {
+    if (!ky_ok(ky_ecdsa_der_to_raw(signature, ES256_HALF, raw))) {
         if (signature.len != ES256_RAW) {
             return KY_STATUS(KY_PROOF_MALFORMED);
         }

@@ -14,7 +14,7 @@
  * A signature as a device sent it, strict DER or 64 raw bytes, to canonical DER with r and s in 1..n-1.
  * Errors: KY_PROOF_MALFORMED.
  */
-KY_MUST_CHECK struct ky_status es256_signature(struct ky_span signature,
-                                               uint8_t out_der[ES256_DER_MAX], size_t *out_len);
+KY_MUST_CHECK struct ky_status
+policy_es256_signature(struct ky_span signature, uint8_t out_der[ES256_DER_MAX], size_t *out_len);
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef KYSO_DEVICE_EDGES_H
 #define KYSO_DEVICE_EDGES_H
 
+#include "kyso/policy.h"
+
 /* clang-format off */
 static const struct signature_edge {
     const char *name;

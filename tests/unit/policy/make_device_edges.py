@@ -215,7 +215,7 @@ def keys():
 def main():
     print("/* SPDX-License-Identifier: Apache-2.0 */")
     print("/*\n * Made by make_device_edges.py beside it; its docstring names the sources. Do not edit.\n */")
-    print("#ifndef KYSO_DEVICE_EDGES_H\n#define KYSO_DEVICE_EDGES_H\n")
+    print("#ifndef KYSO_DEVICE_EDGES_H\n#define KYSO_DEVICE_EDGES_H\n\n#include \"kyso/policy.h\"\n")
     print("/* clang-format off */")
     print("static const struct signature_edge {\n    const char *name;\n    uint32_t challenge; /* SHA-256(\"kyso edge N\") */")
     print("    const char *hex;\n    enum ky_code code;\n} signature_edges[] = {")

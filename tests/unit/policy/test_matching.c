@@ -59,6 +59,18 @@ static void test_code_even(void **state)
     }
 }
 
+static void test_choices_fixed(void **state)
+{
+    (void)state;
+    /* 448 = 5 * 89 + 3: the fourth free code after "10", then the sixth; an order of 0 moves each to the end in turn. */
+    const uint8_t random[16] = {[6] = 0x01, [7] = 0xc0};
+    char choices[3][4];
+    EXPECT(KY_OK, policy_matching_choices("10", random, choices), "10");
+    assert_string_equal(choices[0], "14");
+    assert_string_equal(choices[1], "17");
+    assert_string_equal(choices[2], "10");
+}
+
 static void test_choices(void **state)
 {
     (void)state;
@@ -128,8 +140,11 @@ static void test_choices_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_code_fixed),      cmocka_unit_test(test_code_even),
-        cmocka_unit_test(test_choices),         cmocka_unit_test(test_choices_of_every_code),
+        cmocka_unit_test(test_code_fixed),
+        cmocka_unit_test(test_code_even),
+        cmocka_unit_test(test_choices_fixed),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_choices_of_every_code),
         cmocka_unit_test(test_choices_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,18 @@ static void test_unknown_requests(void **state)
     }
 }
 
+static void test_unknown_proofs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS(matrix); i++) {
+        for (unsigned proof = KY_PROOF_SAD + 1; proof <= UINT8_MAX; proof++) {
+            struct policy_request r = welcome(&matrix[i]);
+            r.proof = (uint8_t)proof;
+            EXPECT(KY_INVALID, policy_request_allowed(&r), matrix[i].name);
+        }
+    }
+}
+
 /* Rights that do not exist yet open nothing. */
 static void test_unknown_rights(void **state)
 {
@@ -244,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_welcome),
         cmocka_unit_test(test_whole_matrix),
         cmocka_unit_test(test_unknown_requests),
+        cmocka_unit_test(test_unknown_proofs),
         cmocka_unit_test(test_unknown_rights),
         cmocka_unit_test(test_tenancy),
         cmocka_unit_test(test_counts),

@@ -319,7 +319,11 @@ static void test_take_lengths(void **state)
         EXPECT(KY_INVALID, policy_sad_take(odd, one, 32, used, take, &left), "listed");
     }
     EXPECT(KY_INVALID, policy_sad_take(two, one, 0, used, take, &left), "hash of 0");
-    EXPECT(KY_INVALID, policy_sad_take(two, one, 65, used, take, &left), "hash of 65");
+    EXPECT(KY_INVALID,
+           policy_sad_take(KY_SPAN(bytes, 130), KY_SPAN(bytes, 65), 65, used, take, &left),
+           "hash of 65");
+    EXPECT(KY_OK, policy_sad_take(KY_SPAN(bytes, 128), KY_SPAN(bytes, 64), 64, used, take, &left),
+           "hash of 64");
     EXPECT(KY_INVALID, policy_sad_take(all, one, 32, used, take, &left), "257 listed");
     EXPECT(KY_INVALID, policy_sad_take(two, all, 32, used, take, &left), "257 requested");
 }
