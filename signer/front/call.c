@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From HEADERS to trailers. Request bytes are bounded per call, per connection and per front,
+ * and wiped when they were taken: codes and SADs pass through them.
+ */
+#include "call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kyso/secret.h"
+#include "method.h"
+
+#define GRPC_PREFIX 5u
+#define KEEP_BUFFER_MAX 8192u
+#define SPARE_CALLS_MAX 1024u
+#define TIMEOUT_MAX_US (3600ull * 1000000u)
+#define STREAM_INPUT_MAX (512u * 1024u) /* above the HTTP/2 window, which is what really bounds it */
+#define STREAM_OUTPUT_MAX (8u * 1024u * 1024u)
+#define UNARY_OUTPUT_MAX (1024u * 1024u)
+
+static struct call *take_spare(struct front *f)
+{
+    struct call *call = TAILQ_FIRST(&f->spare_calls);
+    struct ky_buf in, out;
+
+    if (!call)
+        return calloc(1, sizeof(*call));
+    TAILQ_REMOVE(&f->spare_calls, call, all);
+    f->spare_count--;
+    in = call->in;
+    out = call->out;
+    memset(call, 0, sizeof(*call));
+    call->in = in;
+    call->out = out;
+    return call;
+}
+
+struct call *call_new(struct conn *c, int32_t stream_id)
+{
+    struct front *f = c->front;
+    struct call *call;
+
+    if (f->call_count >= f->call_max || !(call = take_spare(f)))
+        return NULL;
+    call->conn = c;
+    call->stream_id = stream_id;
+    call->in.max = GRPC_PREFIX + f->message_max;
+    call->out.max = UNARY_OUTPUT_MAX;
+    LIST_INIT(&call->slots);
+    TAILQ_INSERT_TAIL(&f->calls, call, all);
+    LIST_INSERT_HEAD(&c->calls, call, of_conn);
+    f->call_count++;
+    c->call_count++;
+    return call;
+}
+
+static void wipe_buffer(struct ky_buf *b)
+{
+    if (b->cap > KEEP_BUFFER_MAX) {
+        ky_buf_free(b);
+    } else if (b->len > 0) {
+        ky_wipe(b->data, b->len);
+        ky_buf_reset(b);
+    }
+}
+
+static void count_held(struct call *call, size_t before)
+{
+    struct conn *c = call->conn;
+    c->buffered += call->in.len - before;
+    c->front->buffered += call->in.len - before;
+}
+
+void call_drop_input(struct call *call, size_t n)
+{
+    size_t before = call->in.len;
+    if (n >= before) {
+        wipe_buffer(&call->in);
+        call->in.len = 0;
+    } else {
+        ky_buf_consume(&call->in, n); /* wipes what it moves away from */
+    }
+    count_held(call, before);
+}
+
+static void release_slots(struct call *call, bool tell)
+{
+    struct slot *s;
+    while ((s = LIST_FIRST(&call->slots)))
+        link_release(call->conn->front, s, tell);
+}
+
+void call_free(struct call *call)
+{
+    struct conn *c = call->conn;
+    struct front *f = c->front;
+
+    call->finished = true; /* so that no stream takes more */
+    release_slots(call, true);
+    call_drop_input(call, call->in.len);
+    c->queued -= call->out.len - call->out_taken;
+    wipe_buffer(&call->out);
+    LIST_REMOVE(call, of_conn);
+    TAILQ_REMOVE(&f->calls, call, all);
+    c->call_count--;
+    f->call_count--;
+    if (f->spare_count < SPARE_CALLS_MAX) {
+        TAILQ_INSERT_HEAD(&f->spare_calls, call, all);
+        f->spare_count++;
+    } else {
+        ky_buf_free(&call->in);
+        ky_buf_free(&call->out);
+        free(call);
+    }
+}
+
+static bool is_grpc_type(struct ky_span v)
+{
+    static const char base[] = "application/grpc";
+    size_t n = sizeof(base) - 1;
+    if (v.len < n || memcmp(v.data, base, n) != 0)
+        return false;
+    return v.len == n || v.data[n] == ';' ||
+           ky_span_eq(KY_SPAN(v.data + n, v.len - n), ky_span_text("+proto"));
+}
+
+bool call_header(struct call *call, struct ky_span name, struct ky_span value)
+{
+    call->header_bytes += name.len + value.len + 32u; /* RFC 9113 s.6.5.2 counts so */
+    if (call->header_bytes > FRONT_HEADER_LIST_MAX)
+        return false;
+    if (call->method)
+        return true; /* trailers of the request: nothing in them concerns us */
+    if (ky_span_eq(name, ky_span_text(":path")))
+        call->path_too_long = !ky_span_to_cstr(value, call->path, sizeof(call->path));
+    else if (ky_span_eq(name, ky_span_text(":method")))
+        call->is_post = ky_span_eq(value, ky_span_text("POST"));
+    else if (ky_span_eq(name, ky_span_text("content-type")))
+        call->is_grpc = is_grpc_type(value);
+    else if (ky_span_eq(name, ky_span_text("grpc-timeout")))
+        call->bad_timeout = call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
+    return true;
+}
+
+static void refuse_http(struct call *call, const char *http_status)
+{
+    call->finished = true;
+    call->finished_us = ky_now_us();
+    if (status_submit_http(call, http_status) != 0)
+        conn_kill(call->conn);
+    conn_touch(call->conn);
+}
+
+static bool is_stream(const struct method *m)
+{
+    return m->kind == METHOD_SIGN_STREAM || m->kind == METHOD_REFLECTION;
+}
+
+static void set_deadline(struct call *call)
+{
+    uint64_t timeout_us = call->timeout_us;
+    if (timeout_us == 0 && (is_stream(call->method) || call->method->kind == METHOD_HEALTH_WATCH))
+        return;
+    if (timeout_us == 0)
+        timeout_us = call->conn->front->patience.call_us;
+    if (timeout_us > TIMEOUT_MAX_US)
+        timeout_us = TIMEOUT_MAX_US;
+    call->deadline_us = ky_now_us() + timeout_us;
+}
+
+void call_headers_done(struct call *call)
+{
+    struct front *f = call->conn->front;
+
+    if (!call->is_post) {
+        refuse_http(call, "405");
+        return;
+    }
+    if (!call->is_grpc) {
+        refuse_http(call, "415");
+        return;
+    }
+    call->method = call->path_too_long ? NULL : method_find(f->door, call->path);
+    if (!call->method) {
+        call_finish(call, KY_UNIMPLEMENTED, 0, NULL);
+        return;
+    }
+    if (call->bad_timeout) {
+        call_finish(call, KY_INVALID, 0, "grpc-timeout: 1 to 8 digits and one of H M S m u n");
+        return;
+    }
+    set_deadline(call);
+    if (is_stream(call->method)) {
+        call->in.max = STREAM_INPUT_MAX;
+        call->out.max = STREAM_OUTPUT_MAX;
+    }
+    if (call->method->kind == METHOD_SIGN_STREAM && (f->draining || !link_serving(f)))
+        call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS, NULL);
+}
+
+static void refuse_message(struct call *call, enum ky_code code, const char *why)
+{
+    struct conn *c = call->conn;
+    front_count(c->front, DOOR_EVENT_BAD_MESSAGE, c->peer, c->spki);
+    call_finish(call, code, 0, code == KY_INVALID ? why : NULL);
+}
+
+/* A unary request as far as it has come: what can never become one is refused at once. */
+static void check_early(struct call *call)
+{
+    struct ky_span message;
+    size_t offset = 0;
+    struct ky_status st = ky_grpc_next(ky_buf_span(&call->in), &offset, call->conn->front->message_max, &message);
+    if (!ky_ok(st) && st.code != KY_BUSY)
+        refuse_message(call, st.code, "message: longer than this door takes");
+}
+
+void call_data(struct call *call, const uint8_t *p, size_t n)
+{
+    struct conn *c = call->conn;
+    struct front *f = c->front;
+    size_t before = call->in.len;
+    bool stream = call->method && is_stream(call->method);
+
+    if (call->finished || !call->method || !stream)
+        (void)nghttp2_session_consume_stream(c->h2, call->stream_id, n);
+    if (call->finished || !call->method)
+        return;
+    if (f->buffered + n > FRONT_BUFFERED_MAX || c->buffered + n > FRONT_CONN_BUFFERED_MAX) {
+        call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
+        return;
+    }
+    ky_buf_put(&call->in, p, n);
+    if (call->in.failed) {
+        call->in.failed = false;
+        refuse_message(call, KY_INVALID, "message: longer than this door takes");
+        return;
+    }
+    count_held(call, before);
+    if (stream)
+        stream_advance(call);
+    else
+        check_early(call);
+}
+
+static void submit_unary(struct call *call, struct ky_span message)
+{
+    char request_id[KY_NAME_MAX + 1];
+    const char *why = NULL;
+    struct ky_status st;
+
+    if (call->conn->queued > FRONT_BACKLOG_MAX)
+        st = KY_STATUS(KY_BUSY);
+    else
+        st = call_submit(call, message, &why, request_id);
+    if (ky_ok(st))
+        return;
+    call_finish(call, st.code, st.code == KY_INVALID ? 0 : FRONT_RETRY_AFTER_MS, why);
+}
+
+void call_end(struct call *call)
+{
+    struct ky_span message;
+    size_t offset = 0;
+    struct ky_status st;
+
+    call->remote_done = true;
+    if (call->finished || !call->method)
+        return;
+    if (is_stream(call->method)) {
+        stream_advance(call);
+        return;
+    }
+    st = ky_grpc_next(ky_buf_span(&call->in), &offset, call->conn->front->message_max, &message);
+    if (!ky_ok(st) || offset != call->in.len) {
+        refuse_message(call, ky_ok(st) || st.code == KY_BUSY ? KY_INVALID : st.code,
+                       "message: exactly one whole message is needed");
+        return;
+    }
+    if (call->method->kind == METHOD_HEALTH_CHECK)
+        health_check(call, message);
+    else if (call->method->kind == METHOD_HEALTH_WATCH)
+        health_watch(call, message);
+    else
+        submit_unary(call, message);
+    call_drop_input(call, call->in.len);
+}
+
+static void send_reply(struct call *call, size_t before)
+{
+    struct conn *c = call->conn;
+    size_t n = call->out.len - before;
+
+    if (call->out.failed) {
+        call->out.failed = false;
+        call_finish(call, KY_INTERNAL, 0, NULL);
+        return;
+    }
+    if (c->queued == 0)
+        c->body_us = ky_now_us();
+    c->queued += n;
+    if (call->method->kind == METHOD_UNARY || call->method->kind == METHOD_HEALTH_CHECK) {
+        call->finished = true;
+        call->finished_us = ky_now_us();
+    }
+    if (!call->started) {
+        call->started = true;
+        if (status_submit_headers(call) != 0)
+            conn_kill(c);
+    } else if (call->deferred) {
+        call->deferred = false;
+        if (nghttp2_session_resume_data(c->h2, call->stream_id) == NGHTTP2_ERR_NOMEM)
+            conn_kill(c);
+    }
+    conn_touch(c);
+}
+
+void call_reply(struct call *call, const ProtobufCMessage *message)
+{
+    size_t before = call->out.len;
+    struct ky_status st;
+
+    if (call->finished)
+        return;
+    st = ky_grpc_frame(message, &call->out);
+    if (!ky_ok(st))
+        call->out.failed = true;
+    send_reply(call, before);
+}
+
+void call_reply_raw(struct call *call, struct ky_span message)
+{
+    size_t before = call->out.len;
+    uint8_t head[GRPC_PREFIX] = { 0, (uint8_t)(message.len >> 24), (uint8_t)(message.len >> 16),
+                                  (uint8_t)(message.len >> 8), (uint8_t)message.len };
+    if (call->finished)
+        return;
+    ky_buf_put(&call->out, head, sizeof(head));
+    ky_buf_put(&call->out, message.data, message.len);
+    send_reply(call, before);
+}
+
+void call_finish(struct call *call, enum ky_code code, uint32_t retry_after_ms, const char *why)
+{
+    struct conn *c = call->conn;
+    int error = 0;
+
+    if (call->finished)
+        return;
+    call->finished = true;
+    call->finished_us = ky_now_us();
+    call->code = code;
+    call->retry_after_ms = retry_after_ms;
+    call->why = why;
+    release_slots(call, true);
+    if (!call->advancing)
+        call_drop_input(call, call->in.len);
+    if (!call->started) {
+        error = status_submit_trailers_only(call);
+    } else if (call->deferred) {
+        call->deferred = false;
+        error = nghttp2_session_resume_data(c->h2, call->stream_id);
+    }
+    if (error == NGHTTP2_ERR_NOMEM)
+        conn_kill(c);
+    conn_touch(c);
+}
+
+void call_tick(struct call *call, uint64_t now_us)
+{
+    struct conn *c = call->conn;
+    if (call->finished) {
+        /* A status that the peer will not fetch, however busy it looks otherwise. */
+        if (call->finished_us && now_us - call->finished_us > 2 * c->front->patience.stall_us)
+            conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+    } else if (call->deadline_us && now_us >= call->deadline_us) {
+        call_finish(call, KY_DEADLINE, 0, NULL);
+    } else if (call->method && call->method->kind == METHOD_HEALTH_WATCH) {
+        health_tick(call);
+    }
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/2 by nghttp2: callbacks into calls, and the limits that the library leaves to us. Frames
+ * that cost the peer nothing and us something are paid for with tokens; a peer without tokens,
+ * with an endless header list or with broken frames is sent away.
+ */
+#include <string.h>
+
+#include "call.h"
+
+#define TOKENS_MAX 2000u
+#define TOKENS_START 1000u
+#define TOKENS_PER_S 100u
+#define TOKENS_PER_FRAME 3u      /* earned by a request, by its data and by a reply */
+#define TOKENS_INVALID_FRAME 50u /* spent by a frame that breaks the rules */
+#define RESET_BURST 1000u
+#define RESETS_PER_S 200u
+#define CONTINUATIONS_MAX 8u
+#define STREAM_WINDOW (256u * 1024u) /* more than the longest message, so that one always fits */
+#define OPERATOR_STREAM_WINDOW (512u * 1024u)
+#define CONNECTION_WINDOW (1024 * 1024)
+#define FILL_MAX (64u * 1024u)
+
+static void tokens_earn(struct conn *c, uint32_t n)
+{
+    c->tokens = c->tokens + n > TOKENS_MAX ? TOKENS_MAX : c->tokens + n;
+}
+
+static void tokens_spend(struct conn *c, uint32_t n)
+{
+    uint64_t now_us = ky_now_us();
+    uint64_t earned = (now_us - c->tokens_us) * TOKENS_PER_S / 1000000u;
+    if (earned > 0) {
+        tokens_earn(c, earned > TOKENS_MAX ? TOKENS_MAX : (uint32_t)earned);
+        c->tokens_us = now_us;
+    }
+    if (c->tokens < n)
+        conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+    else
+        c->tokens -= n;
+}
+
+static struct call *call_of(nghttp2_session *s, int32_t stream_id)
+{
+    return nghttp2_session_get_stream_user_data(s, stream_id);
+}
+
+static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void *user)
+{
+    struct conn *c = user;
+    struct call *call;
+
+    if (c->state != CONN_OPEN || frame->hd.type != NGHTTP2_HEADERS ||
+        frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    call = call_new(c, frame->hd.stream_id);
+    if (!call) /* nothing was begun: the client may send it again elsewhere */
+        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+    return nghttp2_session_set_stream_user_data(s, frame->hd.stream_id, call);
+}
+
+static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+    struct conn *c = user;
+    struct call *call = call_of(s, frame->hd.stream_id);
+
+    (void)flags;
+    if (c->state == CONN_OPEN && call && !call_header(call, KY_SPAN(name, name_len), KY_SPAN(value, value_len)))
+        conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+    return 0;
+}
+
+static int on_invalid_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name,
+                             size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+    (void)s, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
+    tokens_spend(user, TOKENS_INVALID_FRAME);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static void on_call_frame(struct conn *c, const nghttp2_frame *frame)
+{
+    struct call *call = call_of(c->h2, frame->hd.stream_id);
+    bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+    if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.length > 0)
+        tokens_earn(c, TOKENS_PER_FRAME);
+    else if (!end)
+        tokens_spend(c, 1);
+    if (!call || c->state != CONN_OPEN)
+        return;
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+        call_headers_done(call);
+    if (end)
+        call_end(call);
+}
+
+static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, void *user)
+{
+    struct conn *c = user;
+
+    (void)s;
+    c->partial_since_us = 0;
+    c->first_frame = true;
+    if (c->state != CONN_OPEN)
+        return 0;
+    if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+        on_call_frame(c, frame);
+    else
+        tokens_spend(c, 1);
+    return 0;
+}
+
+static int on_invalid_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, int error, void *user)
+{
+    struct conn *c = user;
+    (void)s, (void)frame, (void)error;
+    front_count(c->front, DOOR_EVENT_BAD_FRAME, c->peer, c->spki);
+    if (c->state == CONN_OPEN)
+        tokens_spend(c, TOKENS_INVALID_FRAME);
+    return 0;
+}
+
+static int on_data_chunk_recv(nghttp2_session *s, uint8_t flags, int32_t stream_id, const uint8_t *data,
+                              size_t len, void *user)
+{
+    struct conn *c = user;
+    struct call *call = call_of(s, stream_id);
+
+    (void)flags;
+    /* Held bytes are bounded by call and by front, so the connection's window goes back at once. */
+    if (nghttp2_session_consume_connection(s, len) == NGHTTP2_ERR_NOMEM)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (call && c->state == CONN_OPEN)
+        call_data(call, data, len);
+    else
+        (void)nghttp2_session_consume_stream(s, stream_id, len);
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t error, void *user)
+{
+    struct call *call = call_of(s, stream_id);
+    (void)error, (void)user;
+    if (call)
+        call_free(call);
+    return 0;
+}
+
+/* The answer is out while the request still comes: say that the rest is not wanted (RFC 9113 s.8.1). */
+static int on_frame_send(nghttp2_session *s, const nghttp2_frame *frame, void *user)
+{
+    struct call *call = call_of(s, frame->hd.stream_id);
+    struct conn *c = user;
+
+    if (frame->hd.type == NGHTTP2_DATA)
+        tokens_earn(c, TOKENS_PER_FRAME);
+    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && call &&
+        !call->remote_done)
+        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+static void set_callbacks(nghttp2_session_callbacks *cb)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk_recv);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+}
+
+struct ky_status h2_open(struct front *f)
+{
+    if (nghttp2_session_callbacks_new(&f->h2_callbacks) != 0 || nghttp2_option_new(&f->h2_option) != 0)
+        return KY_STATUS(KY_NOMEM);
+    set_callbacks(f->h2_callbacks);
+    nghttp2_option_set_no_auto_window_update(f->h2_option, 1);
+    nghttp2_option_set_no_closed_streams(f->h2_option, 1);
+    nghttp2_option_set_stream_reset_rate_limit(f->h2_option, RESET_BURST, RESETS_PER_S);
+    nghttp2_option_set_max_continuations(f->h2_option, CONTINUATIONS_MAX);
+    return KY_STATUS(KY_OK);
+}
+
+void h2_close(struct front *f)
+{
+    nghttp2_session_callbacks_del(f->h2_callbacks);
+    nghttp2_option_del(f->h2_option);
+    f->h2_callbacks = NULL;
+    f->h2_option = NULL;
+}
+
+struct ky_status h2_start(struct conn *c)
+{
+    uint32_t window = c->ssl ? STREAM_WINDOW : OPERATOR_STREAM_WINDOW;
+    nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->front->config->doors.max_streams },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, FRONT_HEADER_LIST_MAX },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0 },
+    };
+    if (nghttp2_session_server_new2(&c->h2, c->front->h2_callbacks, c, c->front->h2_option) != 0)
+        return KY_STATUS(KY_NOMEM);
+    if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0])) != 0 ||
+        nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0)
+        return KY_STATUS(KY_NOMEM);
+    c->tokens = TOKENS_START;
+    c->tokens_us = ky_now_us();
+    return KY_STATUS(KY_OK);
+}
+
+void h2_feed(struct conn *c, const uint8_t *p, size_t n)
+{
+    ssize_t taken;
+
+    if (c->partial_since_us == 0)
+        c->partial_since_us = ky_now_us(); /* on_frame_recv clears it */
+    c->reading = true;
+    taken = nghttp2_session_mem_recv(c->h2, p, n);
+    c->reading = false;
+    if (taken < 0) {
+        enum door_event_kind kind = taken == NGHTTP2_ERR_FLOODED ? DOOR_EVENT_FLOOD : DOOR_EVENT_BAD_FRAME;
+        front_count(c->front, kind, c->peer, c->spki);
+        conn_kill(c);
+    }
+}
+
+void h2_fill(struct conn *c)
+{
+    while (c->out.len - c->out_taken < FILL_MAX) {
+        const uint8_t *p;
+        ssize_t n = nghttp2_session_mem_send(c->h2, &p);
+        if (n < 0)
+            conn_kill(c);
+        if (n <= 0)
+            return;
+        ky_buf_put(&c->out, p, (size_t)n);
+    }
+}
