@@ -39,6 +39,11 @@ const char *__lsan_default_suppressions(void)
 {
     return "leak:libsofthsm2.so\n";
 }
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+    return "print_suppressions=0";
+}
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
