@@ -66,8 +66,10 @@ struct ky_status operate_key_destroyed(struct operation *o, const struct job *jo
 /* Sets o->why and gives the status back. */
 struct ky_status operate_no(struct operation *o, enum ky_code code, const char *why);
 
-/* Row and number of a thing by its public id. Spans of *out live until the next call for the same table. Errors: KY_NOT_FOUND and
- * the store's. The row is noted in o->denied. */
+/*
+ * Row and number of a thing by its public id; the row's spans are copied into the arena. The row is noted in
+ * o->denied. Errors: KY_NOT_FOUND, KY_BUSY (arena) and the store's.
+ */
 KY_MUST_CHECK struct ky_status operate_subject(struct operation *o, const char *subject_id,
                                                uint32_t *out_row, struct row_subject *out);
 KY_MUST_CHECK struct ky_status operate_credential(struct operation *o, const char *credential_id,

@@ -37,6 +37,24 @@ struct ky_status operate_unique(struct operation *o, enum store_lookup kind, str
     return status;
 }
 
+/* The store's spans live only until its next call for that table: what an operation works on is its own. */
+static struct ky_status keep(struct operation *o, struct ky_span **spans, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (spans[i]->len == 0)
+            continue;
+        uint8_t *copy = ky_arena_alloc(o->arena, spans[i]->len);
+        if (copy == NULL)
+            return operate_no(o, KY_BUSY, "no memory for the row");
+        memcpy(copy, spans[i]->data, spans[i]->len);
+        spans[i]->data = copy;
+    }
+    return KY_STATUS(KY_OK);
+}
+#define KEEP(o, ...)                                                                               \
+    keep((o), (struct ky_span *[]){__VA_ARGS__},                                                   \
+         sizeof((struct ky_span *[]){__VA_ARGS__}) / sizeof(struct ky_span *))
+
 struct ky_status operate_subject(struct operation *o, const char *subject_id, uint32_t *out_row,
                                  struct row_subject *out)
 {
@@ -55,7 +73,7 @@ struct ky_status operate_subject(struct operation *o, const char *subject_id, ui
         return status;
     o->denied.subject_row = row;
     *out_row = row;
-    return status;
+    return KEEP(o, &out->subject_id, &out->name);
 }
 
 struct ky_status operate_credential(struct operation *o, const char *credential_id,
@@ -74,7 +92,8 @@ struct ky_status operate_credential(struct operation *o, const char *credential_
     o->denied.credential_row = row;
     o->denied.subject_row = out->subject_row;
     *out_row = row;
-    return status;
+    return KEEP(o, &out->credential_id, &out->relying_parties, &out->blob, &out->public_key,
+                &out->certificate, &out->chain);
 }
 
 struct ky_status operate_authenticator(struct operation *o, const char *authenticator_id,
@@ -93,7 +112,7 @@ struct ky_status operate_authenticator(struct operation *o, const char *authenti
     o->denied.authenticator_row = row;
     o->denied.subject_row = out->subject_row;
     *out_row = row;
-    return status;
+    return KEEP(o, &out->authenticator_id, &out->label, &out->sealed_seed, &out->device_key);
 }
 
 struct ky_status operate_each_of(struct operation *o, enum store_lookup kind, uint32_t subject_row,

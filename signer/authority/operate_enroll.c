@@ -11,12 +11,15 @@
 #include "operate.h"
 #include "seed.h"
 
-#define STATE(s) ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
+#define AUTHENTICATORS_LISTED_MAX 16u /* as the core's row cache keeps of one person */
+#define STATE(s)                  ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
 
 struct enrolment { /* one, while it is decided */
     uint32_t subject_row;
     struct ky_span subject_id; /* the operation's own bytes */
     struct policy_enrolment facts;
+    uint32_t listed;      /* authenticators that the person's list holds */
+    uint32_t old_removed; /* the oldest of these that is removed, 0 = none */
     struct row_authenticator row;
     char id[AUTHORITY_ID_MAX];
     char code[ENROLL_CODE_DIGITS + 1];
@@ -40,9 +43,29 @@ static struct ky_status note_authenticator(struct operation *o, uint32_t number,
     struct row_authenticator d;
     struct ky_status status = store_row_get(authority_store(o->a), ROW_AUTHENTICATOR, number, &d);
 
-    if (ky_ok(status) && d.state == ROW_AUTH_ACTIVE)
+    if (!ky_ok(status))
+        return status;
+    e->listed++;
+    if (d.state == ROW_AUTH_ACTIVE)
         e->facts.has_active_authenticator = true;
+    if (d.state == ROW_AUTH_REMOVED && e->old_removed == 0)
+        e->old_removed = number;
     return status;
+}
+
+/* Decisions look at a bounded list per person: a removed one makes room, and the ledger remembers it. */
+static struct ky_status make_room(struct operation *o, const struct enrolment *e)
+{
+    uint8_t key[4];
+
+    if (e->listed < AUTHENTICATORS_LISTED_MAX)
+        return KY_STATUS(KY_OK);
+    if (e->old_removed == 0)
+        return operate_no(o, KY_BUSY,
+                          "the person has as many authenticators as there may be: remove one");
+    operate_subject_key(e->subject_row, key);
+    return store_lookup_remove(authority_store(o->a), STORE_AUTHENTICATORS_OF, KY_SPAN_OF(key),
+                               e->old_removed);
 }
 
 static struct ky_status begin_enrolment(struct operation *o, const char *subject_id,
@@ -99,15 +122,16 @@ static struct ky_status write_enrolment(struct operation *o, struct enrolment *e
 {
     uint8_t subject_key[4];
     uint32_t number = 0;
-    struct ky_status status =
-        authority_row_put(o->a, ROW_AUTHENTICATOR, 0, &e->row, o->index, &number);
+    struct store *store = authority_store(o->a);
+    struct ky_status status = make_room(o, e);
 
     operate_subject_key(e->subject_row, subject_key);
     if (ky_ok(status))
-        status = store_lookup_add(authority_store(o->a), unique, key, number);
+        status = authority_row_put(o->a, ROW_AUTHENTICATOR, 0, &e->row, o->index, &number);
     if (ky_ok(status))
-        status = store_lookup_add(authority_store(o->a), STORE_AUTHENTICATORS_OF,
-                                  KY_SPAN_OF(subject_key), number);
+        status = store_lookup_add(store, unique, key, number);
+    if (ky_ok(status))
+        status = store_lookup_add(store, STORE_AUTHENTICATORS_OF, KY_SPAN_OF(subject_key), number);
     if (!ky_ok(status))
         return status;
     operate_give_authenticator(o, &e->row, e->subject_id);
