@@ -62,6 +62,20 @@ static void activate(struct door *d)
     door_import(d, id);
 }
 
+static void suspend_credential(struct door *d)
+{
+    struct row_credential row;
+    char id[40];
+
+    OK(store_row_get(d->a->store, ROW_CREDENTIAL, 1, &row));
+    assert_true(ky_span_to_cstr(row.credential_id, id, sizeof(id)));
+    DOOR_OP(d, SET_CREDENTIAL_STATE, set_credential_state, SetCredentialState,
+            KYSO__V1__SET_CREDENTIAL_STATE__INIT, message_.credential_id = id,
+            message_.state = KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_SUSPENDED);
+    door_send(d, &op_);
+    (void)door_expect_result(d);
+}
+
 static void check_seed(struct door *d, const char *id, const char *want)
 {
     struct row_authenticator row;
@@ -205,15 +219,20 @@ static void one_operator_adds_nothing_to_an_active_credential(void **state)
     take_ids(d, id, code);
     row_of(d, id, &row);
     assert_int_equal(row.usable_from_s, CORE_NOW_S + 86400u);
+    suspend_credential(d); /* it can come back, so it opens nothing */
+    enroll_totp(d, "another seed, 20 byt", false);
+    door_expect_refused(d, KY_OPERATOR_REFUSED);
 }
 
 /* --- devices -------------------------------------------------------------------------------------------------- */
 
 struct device {
+    const char *subject; /* NULL = "a" */
     EVP_PKEY *key;
     const char *by; /* authenticator id, or NULL */
     EVP_PKEY *by_key;
     const char *by_subject;
+    bool two_operators;
 };
 
 static void enroll_device(struct door *d, const struct device *n)
@@ -232,14 +251,18 @@ static void enroll_device(struct door *d, const struct device *n)
         sig_len = test_sign_message(n->by_key, KY_SPAN_OF(challenge), sig);
     }
     DOOR_OP(d, ENROLL_DEVICE, enroll_device, EnrollDevice, KYSO__V1__ENROLL_DEVICE__INIT,
-            message_.subject_id = TEXT("a"), message_.label = TEXT("phone"),
+            message_.subject_id = TEXT(n->subject != NULL ? n->subject : "a"),
+            message_.label = TEXT("phone"),
             message_.key_type = EVP_PKEY_is_a(n->key, "EC")
                                     ? KYSO__V1__DEVICE_KEY_TYPE__DEVICE_KEY_TYPE_ES256
                                     : KYSO__V1__DEVICE_KEY_TYPE__DEVICE_KEY_TYPE_ED25519,
             message_.public_key.data = spki, message_.public_key.len = len,
             message_.by_authenticator_id = TEXT(n->by != NULL ? n->by : ""),
             message_.by_signature.data = sig, message_.by_signature.len = sig_len);
-    door_send(d, &op_);
+    if (n->two_operators)
+        door_send_both(d, &op_);
+    else
+        door_send(d, &op_);
 }
 
 static void a_device_lets_another_in(void **state)
@@ -279,6 +302,53 @@ static void a_device_lets_another_in(void **state)
     assert_int_equal(row.device_key_type, POLICY_DEVICE_ED25519);
     EVP_PKEY_free(second);
     EVP_PKEY_free(third);
+}
+
+static void another_persons_device_lets_nobody_in(void **state)
+{
+    struct door *d = *state;
+    char id[40], code[16], totp[40];
+
+    door_add_subject(d, "a");
+    door_add_subject(d, "b");
+    enroll_device(d, &(struct device){.subject = "b", .key = d->stranger});
+    take_ids(d, id, code);
+    confirm(d, id, code);
+    (void)door_expect_result(d);
+    enroll_totp(d, SEED, false);
+    take_ids(d, totp, code);
+    confirm(d, totp, code);
+    (void)door_expect_result(d);
+    activate(d);
+    struct device by = {.key = d->alice, .by = id, .by_key = d->stranger, .by_subject = "a"};
+    enroll_device(d, &by);
+    door_expect_refused(d, KY_PROOF_UNCONFIRMED);
+    by.by = totp; /* a code generator cannot sign */
+    enroll_device(d, &by);
+    door_expect_refused(d, KY_PROOF_UNCONFIRMED);
+    by.by = "a00000001-0000000000000000"; /* the right row, other digits */
+    enroll_device(d, &by);
+    door_expect_refused(d, KY_NOT_FOUND);
+}
+
+static void a_device_that_still_waits_lets_nobody_in(void **state)
+{
+    struct door *d = *state;
+    char id[40], code[16];
+
+    door_add_subject(d, "a");
+    activate(d);
+    enroll_device(d, &(struct device){.key = d->stranger, .two_operators = true});
+    take_ids(d, id, code);
+    confirm(d, id, code);
+    (void)door_expect_result(d);
+    struct device by = {.key = d->alice, .by = id, .by_key = d->stranger, .by_subject = "a"};
+    d->a->now_us += UINT64_C(86399) * 1000000u;
+    enroll_device(d, &by);
+    door_expect_refused(d, KY_PROOF_UNCONFIRMED);
+    d->a->now_us += UINT64_C(1000000);
+    enroll_device(d, &by);
+    (void)door_expect_result(d);
 }
 
 static void keys_that_are_not_what_they_say(void **state)
@@ -345,6 +415,8 @@ int main(void)
         TEST(a_late_code_is_a_wrong_one),
         TEST(one_operator_adds_nothing_to_an_active_credential),
         TEST(a_device_lets_another_in),
+        TEST(another_persons_device_lets_nobody_in),
+        TEST(a_device_that_still_waits_lets_nobody_in),
         TEST(keys_that_are_not_what_they_say),
         TEST(a_person_has_at_most_sixteen),
     };
