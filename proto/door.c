@@ -90,7 +90,7 @@ const struct ky_schema door_approval_decide_schema =
 
 static const struct ky_field operate_fields[] = {
     KY_FU32(struct door_operate, uid),
-    KY_FBYTES(struct door_operate, operation, MAX_OPERATION),
+    KY_FBYTES(struct door_operate, operation, KY_OPERATION_MAX),
     KY_FBYTES(struct door_operate, signatures, MAX_OPERATOR_SIGNATURES),
 };
 const struct ky_schema door_operate_schema =

@@ -31,15 +31,15 @@ static const struct ky_field cred_fields[] = {
     KY_FU8(struct door_r_cred, storage),
     KY_FU32(struct door_r_cred, epoch),
     KY_FU32(struct door_r_cred, max_hashes),
-    KY_FBYTES(struct door_r_cred, certificate, MAX_CERTIFICATE),
-    KY_FBYTES(struct door_r_cred, chain, MAX_CHAIN),
+    KY_FBYTES(struct door_r_cred, certificate, KY_CERTIFICATE_MAX),
+    KY_FBYTES(struct door_r_cred, chain, KY_CHAIN_MAX),
     KY_FBYTES(struct door_r_cred, public_key, KY_SPKI_MAX),
 };
 const struct ky_schema door_r_cred_schema =
     KY_SCHEMA("r-cred", DOOR_R_CRED, struct door_r_cred, cred_fields);
 
 static const struct ky_field list_fields[] = {
-    KY_FBYTES(struct door_r_list, items, MAX_RESULT),
+    KY_FBYTES(struct door_r_list, items, KY_RESULT_MAX),
     KY_FTEXT(struct door_r_list, next_page_token, MAX_PAGE_TOKEN),
 };
 const struct ky_schema door_r_cred_list_schema =
@@ -101,7 +101,7 @@ const struct ky_schema door_r_decision_schema =
     KY_SCHEMA("r-decision", DOOR_R_DECISION, struct door_r_decision, decision_fields);
 
 static const struct ky_field operate_fields[] = {
-    KY_FBYTES(struct door_r_operate, result, MAX_RESULT),
+    KY_FBYTES(struct door_r_operate, result, KY_RESULT_MAX),
 };
 const struct ky_schema door_r_operate_schema =
     KY_SCHEMA("r-operate", DOOR_R_OPERATE, struct door_r_operate, operate_fields);

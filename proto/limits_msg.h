@@ -17,13 +17,9 @@
 #define MAX_MATCHING_CODE       16u
 #define MAX_CHOICES             64u
 #define MAX_DEVICE_SIGNATURE    512u
-#define MAX_OPERATION           (64u * 1024u)
 #define MAX_OPERATOR_SIGNATURES (4u * 1024u)
-#define MAX_RESULT              (224u * 1024u) /* a whole record less its other fields */
 #define MAX_PEER                64u
 #define MAX_VERSION             64u
-#define MAX_CERTIFICATE         (8u * 1024u)
-#define MAX_CHAIN               (32u * 1024u)
 #define MAX_NAME_LIST           (16u * 1024u) /* relying parties, subjects */
 #define MAX_PERSON              256u
 #define MAX_LABEL               128u
@@ -35,8 +31,5 @@
 #define MAX_REASON              200u
 #define MAX_OPERATORS           512u
 #define MAX_TARGET              128u
-
-_Static_assert(MAX_RESULT + 1024u < KY_RECORD_MAX, "a reply fits one record");
-_Static_assert(MAX_SIGNATURE_BYTES + 1024u < KY_RECORD_MAX, "a signature batch fits one record");
 
 #endif

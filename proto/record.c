@@ -53,6 +53,7 @@ static uint8_t *in_room(struct ky_channel *c, size_t *out_room)
     *out_room = room < READ_SIZE ? room : READ_SIZE;
     if (*out_room == 0)
         return NULL;
+    c->in.failed = false; /* memory that was short may be there again */
     uint8_t *at = ky_buf_grow(&c->in, *out_room);
     if (at != NULL)
         c->in.len -= *out_room; /* reserved, not yet filled */

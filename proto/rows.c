@@ -26,8 +26,8 @@ static const struct ky_field credential_fields[] = {
     KY_FBYTES(struct row_credential, relying_parties, MAX_NAME_LIST),
     KY_FBYTES(struct row_credential, blob, KY_BLOB_MAX),
     KY_FBYTES(struct row_credential, public_key, KY_SPKI_MAX),
-    KY_FBYTES(struct row_credential, certificate, MAX_CERTIFICATE),
-    KY_FBYTES(struct row_credential, chain, MAX_CHAIN),
+    KY_FBYTES(struct row_credential, certificate, KY_CERTIFICATE_MAX),
+    KY_FBYTES(struct row_credential, chain, KY_CHAIN_MAX),
     KY_FU64(struct row_credential, not_before_s),
     KY_FU64(struct row_credential, not_after_s),
 };

@@ -29,6 +29,8 @@ enum ky_purpose { KY_PURPOSE_NONE = 0, KY_PURPOSE_CITIZEN = 1, KY_PURPOSE_LEDGER
 #define KY_SPKI_MAX 600u    /* DER SubjectPublicKeyInfo of RSA-4096 */
 #define KY_BLOB_MAX 4096u   /* a wrapped private key */
 #define KY_HASHES_MAX 256u  /* per request */
+#define KY_CERTIFICATE_MAX 8192u /* DER */
+#define KY_CHAIN_MAX 32768u      /* repeated ky_put_bytes of DER */
 
 struct ky_algorithm { /* how a digest is signed */
     uint8_t scheme;   /* enum ky_scheme */

@@ -17,6 +17,8 @@ enum ky_door { KY_DOOR_SIGNER = 1, KY_DOOR_APPROVER = 2, KY_DOOR_OPERATOR = 3 };
 #define KY_SPKI_HASH_LEN 32u
 #define KY_SAD_LEN 32u
 #define KY_LIST_MAX 100u
+#define KY_RESULT_MAX (224u * 1024u) /* door_r_list.items, door_r_operate.result: end a page before it */
+#define KY_OPERATION_MAX (64u * 1024u)
 
 enum ky_proof_kind { KY_PROOF_NONE = 0, KY_PROOF_TOTP = 1, KY_PROOF_APPROVAL = 2, KY_PROOF_SAD = 3 };
 

@@ -24,7 +24,8 @@ struct ky_span ky_span_text(const char *s); /* without the NUL; s may be NULL */
 bool ky_span_eq(struct ky_span a, struct ky_span b);    /* public bytes only */
 bool ky_span_eq_ct(struct ky_span a, struct ky_span b); /* secrets: constant time for equal lengths */
 bool ky_span_all_zero(struct ky_span s);
-/* Valid UTF-8 (RFC 3629), no NUL, no C0 control but LF and TAB, no C1, no bidi override or isolate. */
+/* Valid UTF-8 (RFC 3629), no NUL, no C0 control but LF and TAB, no DEL or C1, no bidi mark, override or isolate
+ * (U+061C, U+200E-F, U+202A-E, U+2066-9). */
 bool ky_span_is_display_text(struct ky_span s);
 /* 1..max bytes of [A-Za-z0-9._:@-], the form of every identifier of ours. */
 bool ky_span_is_name(struct ky_span s, size_t max);

@@ -93,21 +93,50 @@ static size_t expected(const struct ky_schema *s, const uint8_t *msg, uint8_t *o
     return n;
 }
 
+static size_t alignment(const struct ky_field *f)
+{
+    if (is_span(f))
+        return _Alignof(struct ky_span);
+    return f->type == KY_F_FIX ? 1 : int_width(f);
+}
+
+/* Fields in the struct's order, none twice, none left out: any gap is exactly the padding that C inserts. */
 static void check_table(const struct ky_schema *s)
 {
-    size_t end = 0;
+    size_t end = 0, widest = 1;
     assert_non_null(s->name);
     assert_true(s->type != 0 && s->field_count > 0);
     for (size_t i = 0; i < s->field_count; i++) {
         const struct ky_field *f = &s->fields[i];
-        assert_true(f->offset >= end); /* in the struct's order, none twice */
+        size_t a = alignment(f);
+        assert_int_equal(f->offset, (end + a - 1) / a * a);
         end = f->offset + width_in_struct(f);
-        assert_true(end <= s->size);
-        assert_true(!is_span(f) || (f->max > 0 && f->max < KY_RECORD_MAX));
-        /* no member of the struct was left out: a gap is padding, less than the next one's alignment */
-        size_t next = i + 1 < s->field_count ? s->fields[i + 1].offset : s->size;
-        assert_true(next - end < 8);
+        widest = a > widest ? a : widest;
+        assert_true(!is_span(f) || f->max > 0);
     }
+    assert_int_equal(s->size, (end + widest - 1) / widest * widest);
+}
+
+static size_t largest(const struct ky_schema *s)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < s->field_count; i++) {
+        const struct ky_field *f = &s->fields[i];
+        len += is_span(f) ? 4 + f->max : width_in_struct(f);
+    }
+    return len;
+}
+
+/* A message whose every field is at its maximum still travels, and still is one leaf. */
+static void test_largest_fits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS(door_schemas); i++)
+        assert_true(largest(door_schemas[i]) + KY_RECORD_HEADER <= KY_RECORD_MAX);
+    for (size_t i = 0; i < ROWS(job_schemas); i++)
+        assert_true(largest(job_schemas[i]) + KY_RECORD_HEADER <= KY_RECORD_MAX);
+    for (size_t i = 0; i < ROWS(ledger_schemas); i++)
+        assert_true(largest(ledger_schemas[i]) + LEDGER_LEAF_HEADER <= LEDGER_LEAF_MAX);
 }
 
 static void round_trip(const struct ky_schema *s)
@@ -320,7 +349,8 @@ int main(void)
         cmocka_unit_test(test_tables),      cmocka_unit_test(test_types_are_unique),
         cmocka_unit_test(test_lookup),      cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bad_lengths), cmocka_unit_test(test_bad_text),
-        cmocka_unit_test(test_no_room),     cmocka_unit_test(test_leaf),
+        cmocka_unit_test(test_no_room),     cmocka_unit_test(test_largest_fits),
+        cmocka_unit_test(test_leaf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
