@@ -65,6 +65,10 @@ KY_MUST_CHECK struct ky_status authority_salted(struct ky_span text, struct ky_b
  * Appends LEDGER_DENIED and refuses: the one way to say no to a request that was judged. The record's reason is the precise code,
  * request_type is filled in from r; rows and ids that are known are the caller's.
  */
+enum { /* bits of ledger_denied.charged */
+    AUTHORITY_CHARGE_SUBJECT = 1, /* subject and client: a code was tried */
+    AUTHORITY_CHARGE_CLIENT = 2,  /* the client alone: a device's signature did not verify; nobody can lock a citizen with those */
+};
 void authority_deny(struct authority *a, const struct request *r, struct ledger_denied *why);
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
@@ -89,14 +93,6 @@ uint32_t authority_id_row(char kind, struct ky_span id);
 KY_MUST_CHECK struct ky_status authority_id_make(char kind, uint32_t row, char out[AUTHORITY_ID_MAX]);
 /* Queues JOB_FORGET to every vault, after the commit: handles of that key are dropped. */
 void authority_forget_key(struct authority *a, uint32_t key_row);
-
-/* seed.c: AES-256-GCM under seed-enc; 12-byte random IV || ciphertext || 16-byte tag; AAD = authenticator id || u32 epoch LE. */
-KY_MUST_CHECK struct ky_status authority_seed_seal(struct authority *a, struct ky_span authenticator_id, uint32_t epoch,
-                                                   struct ky_span seed, struct ky_buf *out_sealed);
-/* out_seed lies in locked memory of the authority's and lives until authority_seed_release: call it on every path. KY_CORRUPT. */
-KY_MUST_CHECK struct ky_status authority_seed_open(struct authority *a, struct ky_span authenticator_id, uint32_t epoch,
-                                                   struct ky_span sealed, struct ky_span *out_seed);
-void authority_seed_release(struct authority *a);
 
 /* --- the fold, as others may read it ------------------------------------------------------------------------ */
 

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What struct authority is made of, for its own files and their tests. One thread. Nothing here is
+ * reached from a signal or another process; the clock and the supervisor are behind struct authority_hooks.
+ */
+#ifndef KYSO_AUTHORITY_PRIVATE_H
+#define KYSO_AUTHORITY_PRIVATE_H
+
+#include "authority.h"
+#include "credential.h"
+#include "map.h"
+#include "state.h"
+
+#define TURN_REQUESTS 1024u       /* decided per turn, so that a commit stays short */
+#define HEARTBEAT_US 20000u
+#define VAULT_CREDIT 200u         /* jobs at one vault */
+#define JOB_ATTEMPTS 3u           /* the first and two more */
+#define KEY_KILLS_MAX 2u          /* vaults a key may take along before it is quarantined */
+#define WAITERS_MAX 8192u
+#define FRONT_OUT_MAX (64u * 1024u * 1024u)
+#define VAULT_OUT_MAX (16u * 1024u * 1024u)
+#define AUTHENTICATORS_MAX 16u
+#define SNAPSHOT_RECORDS 200000u  /* at least so many between two, when idle */
+#define PAIR(a, b) ((uint64_t)(a) << 32 | (b))
+
+struct authority_hooks {
+    void *context;
+    uint64_t (*wall_us)(void *context);
+    uint64_t (*mono_us)(void *context);
+    void (*control)(void *context, const struct control_msg *m); /* to the supervisor */
+    void (*peer_gone)(void *context, struct peer *p);            /* its descriptor is about to be closed */
+};
+
+enum phase {
+    PHASE_BOOT,   /* waiting for what the first vault tells */
+    PHASE_SERVE,
+    PHASE_DRAIN,  /* admits nothing, finishes what it has */
+    PHASE_CLOSE,  /* LEDGER_STOP is committed; the last anchor is on its way */
+    PHASE_DONE,
+    PHASE_SEALED, /* I6: says only that it is not serving */
+};
+
+struct peer {
+    struct peer *next;
+    uint8_t door; /* 0 = vault */
+    uint32_t index;
+    uint32_t generation;
+    int fd; /* owned */
+    struct ky_channel channel;
+    bool readable; /* the loop saw it ready, or records are left in the channel */
+    bool ended;    /* end of file or a broken record: nothing more comes */
+    bool dead;     /* the supervisor has waited for it */
+    size_t mark;   /* channel.out.len when the turn began: what a failed commit cuts back to */
+    uint64_t jobs; /* records taken */
+    void *io;      /* the loop's */
+    /* a vault's */
+    struct job_slot *first, *last; /* outstanding, in the order they were sent */
+    uint32_t outstanding;
+    uint32_t slow;  /* of these, key generations: others stay away while there is another vault */
+    bool killed;
+};
+
+struct job_slot {
+    struct job job;
+    struct ky_buf payload; /* encoded once; generation and attempt are its first 8 bytes */
+    uint32_t attempt;
+    uint32_t tries;        /* times it was running when its vault died, or given back */
+    uint64_t turn;         /* that queued it: not dispatched before that turn's commit */
+    uint64_t started_us;   /* when it came within the running window of its vault; 0 = not yet */
+    struct peer *vault;    /* borrowed; NULL = queued */
+    struct job_slot *prev, *next;
+    uint32_t index;
+    bool used;
+};
+struct job_list {
+    struct job_slot *first, *last;
+    uint32_t count;
+};
+#define AFFINITY_SLOTS 65536u
+struct affinity {
+    uint32_t key_row;
+    uint32_t vault_index;
+};
+struct dispatcher {
+    struct job_slot **slots; /* owned; job id = sequence << 20 | index */
+    uint32_t slot_count, slot_cap;
+    struct job_list free, queue;
+    uint64_t sequence;
+    uint32_t in_flight;
+    struct affinity *affinity; /* owned */
+    struct map by_tag;         /* (front, tag) -> slot: DOOR_CANCEL */
+    struct map killers;        /* key row -> count, as a pointer's value */
+    uint32_t forget[64];
+    uint32_t forget_count;
+};
+
+struct waiter { /* a WaitTransaction */
+    struct waiter *next;
+    struct reply_to to;
+    uint8_t tx_key[MAP_KEY_LEN];
+    uint64_t until_us;
+};
+
+struct client { /* a relying party's connection, in memory as long as the server runs */
+    uint32_t row;
+    struct row_client data; /* spans into bytes */
+    struct ky_buf bytes;    /* owned */
+    uint32_t in_flight;
+};
+struct boot {
+    bool create;
+    bool asked;
+    uint32_t waiting;
+    struct ky_span operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
+    bool has_anchor[2];
+    struct anchor anchor[2];
+    uint8_t anchor_bytes[2][256];
+    size_t anchor_len[2];
+    const struct anchor *best; /* of the two, the younger that holds; NULL = none */
+    uint8_t boot_id[16];
+    bool opened;  /* READY is to be told after this turn's commit */
+    bool closing; /* the last snapshot is written, the last anchor asked for */
+};
+
+struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
+    uint64_t checkpoint_size, checkpoint_us;
+    bool checkpoint_busy;
+    struct ky_buf checkpoint_body; /* of the job in flight */
+    struct ky_buf checkpoint;      /* the last note */
+    uint64_t anchor_size, anchor_us, anchor_sequence;
+    struct anchor anchor_pending;
+    bool anchor_busy;
+    uint64_t snapshot_size;
+};
+
+struct authority {
+    const struct config *config; /* borrowed */
+    struct authority_hooks hooks;
+    enum phase phase;
+    char sealed_reason[96];
+    uint64_t wall_us; /* of the turn; never goes back */
+    uint64_t mono_us;
+    uint64_t started_us;
+    uint64_t heartbeat_us;
+    bool beating; /* the last heartbeat said serving */
+    struct store *store;
+    struct state *state;
+    struct ky_secret row_mac, seed_key, state_key, seed;
+    struct job_r_info info; /* spans into info_bytes */
+    struct ky_buf info_bytes;
+    struct boot boot;
+    struct peer *peers;
+    struct dispatcher jobs;
+    struct cache cache;
+    struct client **clients; /* owned, by row - 1 */
+    uint32_t client_count;
+    struct map clients_by_spki, clients_by_name, operators_by_id;
+    struct waiter *waiters;
+    uint32_t waiter_count;
+    uint32_t sign_in_flight; /* admitted and not yet answered */
+    struct ledger_side side;
+    struct ky_buf scratch; /* replies' variable parts; reset before each use */
+    bool tx_moved;         /* a transaction changed in this turn: waiters are looked at */
+    uint64_t tick_us;
+    bool failed;           /* something in this turn could not be recorded: seal instead of committing */
+    uint64_t turns, requests, late_results, redispatched, shed, replays, jobs_failed;
+    uint64_t commit_us;
+    struct authority_role roles[AUTHORITY_ROLES_MAX]; /* the supervisor's table */
+    uint32_t role_count;
+};
+
+/* authority.c */
+KY_MUST_CHECK struct ky_status authority_new(const struct config *config, const struct authority_hooks *hooks,
+                                             struct authority **out_authority);
+void authority_free(struct authority **a);
+void authority_seal(struct authority *a, const char *reason);
+bool authority_is_sealed(const struct authority *a);
+KY_MUST_CHECK struct ky_status authority_load_rows(struct authority *a); /* clients and operators */
+struct client *authority_client(const struct authority *a, uint32_t row);
+struct client *authority_client_by_spki(const struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN]);
+struct map_key authority_text_key(struct ky_span text);
+
+/* peer.c. The descriptor becomes the authority's. */
+KY_MUST_CHECK struct ky_status peer_add(struct authority *a, uint8_t door, uint32_t index, uint32_t generation, int fd,
+                                        struct peer **out_peer);
+struct peer *peer_find(const struct authority *a, uint8_t door, uint32_t index, uint32_t generation);
+void peer_dead(struct authority *a, uint8_t door, uint32_t index, uint32_t generation);
+void peer_remove(struct authority *a, struct peer *p);
+void peers_free(struct authority *a);
+void peer_read(struct peer *p);
+void peers_flush(struct authority *a, bool vaults, bool fronts);
+void peers_mark(struct authority *a);
+void peers_cut(struct authority *a); /* what was queued for fronts since the mark is dropped */
+void peers_heartbeat(struct authority *a);
+/* One message of the supervisor; fd (or -1) becomes the authority's. */
+void peer_control(struct authority *a, const struct control_msg *m, int fd);
+
+/* turn.c. One turn over everything that is readable. True when work is left that waits for no event. */
+bool authority_turn(struct authority *a);
+uint64_t authority_wait_us(const struct authority *a); /* how long the loop may sleep */
+
+/* dispatch.c */
+void dispatch_init(struct authority *a);
+void dispatch_free(struct authority *a);
+bool dispatch_has_room(const struct authority *a);
+void dispatch_result(struct authority *a, struct peer *vault, const struct ky_record *r);
+void dispatch_vault_gone(struct authority *a, struct peer *vault); /* after waitpid: its jobs go back to the queue */
+void dispatch_send(struct authority *a, bool committed_only);
+void dispatch_tick(struct authority *a);                           /* deadlines: of queued jobs and of vaults */
+const struct job *dispatch_queued(const struct authority *a, const struct reply_to *who); /* not yet sent, or NULL */
+void dispatch_cancel(struct authority *a, const struct reply_to *who); /* of a queued one: settles it with KY_CANCELLED */
+bool dispatch_quarantined(const struct authority *a, uint32_t key_row);
+bool dispatch_idle(const struct authority *a);
+
+/* recover.c */
+void boot_step(struct authority *a);
+
+/* ledger.c */
+void ledger_idle(struct authority *a); /* after a commit: checkpoint, anchor, snapshot when due */
+void ledger_close(struct authority *a);
+KY_MUST_CHECK struct ky_status ledger_put_anchor(struct authority *a, bool clean);
+
+/* sign.c, transaction.c, approve.c, query.c */
+void sign_request(struct authority *a, const struct request *r, struct ky_span payload);
+void tx_begin_request(struct authority *a, const struct request *r, struct ky_span payload);
+void tx_authorize_request(struct authority *a, const struct request *r, struct ky_span payload);
+void tx_wait_request(struct authority *a, const struct request *r, struct ky_span payload);
+void tx_cancel_request(struct authority *a, const struct request *r, struct ky_span payload);
+void approval_list_request(struct authority *a, const struct request *r, struct ky_span payload);
+void approval_get_request(struct authority *a, const struct request *r, struct ky_span payload);
+void approval_decide_request(struct authority *a, const struct request *r, struct ky_span payload);
+void info_request(struct authority *a, const struct request *r, struct ky_span payload);
+void cred_list_request(struct authority *a, const struct request *r, struct ky_span payload);
+void cred_get_request(struct authority *a, const struct request *r, struct ky_span payload);
+void cancel_request(struct authority *a, const struct request *r, struct ky_span payload);
+void event_request(struct authority *a, const struct request *r, struct ky_span payload);
+/* Ends what is due and answers waiters whose time has come or whose transaction has moved. */
+void tx_tick(struct authority *a);
+void tx_waiters_refuse(struct authority *a, enum ky_code code);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kyso-authority: decides, and alone owns the database. Finds its control descriptor and configuration where the supervisor
+ * left them. With --create it makes a new state with its first operators and ends.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "kyso/wire.h"
+
+#include "loop.h"
+
+#define OPERATORS_MAX 8192u
+
+static void usage(void)
+{
+    fputs("usage: kyso-authority [--create --operator NAME:PEMFILE [--operator NAME:PEMFILE ...]]\n"
+          "Started by kysod, which passes its descriptors.\n",
+          stderr);
+}
+
+/* NAME:PEMFILE to name and DER SubjectPublicKeyInfo. */
+static bool put_operator(const char *arg, struct ky_buf *out)
+{
+    const char *colon = strchr(arg, ':');
+    unsigned char *der = NULL;
+    EVP_PKEY *key = NULL;
+    FILE *file = NULL;
+    bool ok = false;
+
+    if (colon == NULL || colon == arg)
+        return false;
+    file = fopen(colon + 1, "re");
+    if (file == NULL)
+        return false;
+    key = PEM_read_PUBKEY(file, NULL, NULL, NULL);
+    int len = key == NULL ? -1 : i2d_PUBKEY(key, &der);
+    if (len > 0) {
+        ky_put_bytes(out, KY_SPAN((const uint8_t *)arg, (size_t)(colon - arg)));
+        ky_put_bytes(out, KY_SPAN(der, (size_t)len));
+        ok = !out->failed;
+    }
+    OPENSSL_free(der);
+    EVP_PKEY_free(key);
+    fclose(file);
+    return ok;
+}
+
+static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *operators)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--create") == 0) {
+            o->create = true;
+        } else if (strcmp(argv[i], "--operator") == 0 && i + 1 < argc) {
+            if (!put_operator(argv[++i], operators)) {
+                fprintf(stderr, "kyso-authority: %s: want NAME:FILE with a public key in PEM\n", argv[i]);
+                return false;
+            }
+        } else {
+            usage();
+            return false;
+        }
+    }
+    o->operators = ky_buf_span(operators);
+    if (o->create == (operators->len == 0)) {
+        usage(); /* operators without --create, or a state that nobody could operate */
+        return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct loop_options options = { .control_fd = KY_CONTROL_FD };
+    struct ky_buf operators = KY_BUF_INIT(OPERATORS_MAX);
+    struct config *config = NULL;
+    char *why = NULL;
+    int code = 1;
+
+    log_setup("authority", NULL, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN); /* the supervisor says when to end */
+    (void)signal(SIGTERM, SIG_IGN);
+    if (!ky_ok(ky_harden_process()) || !parse(argc, argv, &options, &operators))
+        goto done;
+    struct ky_status status = config_load_fd(KY_CONFIG_FD, &config, &why);
+    if (!ky_ok(status)) {
+        log_event(LOG_ERROR, "config-refused", LOG_CODE(status), LOG_STR("reason", why == NULL ? "" : why));
+        goto done;
+    }
+    log_setup("authority", config->log_format, config->log_level);
+    (void)fcntl(KY_CONTROL_FD, F_SETFD, FD_CLOEXEC);
+    options.config = config;
+    log_event(LOG_INFO, "started", LOG_STR("version", KYSO_VERSION), LOG_U64("create", options.create));
+    code = loop_run(&options);
+    log_event(LOG_INFO, "stopped", LOG_U64("code", code));
+done:
+    config_free(&config);
+    ky_buf_free(&operators);
+    free(why);
+    return code;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A hash map from 16 bytes to a pointer: open addressing, linear probing, deletion by shifting
+ * back. Keys are random, hashed already, or numbers (map_key_number). Authority's thread only.
+ */
+#ifndef KYSO_MAP_H
+#define KYSO_MAP_H
+
+#include "kyso/span.h"
+
+#define MAP_KEY_LEN 16u
+
+struct map_key {
+    uint64_t w[2];
+};
+struct map_slot {
+    struct map_key key;
+    void *value; /* borrowed; NULL = free slot */
+};
+struct map { /* zero-initialised: empty */
+    struct map_slot *slots; /* owned */
+    size_t cap;             /* a power of two, or 0 */
+    size_t count;
+};
+
+struct map_key map_key_bytes(const uint8_t bytes[MAP_KEY_LEN]);
+struct map_key map_key_number(uint64_t hi, uint64_t lo);
+
+void *map_get(const struct map *m, struct map_key key); /* NULL when absent */
+/* Adds or replaces; value is not NULL. False when there is no memory (nothing changed). */
+KY_MUST_CHECK bool map_put(struct map *m, struct map_key key, void *value);
+void *map_remove(struct map *m, struct map_key key); /* what was there, or NULL */
+/* Iteration: *cursor starts at 0; NULL at the end. The map must not change meanwhile. */
+void *map_next(const struct map *m, size_t *cursor);
+void map_free(struct map *m); /* the slots, not the values */
+
+#endif
