@@ -138,6 +138,33 @@ static void test_byte_by_byte(void **state)
     assert_false(next(&p->b, &r));
 }
 
+/* Two records in two reads, parted at every byte: what is left of the second is kept whole. */
+static void test_parted_anywhere(void **state)
+{
+    struct pair *p = *state;
+    struct door_operate m = payload((const uint8_t *)"0123456789", 10);
+    EXPECT(KY_OK, ky_channel_send(&p->a, &door_operate_schema, &m, 7, 8));
+    m.operation.len = 6; /* another length, so that a stale first byte shows */
+    EXPECT(KY_OK, ky_channel_send(&p->a, &door_operate_schema, &m, 9, 8));
+    size_t len = p->a.out.len;
+    for (size_t cut = 1; cut < len; cut++) {
+        uint64_t tags = 0;
+        const size_t parts[2][2] = {{0, cut}, {cut, len - cut}};
+        for (size_t i = 0; i < 2; i++) {
+            write_raw(p->fds[0], p->a.out.data + parts[i][0], parts[i][1]);
+            EXPECT(KY_OK, ky_channel_read(&p->b));
+            struct ky_record r;
+            while (next(&p->b, &r)) {
+                struct door_operate got;
+                EXPECT(KY_OK, ky_msg_decode(&door_operate_schema, r.payload, &got));
+                assert_int_equal(got.operation.len, r.tag == 7 ? 10 : 6);
+                tags = tags * 10 + r.tag;
+            }
+        }
+        assert_int_equal(tags, 79);
+    }
+}
+
 static const char *const bad_headers[] = {
     "00000000 0100 0000",                       /* length 0 */
     "17000000 0100 0000",                       /* less than its own header */
@@ -305,6 +332,7 @@ int main(void)
         WITH_PAIR(test_batch),
         WITH_PAIR(test_records_of_one_read_lie_side_by_side),
         WITH_PAIR(test_byte_by_byte),
+        WITH_PAIR(test_parted_anywhere),
         cmocka_unit_test(test_bad_headers),
         WITH_PAIR(test_largest_record),
         WITH_PAIR(test_untaken_records_are_bounded),
