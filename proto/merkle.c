@@ -12,11 +12,11 @@
 static void hash_leaf(struct ky_span leaf, uint8_t out[32])
 {
     static const uint8_t prefix[1] = {0x00};
-    struct sha256 h;
-    sha256_init(&h);
-    sha256_add(&h, KY_SPAN_OF(prefix));
-    sha256_add(&h, leaf);
-    sha256_end(&h, out);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
+    ky_sha256_add(&h, KY_SPAN_OF(prefix));
+    ky_sha256_add(&h, leaf);
+    ky_sha256_end(&h, out);
 }
 
 /* out may be either input. */

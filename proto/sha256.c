@@ -13,28 +13,28 @@
 
 #define BLOCK_LEN 64u
 
-void sha256_init(struct sha256 *h)
+void ky_sha256_init(struct ky_sha256_state *h)
 {
     SHA256_Init(&h->ctx);
 }
 
-void sha256_add(struct sha256 *h, struct ky_span in)
+void ky_sha256_add(struct ky_sha256_state *h, struct ky_span in)
 {
     if (in.len > 0)
         SHA256_Update(&h->ctx, in.data, in.len);
 }
 
-void sha256_end(struct sha256 *h, uint8_t out[32])
+void ky_sha256_end(struct ky_sha256_state *h, uint8_t out[32])
 {
     SHA256_Final(out, &h->ctx); /* cleanses the block it holds */
 }
 
 void ky_sha256(struct ky_span in, uint8_t out[32])
 {
-    struct sha256 h;
-    sha256_init(&h);
-    sha256_add(&h, in);
-    sha256_end(&h, out);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
+    ky_sha256_add(&h, in);
+    ky_sha256_end(&h, out);
 }
 
 static void hmac_pass(const uint8_t key[BLOCK_LEN], uint8_t pad, struct ky_span in, uint8_t out[32])
@@ -42,11 +42,11 @@ static void hmac_pass(const uint8_t key[BLOCK_LEN], uint8_t pad, struct ky_span 
     uint8_t block[BLOCK_LEN];
     for (size_t i = 0; i < BLOCK_LEN; i++)
         block[i] = key[i] ^ pad;
-    struct sha256 h;
-    sha256_init(&h);
-    sha256_add(&h, KY_SPAN_OF(block));
-    sha256_add(&h, in);
-    sha256_end(&h, out);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
+    ky_sha256_add(&h, KY_SPAN_OF(block));
+    ky_sha256_add(&h, in);
+    ky_sha256_end(&h, out);
     ky_wipe(&h, sizeof(h));
     ky_wipe(block, sizeof(block));
 }

@@ -12,12 +12,12 @@
 
 #include "kyso/span.h"
 
-struct sha256 {
+struct ky_sha256_state {
     SHA256_CTX ctx;
 };
 
-void sha256_init(struct sha256 *h);
-void sha256_add(struct sha256 *h, struct ky_span in);
-void sha256_end(struct sha256 *h, uint8_t out[32]); /* wipes the state */
+void ky_sha256_init(struct ky_sha256_state *h);
+void ky_sha256_add(struct ky_sha256_state *h, struct ky_span in);
+void ky_sha256_end(struct ky_sha256_state *h, uint8_t out[32]); /* wipes the state */
 
 #endif

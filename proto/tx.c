@@ -9,27 +9,27 @@
 #include "endian_le.h"
 #include "sha256.h"
 
-static void add_tag(struct sha256 *h, const char *tag)
+static void add_tag(struct ky_sha256_state *h, const char *tag)
 {
-    sha256_add(h, KY_SPAN((const uint8_t *)tag, strlen(tag) + 1)); /* with its 0x00 */
+    ky_sha256_add(h, KY_SPAN((const uint8_t *)tag, strlen(tag) + 1)); /* with its 0x00 */
 }
 
-static void add_field(struct sha256 *h, struct ky_span field)
+static void add_field(struct ky_sha256_state *h, struct ky_span field)
 {
     uint8_t len[4];
     be32_put(len, (uint32_t)field.len);
-    sha256_add(h, KY_SPAN_OF(len));
-    sha256_add(h, field);
+    ky_sha256_add(h, KY_SPAN_OF(len));
+    ky_sha256_add(h, field);
 }
 
-static void add_u32(struct sha256 *h, uint32_t v)
+static void add_u32(struct ky_sha256_state *h, uint32_t v)
 {
     uint8_t bytes[4];
     be32_put(bytes, v);
     add_field(h, KY_SPAN_OF(bytes));
 }
 
-static void add_u64(struct sha256 *h, uint64_t v)
+static void add_u64(struct ky_sha256_state *h, uint64_t v)
 {
     uint8_t bytes[8];
     be64_put(bytes, v);
@@ -37,7 +37,7 @@ static void add_u64(struct sha256 *h, uint64_t v)
 }
 
 /* Two spellings of one algorithm digest alike: "the same MGF hash" is written out, and what has no effect is 0. */
-static void add_algorithm(struct sha256 *h, const struct ky_algorithm *a)
+static void add_algorithm(struct ky_sha256_state *h, const struct ky_algorithm *a)
 {
     uint8_t bytes[5] = {a->scheme, a->hash, 0, 0, 0};
     if (a->scheme == KY_RSA_PSS) {
@@ -48,7 +48,7 @@ static void add_algorithm(struct sha256 *h, const struct ky_algorithm *a)
 }
 
 /* Callers have checked that the hashes fill whole digests; bytes that do not still count, as one short field. */
-static void add_hashes(struct sha256 *h, struct ky_span hashes, uint8_t hash)
+static void add_hashes(struct ky_sha256_state *h, struct ky_span hashes, uint8_t hash)
 {
     size_t each = ky_hash_len(hash);
     if (each == 0)
@@ -62,7 +62,7 @@ static void add_hashes(struct sha256 *h, struct ky_span hashes, uint8_t hash)
     }
 }
 
-static void add_display(struct sha256 *h, struct ky_span text)
+static void add_display(struct ky_sha256_state *h, struct ky_span text)
 {
     uint8_t digest[32];
     ky_sha256(text, digest);
@@ -71,8 +71,8 @@ static void add_display(struct sha256 *h, struct ky_span text)
 
 void ky_tx_digest(const struct ky_tx_fields *tx, uint8_t out[32])
 {
-    struct sha256 h;
-    sha256_init(&h);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
     add_tag(&h, "kyso.v1.tx");
     add_field(&h, tx->server_id);
     add_field(&h, tx->client);
@@ -87,31 +87,31 @@ void ky_tx_digest(const struct ky_tx_fields *tx, uint8_t out[32])
     add_display(&h, tx->display_text);
     add_u64(&h, tx->not_after_s);
     add_field(&h, KY_SPAN_OF(tx->nonce));
-    sha256_end(&h, out);
+    ky_sha256_end(&h, out);
 }
 
 void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32])
 {
-    struct sha256 h;
-    sha256_init(&h);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
     add_tag(&h, "kyso.v1.content");
     add_field(&h, tx->relying_party);
     add_field(&h, tx->credential_id);
     add_algorithm(&h, &tx->algorithm);
     add_hashes(&h, tx->hashes, tx->algorithm.hash);
     add_display(&h, tx->display_text);
-    sha256_end(&h, out);
+    ky_sha256_end(&h, out);
 }
 
 void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision,
                            struct ky_span matching_code, uint8_t out[32])
 {
-    struct sha256 h;
-    sha256_init(&h);
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
     add_tag(&h, "kyso.v1.approval");
     const uint8_t head[2] = {decision, (uint8_t)matching_code.len};
-    sha256_add(&h, KY_SPAN(tx_digest, 32));
-    sha256_add(&h, KY_SPAN_OF(head));
-    sha256_add(&h, matching_code);
-    sha256_end(&h, out);
+    ky_sha256_add(&h, KY_SPAN(tx_digest, 32));
+    ky_sha256_add(&h, KY_SPAN_OF(head));
+    ky_sha256_add(&h, matching_code);
+    ky_sha256_end(&h, out);
 }
