@@ -237,11 +237,12 @@ static uint8_t shown_state(const struct operation *o, const struct row_credentia
     return c->state;
 }
 
-/* The arena cannot take memory back, so growing by one copies the pointers: lists here are short. */
+/* The arena cannot take memory back: room doubles, at 0, 1, 2, 4, 8 ... entries. */
 static void **grow_list(struct operation *o, void *old, size_t n)
 {
-    void **grown = ky_arena_alloc(o->arena, (n + 1) * sizeof(*grown));
-
+    if ((n & (n - 1)) != 0)
+        return old;
+    void **grown = ky_arena_alloc(o->arena, (n > 0 ? 2 * n : 1) * sizeof(*grown));
     if (grown != NULL && n > 0)
         memcpy(grown, old, n * sizeof(*grown));
     return grown;
