@@ -11,7 +11,7 @@
 #include "kyso/wire.h"
 
 static const char ANCHOR_TAG[] = "kyso.anchor";
-#define ANCHOR_FORM 1u
+#define ANCHOR_FORM    1u
 #define ANCHOR_MAC_LEN 32u
 
 void anchor_encode(const struct anchor *a, const struct ky_secret *state_key, struct ky_buf *out)
@@ -33,9 +33,10 @@ void anchor_encode(const struct anchor *a, const struct ky_secret *state_key, st
     ky_buf_free(&b);
 }
 
-struct ky_status anchor_decode(struct ky_span in, const struct ky_secret *state_key, struct anchor *out)
+struct ky_status anchor_decode(struct ky_span in, const struct ky_secret *state_key,
+                               struct anchor *out)
 {
-    struct anchor a = { 0 };
+    struct anchor a = {0};
     uint8_t mac[ANCHOR_MAC_LEN];
     struct ky_reader r = ky_reader(in);
     struct ky_span tag = ky_get_raw(&r, sizeof(ANCHOR_TAG) - 1);

@@ -64,7 +64,8 @@ void store_bind_u64(struct store *s, enum store_stmt which, int at, uint64_t v)
 
 void store_bind_span(struct store *s, enum store_stmt which, int at, struct ky_span v)
 {
-    (void)sqlite3_bind_blob64(s->stmts[which], at, v.len == 0 ? (const uint8_t *)"" : v.data, v.len, SQLITE_STATIC);
+    (void)sqlite3_bind_blob64(s->stmts[which], at, v.len == 0 ? (const uint8_t *)"" : v.data, v.len,
+                              SQLITE_STATIC);
 }
 
 struct ky_span store_column(sqlite3_stmt *stmt, int at)
@@ -74,7 +75,7 @@ struct ky_span store_column(sqlite3_stmt *stmt, int at)
 }
 
 /* Done before a turn and not after one, so that a failure here leaves no turn whose fate is open. */
-static struct ky_status checkpoint_wal(struct store *s)
+struct ky_status store_checkpoint_wal(struct store *s)
 {
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (rc == SQLITE_LOCKED) {
@@ -97,7 +98,7 @@ struct ky_status store_begin(struct store *s)
         return KY_STATUS(KY_INVALID);
     }
     if (s->wal_frames >= s->wal_limit) {
-        st = checkpoint_wal(s);
+        st = store_checkpoint_wal(s);
     }
     bool row = false;
     if (ky_ok(st)) {
@@ -114,7 +115,8 @@ struct ky_status store_commit(struct store *s)
         return st;
     }
     if (sqlite3_get_autocommit(s->db)) {
-        return store_fail(s, SQLITE_ABORT); /* the transaction is gone, and what was staged with it */
+        return store_fail(s,
+                          SQLITE_ABORT); /* the transaction is gone, and what was staged with it */
     }
     bool row = false;
     st = store_turn_put(s, s->turns + 1);
@@ -155,8 +157,8 @@ static struct ky_status put_private(struct store *s, uint64_t index, struct ky_s
     return store_step(s, STMT_PRIVATE, &row);
 }
 
-struct ky_status store_append(struct store *s, const struct ky_schema *schema, const void *msg, uint64_t time_us,
-                              struct ky_span private_data, uint64_t *out_index)
+struct ky_status store_append(struct store *s, const struct ky_schema *schema, const void *msg,
+                              uint64_t time_us, struct ky_span private_data, uint64_t *out_index)
 {
     uint64_t index = s->merkle.size;
     if (private_data.len > LEDGER_LEAF_MAX) {
@@ -211,7 +213,8 @@ static struct ky_status replay_leaf(struct store *s, uint64_t index, struct ky_s
     return KY_STATUS(ky_span_eq(KY_SPAN_OF(read), KY_SPAN_OF(head)) ? KY_OK : KY_CORRUPT);
 }
 
-static struct ky_status read_leaf(struct store *s, sqlite3_stmt *stmt, uint64_t want, store_leaf_fn fn, void *ctx)
+static struct ky_status read_leaf(struct store *s, sqlite3_stmt *stmt, uint64_t want,
+                                  store_leaf_fn fn, void *ctx)
 {
     struct ky_span leaf = store_column(stmt, 1);
     struct ledger_leaf head;
@@ -223,7 +226,8 @@ static struct ky_status read_leaf(struct store *s, sqlite3_stmt *stmt, uint64_t 
     return ky_ok(st) ? fn(ctx, leaf, store_column(stmt, 2)) : st;
 }
 
-struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn, void *ctx)
+struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn,
+                                   void *ctx)
 {
     struct ky_status st = store_usable(s);
     sqlite3_stmt *stmt = NULL;
@@ -232,10 +236,11 @@ struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limi
     }
     uint64_t end = limit == 0 || limit > s->committed - from ? s->committed : from + limit;
     /* A statement of its own: fn may read again. */
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT l.idx, l.leaf, p.data FROM ledger l LEFT JOIN private p ON p.idx = l.idx"
-                                " WHERE l.idx >= ?1 AND l.idx < ?2 ORDER BY l.idx",
-                                -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(
+        s->db,
+        "SELECT l.idx, l.leaf, p.data FROM ledger l LEFT JOIN private p ON p.idx = l.idx"
+        " WHERE l.idx >= ?1 AND l.idx < ?2 ORDER BY l.idx",
+        -1, &stmt, NULL);
     if (rc == SQLITE_OK) {
         (void)sqlite3_bind_int64(stmt, 1, (sqlite3_int64)from);
         (void)sqlite3_bind_int64(stmt, 2, (sqlite3_int64)end);

@@ -96,7 +96,8 @@ KY_MUST_CHECK struct ky_status store_lookup(struct store *s, enum store_lookup k
 
 /* --- the turn ---------------------------------------------------------------------------------------- */
 /* Commits everything staged with one fsync. Nothing staged: does nothing. Any failure is final: KY_SEALED ever after, and nothing
- * of the turn may be told. */
+ * of the turn may be told. After a restart that turn is absent when a write failed; when its sync failed it is there whole or
+ * absent (the bytes had been written, and only the disk knows): both are safe, since nobody was told. */
 KY_MUST_CHECK struct ky_status store_commit(struct store *s);
 uint64_t store_turns(const struct store *s);
 /* KY_OK, or KY_SEALED with the SQLite code of the first failure. The failing call itself said KY_STORE. */

@@ -10,12 +10,13 @@ static const struct {
     bool known;
     bool unique;
 } KINDS[] = {
-    [STORE_BY_SUBJECT_ID] = { true, true },   [STORE_BY_SEED] = { true, true },
-    [STORE_BY_DEVICE_KEY] = { true, true },   [STORE_BY_CERTIFICATE] = { true, true },
-    [STORE_CREDENTIALS_OF] = { true, false }, [STORE_AUTHENTICATORS_OF] = { true, false },
+    [STORE_BY_SUBJECT_ID] = {true, true},   [STORE_BY_SEED] = {true, true},
+    [STORE_BY_DEVICE_KEY] = {true, true},   [STORE_BY_CERTIFICATE] = {true, true},
+    [STORE_CREDENTIALS_OF] = {true, false}, [STORE_AUTHENTICATORS_OF] = {true, false},
 };
 
-static struct ky_status check_arguments(const struct store *s, enum store_lookup kind, struct ky_span key)
+static struct ky_status check_arguments(const struct store *s, enum store_lookup kind,
+                                        struct ky_span key)
 {
     if ((size_t)kind >= sizeof(KINDS) / sizeof(KINDS[0]) || !KINDS[kind].known || key.len == 0 ||
         key.len > STORE_KEY_MAX) {
@@ -38,7 +39,8 @@ static struct ky_status write_entry(struct store *s, enum store_stmt which, enum
     return store_step(s, which, &found);
 }
 
-struct ky_status store_lookup_add(struct store *s, enum store_lookup kind, struct ky_span key, uint32_t row)
+struct ky_status store_lookup_add(struct store *s, enum store_lookup kind, struct ky_span key,
+                                  uint32_t row)
 {
     struct ky_status st = check_arguments(s, kind, key);
     if (ky_ok(st) && KINDS[kind].unique) {
@@ -52,14 +54,15 @@ struct ky_status store_lookup_add(struct store *s, enum store_lookup kind, struc
     return ky_ok(st) ? write_entry(s, STMT_LOOKUP_ADD, kind, key, row) : st;
 }
 
-struct ky_status store_lookup_remove(struct store *s, enum store_lookup kind, struct ky_span key, uint32_t row)
+struct ky_status store_lookup_remove(struct store *s, enum store_lookup kind, struct ky_span key,
+                                     uint32_t row)
 {
     struct ky_status st = check_arguments(s, kind, key);
     return ky_ok(st) ? write_entry(s, STMT_LOOKUP_REMOVE, kind, key, row) : st;
 }
 
-struct ky_status store_lookup(struct store *s, enum store_lookup kind, struct ky_span key, uint32_t after,
-                              uint32_t *out_rows, size_t cap, size_t *out_count)
+struct ky_status store_lookup(struct store *s, enum store_lookup kind, struct ky_span key,
+                              uint32_t after, uint32_t *out_rows, size_t cap, size_t *out_count)
 {
     size_t count = 0;
     bool found = true;

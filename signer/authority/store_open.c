@@ -30,7 +30,8 @@ static const char *const STMT_SQL[STMT_COUNT] = {
     [STMT_ROW_GET] = "SELECT version, body, mac FROM rows WHERE id = ?1",
     [STMT_LOOKUP_ADD] = "INSERT OR IGNORE INTO lookup(kind, key, row) VALUES(?1, ?2, ?3)",
     [STMT_LOOKUP_REMOVE] = "DELETE FROM lookup WHERE kind = ?1 AND key = ?2 AND row = ?3",
-    [STMT_LOOKUP] = "SELECT row FROM lookup WHERE kind = ?1 AND key = ?2 AND row > ?3 ORDER BY row LIMIT ?4",
+    [STMT_LOOKUP] =
+        "SELECT row FROM lookup WHERE kind = ?1 AND key = ?2 AND row > ?3 ORDER BY row LIMIT ?4",
     [STMT_SNAPSHOT_PUT] =
         "REPLACE INTO snapshot(id, size, peaks, versions, body, mac) VALUES(1, ?1, ?2, ?3, ?4, ?5)",
     [STMT_SNAPSHOT_GET] = "SELECT size, peaks, versions, body, mac FROM snapshot WHERE id = 1",
@@ -128,25 +129,29 @@ static struct ky_status connect_immutable(struct store *s, const char *path)
     if (n < 0 || (size_t)n >= sizeof(name) || (stat(name, &info) == 0 && info.st_size > 0)) {
         return KY_STATUS_CAUSE(KY_IO, EROFS);
     }
-    if (strpbrk(path, "?#%") != NULL || snprintf(name, sizeof(name), "file:%s?immutable=1", path) < 0) {
+    if (strpbrk(path, "?#%") != NULL ||
+        snprintf(name, sizeof(name), "file:%s?immutable=1", path) < 0) {
         return KY_STATUS(KY_INVALID);
     }
     return open_status(s, sqlite3_open_v2(name, &s->db,
-                                          SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX |
-                                              SQLITE_OPEN_EXRESCODE,
+                                          SQLITE_OPEN_READONLY | SQLITE_OPEN_URI |
+                                              SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                                           NULL));
 }
 
 static struct ky_status connect_db(struct store *s, const char *path)
 {
-    int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int rc = sqlite3_open_v2(
+        path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_exec(s->db, SETTINGS, NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK) {
         (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, s->mode == STORE_READ_ONLY, NULL);
-        (void)sqlite3_wal_hook(s->db, on_wal, s); /* also turns SQLite's own checkpoints off: they drop errors */
+        (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, s->mode == STORE_READ_ONLY,
+                                NULL);
+        (void)sqlite3_wal_hook(s->db, on_wal,
+                               s); /* also turns SQLite's own checkpoints off: they drop errors */
     }
     return open_status(s, rc);
 }
@@ -171,7 +176,8 @@ static struct ky_status prepare_all(struct store *s)
 {
     int rc = SQLITE_OK;
     for (size_t i = 0; rc == SQLITE_OK && i < STMT_COUNT; i++) {
-        rc = sqlite3_prepare_v3(s->db, STMT_SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[i], NULL);
+        rc = sqlite3_prepare_v3(s->db, STMT_SQL[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[i],
+                                NULL);
     }
     return open_status(s, rc);
 }
@@ -179,6 +185,9 @@ static struct ky_status prepare_all(struct store *s)
 static struct ky_status lay_out(struct store *s)
 {
     int rc = SQLITE_OK;
+    if (s->mode == STORE_READ_ONLY) { /* also keeps an export from upgrading what it looks at */
+        rc = sqlite3_exec(s->db, "PRAGMA query_only = ON", NULL, NULL, NULL);
+    }
     if (s->mode == STORE_CREATE) {
         rc = sqlite3_exec(s->db,
                           "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
@@ -197,7 +206,8 @@ static struct ky_status lay_out(struct store *s)
  */
 static struct ky_status settle_wal(struct store *s)
 {
-    return open_status(s, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+    return open_status(
+        s, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }
 
 static void remove_files(const char *path)

@@ -56,7 +56,7 @@ void store_versions_free(struct store *s)
 {
     for (size_t i = 0; i < ROW_TABLE_END; i++) {
         free(s->versions[i].of);
-        s->versions[i] = (struct store_versions){ 0 };
+        s->versions[i] = (struct store_versions){0};
     }
 }
 
@@ -79,8 +79,8 @@ static uint64_t row_id(uint32_t table, uint32_t row)
 }
 
 /* HMAC(row-mac, "kyso.row" || table || row || version || body); false when there was no memory for its input. */
-static bool row_mac(struct store *s, uint32_t table, uint32_t row, uint32_t version, struct ky_span body,
-                    uint8_t out[32])
+static bool row_mac(struct store *s, uint32_t table, uint32_t row, uint32_t version,
+                    struct ky_span body, uint8_t out[32])
 {
     ky_buf_reset(&s->scratch);
     ky_buf_put(&s->scratch, ROW_TAG, sizeof(ROW_TAG) - 1);
@@ -96,7 +96,8 @@ static bool row_mac(struct store *s, uint32_t table, uint32_t row, uint32_t vers
 }
 
 /* Writes the row in s->body and stages its LEDGER_ADMIN record. */
-static struct ky_status stage_row(struct store *s, const struct ledger_admin *admin, uint64_t time_us)
+static struct ky_status stage_row(struct store *s, const struct ledger_admin *admin,
+                                  uint64_t time_us)
 {
     uint8_t mac[32];
     bool found = false;
@@ -142,10 +143,10 @@ struct ky_status store_row_put(struct store *s, enum row_table table, uint32_t r
     if (!ky_ok(st) || s->body.failed) {
         return KY_STATUS(KY_INVALID);
     }
-    struct ledger_admin admin = { .table = (uint8_t)table,
-                                  .row = row,
-                                  .version = version_of(s, table, row) + 1u,
-                                  .operation = operation };
+    struct ledger_admin admin = {.table = (uint8_t)table,
+                                 .row = row,
+                                 .version = version_of(s, table, row) + 1u,
+                                 .operation = operation};
     ky_sha256(ky_buf_span(&s->body), admin.row_sha256);
     st = stage_row(s, &admin, time_us);
     if (ky_ok(st) && out_row != NULL) {

@@ -7,25 +7,28 @@
 #include "store_private.h"
 
 const struct store_step store_steps[STORE_SCHEMA_VERSION] = {
-    { .from = 0,
-      .sql = "CREATE TABLE IF NOT EXISTS ledger(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL);"
-             "CREATE TABLE IF NOT EXISTS private(idx INTEGER PRIMARY KEY, data BLOB NOT NULL);"
-             "CREATE TABLE IF NOT EXISTS turns(turn INTEGER PRIMARY KEY, size INTEGER NOT NULL,"
-             " root BLOB NOT NULL, peaks BLOB NOT NULL, mac BLOB NOT NULL);"
-             /* id = table << 32 | row. A rowid table: bodies with certificate chains do not belong into
+    {.from = 0,
+     .sql =
+         "CREATE TABLE IF NOT EXISTS ledger(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL);"
+         "CREATE TABLE IF NOT EXISTS private(idx INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+         "CREATE TABLE IF NOT EXISTS turns(turn INTEGER PRIMARY KEY, size INTEGER NOT NULL,"
+         " root BLOB NOT NULL, peaks BLOB NOT NULL, mac BLOB NOT NULL);"
+         /* id = table << 32 | row. A rowid table: bodies with certificate chains do not belong into
               * the inner nodes of a WITHOUT ROWID tree. */
-             "CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, version INTEGER NOT NULL,"
-             " body BLOB NOT NULL, mac BLOB NOT NULL);"
-             "CREATE TABLE IF NOT EXISTS lookup(kind INTEGER NOT NULL, key BLOB NOT NULL,"
-             " row INTEGER NOT NULL, PRIMARY KEY(kind, key, row)) WITHOUT ROWID;"
-             "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY CHECK(id = 1), size INTEGER NOT NULL,"
-             " peaks BLOB NOT NULL, versions BLOB NOT NULL, body BLOB NOT NULL, mac BLOB NOT NULL);" },
+         "CREATE TABLE IF NOT EXISTS rows(id INTEGER PRIMARY KEY, version INTEGER NOT NULL,"
+         " body BLOB NOT NULL, mac BLOB NOT NULL);"
+         "CREATE TABLE IF NOT EXISTS lookup(kind INTEGER NOT NULL, key BLOB NOT NULL,"
+         " row INTEGER NOT NULL, PRIMARY KEY(kind, key, row)) WITHOUT ROWID;"
+         "CREATE TABLE IF NOT EXISTS snapshot(id INTEGER PRIMARY KEY CHECK(id = 1), size INTEGER "
+         "NOT NULL,"
+         " peaks BLOB NOT NULL, versions BLOB NOT NULL, body BLOB NOT NULL, mac BLOB NOT NULL);"},
 };
 
 static int set_version(sqlite3 *db, uint32_t version)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(db, "REPLACE INTO meta(key, value) VALUES('schema', ?1)", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(db, "REPLACE INTO meta(key, value) VALUES('schema', ?1)", -1, &stmt,
+                                NULL);
     if (rc == SQLITE_OK) {
         sqlite3_bind_int64(stmt, 1, version);
         rc = sqlite3_step(stmt);
@@ -51,7 +54,8 @@ static int get_version(sqlite3 *db, int64_t *out_version)
     return rc;
 }
 
-static int run_steps(sqlite3 *db, const struct store_step *steps, size_t count, uint32_t version, uint32_t to)
+static int run_steps(sqlite3 *db, const struct store_step *steps, size_t count, uint32_t version,
+                     uint32_t to)
 {
     while (version < to) {
         size_t i = 0;

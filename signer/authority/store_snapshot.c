@@ -23,7 +23,7 @@ struct snapshot {
 /* The parts enter as their hashes: a blob of many megabytes is not copied to be MACed. */
 static void snapshot_mac(struct store *s, const struct snapshot *in, uint8_t out[32])
 {
-    const struct ky_span parts[] = { in->peaks, in->versions, in->blob };
+    const struct ky_span parts[] = {in->peaks, in->versions, in->blob};
     uint8_t hash[32];
     ky_buf_reset(&s->scratch);
     ky_buf_put(&s->scratch, SNAPSHOT_TAG, sizeof(SNAPSHOT_TAG) - 1);
@@ -73,7 +73,10 @@ static struct ky_status put_snapshot(struct store *s, const struct snapshot *sna
     store_bind_span(s, STMT_SNAPSHOT_PUT, 3, snap->versions);
     store_bind_span(s, STMT_SNAPSHOT_PUT, 4, snap->blob);
     store_bind_span(s, STMT_SNAPSHOT_PUT, 5, KY_SPAN_OF(mac));
-    return store_step(s, STMT_SNAPSHOT_PUT, &found); /* outside a turn: commits by itself */
+    struct ky_status st =
+        store_step(s, STMT_SNAPSHOT_PUT, &found); /* outside a turn: commits by itself */
+    /* Megabytes in the WAL: whoever asked for the snapshot waits for them, not the next turn. */
+    return ky_ok(st) ? store_checkpoint_wal(s) : st;
 }
 
 struct ky_status store_snapshot_write(struct store *s, struct ky_span blob)
@@ -92,10 +95,10 @@ struct ky_status store_snapshot_write(struct store *s, struct ky_span blob)
     if (versions.failed || peaks.failed) {
         st = KY_STATUS(KY_NOMEM);
     } else {
-        struct snapshot snap = { .size = s->committed,
-                                 .peaks = ky_buf_span(&peaks),
-                                 .versions = ky_buf_span(&versions),
-                                 .blob = blob };
+        struct snapshot snap = {.size = s->committed,
+                                .peaks = ky_buf_span(&peaks),
+                                .versions = ky_buf_span(&versions),
+                                .blob = blob};
         st = put_snapshot(s, &snap);
     }
     ky_buf_free(&versions);
@@ -106,10 +109,10 @@ struct ky_status store_snapshot_write(struct store *s, struct ky_span blob)
 static struct ky_status take_snapshot(struct store *s, struct ky_buf *out_blob, uint64_t *out_size)
 {
     sqlite3_stmt *stmt = s->stmts[STMT_SNAPSHOT_GET];
-    struct snapshot snap = { .size = (uint64_t)sqlite3_column_int64(stmt, 0),
-                             .peaks = store_column(stmt, 1),
-                             .versions = store_column(stmt, 2),
-                             .blob = store_column(stmt, 3) };
+    struct snapshot snap = {.size = (uint64_t)sqlite3_column_int64(stmt, 0),
+                            .peaks = store_column(stmt, 1),
+                            .versions = store_column(stmt, 2),
+                            .blob = store_column(stmt, 3)};
     struct merkle tree;
     uint8_t want[32];
     snapshot_mac(s, &snap, want);

@@ -29,7 +29,7 @@ void store_put_peaks(const struct merkle *m, struct ky_buf *out)
 
 struct ky_status store_get_peaks(struct ky_span peaks, uint64_t size, struct merkle *out)
 {
-    struct merkle m = { .size = size };
+    struct merkle m = {.size = size};
     struct ky_reader r = ky_reader(peaks);
     for (unsigned bit = 0; bit < 64; bit++) {
         if (size >> bit & 1u) {
@@ -60,7 +60,7 @@ static void turn_mac(struct store *s, const struct store_turn *t, uint8_t out[32
 
 struct ky_status store_turn_put(struct store *s, uint64_t turn)
 {
-    struct store_turn t = { .turn = turn, .tree = s->merkle };
+    struct store_turn t = {.turn = turn, .tree = s->merkle};
     merkle_root(&t.tree, t.root);
     turn_mac(s, &t, t.mac);
     ky_buf_reset(&s->body);
@@ -85,14 +85,15 @@ struct ky_status store_turn_put(struct store *s, uint64_t turn)
 /* Takes the columns (turn, size, root, peaks, mac) apart and checks that they agree. */
 static struct ky_status turn_from_row(struct store *s, sqlite3_stmt *stmt, struct store_turn *out)
 {
-    struct store_turn t = { .turn = (uint64_t)sqlite3_column_int64(stmt, 0) };
+    struct store_turn t = {.turn = (uint64_t)sqlite3_column_int64(stmt, 0)};
     struct ky_span root = store_column(stmt, 2);
     struct ky_span mac = store_column(stmt, 4);
     uint8_t want[32];
     if (root.len != sizeof(t.root) || mac.len != sizeof(t.mac)) {
         return KY_STATUS(KY_CORRUPT);
     }
-    struct ky_status st = store_get_peaks(store_column(stmt, 3), (uint64_t)sqlite3_column_int64(stmt, 1), &t.tree);
+    struct ky_status st =
+        store_get_peaks(store_column(stmt, 3), (uint64_t)sqlite3_column_int64(stmt, 1), &t.tree);
     if (!ky_ok(st)) {
         return st;
     }
@@ -117,15 +118,17 @@ static struct ky_status check_bounds(struct store *s, uint64_t size)
 {
     sqlite3_stmt *stmt = NULL;
     bool holds = false;
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT (SELECT min(idx) FROM ledger), (SELECT max(idx) FROM ledger),"
-                                " (SELECT max(idx) FROM private)",
-                                -1, &stmt, NULL);
+    int rc =
+        sqlite3_prepare_v2(s->db,
+                           "SELECT (SELECT min(idx) FROM ledger), (SELECT max(idx) FROM ledger),"
+                           " (SELECT max(idx) FROM private)",
+                           -1, &stmt, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(stmt);
     }
     if (rc == SQLITE_ROW && size == 0) {
-        holds = sqlite3_column_type(stmt, 0) == SQLITE_NULL && sqlite3_column_type(stmt, 2) == SQLITE_NULL;
+        holds = sqlite3_column_type(stmt, 0) == SQLITE_NULL &&
+                sqlite3_column_type(stmt, 2) == SQLITE_NULL;
     } else if (rc == SQLITE_ROW) {
         holds = sqlite3_column_type(stmt, 0) != SQLITE_NULL && sqlite3_column_int64(stmt, 0) == 0 &&
                 (uint64_t)sqlite3_column_int64(stmt, 1) == size - 1 &&
@@ -141,10 +144,11 @@ static struct ky_status check_bounds(struct store *s, uint64_t size)
 struct ky_status store_turn_load(struct store *s)
 {
     sqlite3_stmt *stmt = NULL;
-    struct store_turn head = { 0 };
+    struct store_turn head = {0};
     struct ky_status st = KY_STATUS(KY_CORRUPT); /* no turn row at all */
-    int rc = sqlite3_prepare_v2(s->db, "SELECT turn, size, root, peaks, mac FROM turns ORDER BY turn DESC LIMIT 1",
-                                -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(
+        s->db, "SELECT turn, size, root, peaks, mac FROM turns ORDER BY turn DESC LIMIT 1", -1,
+        &stmt, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(stmt);
     }
@@ -191,7 +195,8 @@ static struct ky_status compare_turns(struct checking *c)
     uint8_t root[32];
     while (ky_ok(st) && c->have_next && c->next.tree.size <= c->tree.size) {
         merkle_root(&c->tree, root);
-        if (c->next.tree.size != c->tree.size || !ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(c->next.root))) {
+        if (c->next.tree.size != c->tree.size ||
+            !ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(c->next.root))) {
             return KY_STATUS(KY_CORRUPT);
         }
         c->last_turn = c->next.turn;
@@ -210,13 +215,13 @@ static struct ky_status check_leaf(void *ctx, struct ky_span leaf, struct ky_spa
 
 struct ky_status store_ledger_check(struct store *s)
 {
-    struct checking c = { .s = s };
+    struct checking c = {.s = s};
     struct ky_status st = store_usable(s);
     if (!ky_ok(st)) {
         return st;
     }
-    int rc = sqlite3_prepare_v2(s->db, "SELECT turn, size, root, peaks, mac FROM turns ORDER BY turn", -1, &c.stmt,
-                                NULL);
+    int rc = sqlite3_prepare_v2(
+        s->db, "SELECT turn, size, root, peaks, mac FROM turns ORDER BY turn", -1, &c.stmt, NULL);
     st = rc == SQLITE_OK ? next_turn(&c) : store_fail(s, rc);
     if (ky_ok(st)) {
         st = compare_turns(&c);

@@ -14,9 +14,9 @@ void base64_put(struct ky_buf *out, struct ky_span in)
         uint32_t group = (uint32_t)in.data[i] << 16;
         group |= have > 1 ? (uint32_t)in.data[i + 1] << 8 : 0;
         group |= have > 2 ? in.data[i + 2] : 0u;
-        char quad[4] = { ALPHABET[group >> 18], ALPHABET[group >> 12 & 63u],
-                         have > 1 ? ALPHABET[group >> 6 & 63u] : '=',
-                         have > 2 ? ALPHABET[group & 63u] : '=' };
+        char quad[4] = {ALPHABET[group >> 18], ALPHABET[group >> 12 & 63u],
+                        have > 1 ? ALPHABET[group >> 6 & 63u] : '=',
+                        have > 2 ? ALPHABET[group & 63u] : '='};
         ky_buf_put(out, quad, sizeof(quad));
     }
 }
@@ -46,7 +46,7 @@ static bool get_quad(const uint8_t *quad, size_t pad, struct ky_buf *out)
         }
         group = group << 6 | (uint32_t)v;
     }
-    uint8_t bytes[3] = { (uint8_t)(group >> 16), (uint8_t)(group >> 8), (uint8_t)group };
+    uint8_t bytes[3] = {(uint8_t)(group >> 16), (uint8_t)(group >> 8), (uint8_t)group};
     for (size_t i = 3 - pad; i < 3; i++) {
         if (bytes[i] != 0) {
             return false;

@@ -15,11 +15,11 @@
 #include "base64.h"
 #include "kyso/alg.h"
 
-#define KEY_ID_LEN 4u
+#define KEY_ID_LEN   4u
 #define IDENTITY_MAX 256u
-#define DER_SIG_MAX 80u
+#define DER_SIG_MAX  80u
 
-static const uint8_t DASH[] = { 0xe2, 0x80, 0x94, ' ' }; /* U+2014, space */
+static const uint8_t DASH[] = {0xe2, 0x80, 0x94, ' '}; /* U+2014, space */
 
 static const struct note_key {
     uint8_t key_type;
@@ -27,8 +27,8 @@ static const struct note_key {
     int pkey_id;
     const char *identifier; /* stands before the key; "" for C2SP's own types */
 } KEYS[] = {
-    { KY_KEY_ED25519, 0x01, EVP_PKEY_ED25519, "" },
-    { KY_KEY_P256, 0xff, EVP_PKEY_EC, "kyso-ecdsa-p256" },
+    {KY_KEY_ED25519, 0x01, EVP_PKEY_ED25519, ""},
+    {KY_KEY_P256, 0xff, EVP_PKEY_EC, "kyso-ecdsa-p256"},
 };
 
 static const struct note_key *find_key(uint8_t key_type)
@@ -60,9 +60,11 @@ static EVP_PKEY *parse_spki(const struct note_key *kind, struct ky_span spki)
         return NULL;
     }
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.len);
-    bool fits = key != NULL && at == spki.data + spki.len && EVP_PKEY_get_base_id(key) == kind->pkey_id;
+    bool fits =
+        key != NULL && at == spki.data + spki.len && EVP_PKEY_get_base_id(key) == kind->pkey_id;
     if (fits && kind->pkey_id == EVP_PKEY_EC) {
-        fits = EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 && strcmp(group, "prime256v1") == 0;
+        fits = EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
+               strcmp(group, "prime256v1") == 0;
     }
     if (!fits) {
         EVP_PKEY_free(key);
@@ -72,7 +74,8 @@ static EVP_PKEY *parse_spki(const struct note_key *kind, struct ky_span spki)
 }
 
 /* type byte || identifier || public key */
-static struct ky_status put_identity(const struct note_key *kind, struct ky_span spki, struct ky_buf *out)
+static struct ky_status put_identity(const struct note_key *kind, struct ky_span spki,
+                                     struct ky_buf *out)
 {
     uint8_t raw[32];
     size_t raw_len = sizeof(raw);
@@ -90,8 +93,8 @@ static struct ky_status put_identity(const struct note_key *kind, struct ky_span
     return KY_STATUS(made && !out->failed ? KY_OK : KY_INVALID);
 }
 
-static struct ky_status key_id(struct ky_span name, const struct note_key *kind, struct ky_span spki,
-                               uint8_t out[KEY_ID_LEN])
+static struct ky_status key_id(struct ky_span name, const struct note_key *kind,
+                               struct ky_span spki, uint8_t out[KEY_ID_LEN])
 {
     uint8_t hash[32];
     struct ky_buf b = KY_BUF_INIT(name.len + IDENTITY_MAX);
@@ -106,7 +109,8 @@ static struct ky_status key_id(struct ky_span name, const struct note_key *kind,
     return st;
 }
 
-void checkpoint_body(struct ky_span origin, uint64_t size, const uint8_t root[32], struct ky_buf *out)
+void checkpoint_body(struct ky_span origin, uint64_t size, const uint8_t root[32],
+                     struct ky_buf *out)
 {
     char number[24];
     int n = snprintf(number, sizeof(number), "\n%" PRIu64 "\n", size);
@@ -116,18 +120,20 @@ void checkpoint_body(struct ky_span origin, uint64_t size, const uint8_t root[32
     ky_buf_put(out, "\n", 1);
 }
 
-void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type, struct ky_span spki,
-                     struct ky_span signature, struct ky_buf *out)
+void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type,
+                     struct ky_span spki, struct ky_span signature, struct ky_buf *out)
 {
     const struct note_key *kind = find_key(key_type);
     uint8_t line[KEY_ID_LEN + DER_SIG_MAX];
     size_t sig_len = signature.len;
-    if (kind == NULL || !name_ok(name) || signature.len != 64 || !ky_ok(key_id(name, kind, spki, line))) {
+    if (kind == NULL || !name_ok(name) || signature.len != 64 ||
+        !ky_ok(key_id(name, kind, spki, line))) {
         out->failed = true;
         return;
     }
     if (key_type == KY_KEY_P256) {
-        struct ky_status st = ky_ecdsa_raw_to_der(signature, line + KEY_ID_LEN, DER_SIG_MAX, &sig_len);
+        struct ky_status st =
+            ky_ecdsa_raw_to_der(signature, line + KEY_ID_LEN, DER_SIG_MAX, &sig_len);
         if (!ky_ok(st)) {
             out->failed = true;
             return;
@@ -144,7 +150,8 @@ void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type,
     ky_buf_put(out, "\n", 1);
 }
 
-struct ky_status checkpoint_vkey(struct ky_span name, uint8_t key_type, struct ky_span spki, struct ky_buf *out)
+struct ky_status checkpoint_vkey(struct ky_span name, uint8_t key_type, struct ky_span spki,
+                                 struct ky_buf *out)
 {
     const struct note_key *kind = find_key(key_type);
     uint8_t id[KEY_ID_LEN];
@@ -224,8 +231,9 @@ static struct ky_status parse_body(struct ky_span body, uint64_t *out_size, uint
     struct ky_span size;
     struct ky_span root;
     struct ky_buf raw = KY_BUF_INIT(32);
-    bool good = next_line(&body, &origin) && origin.len > 0 && next_line(&body, &size) && next_line(&body, &root) &&
-                parse_size(size, out_size) && ky_ok(base64_get(root, &raw)) && raw.len == 32;
+    bool good = next_line(&body, &origin) && origin.len > 0 && next_line(&body, &size) &&
+                next_line(&body, &root) && parse_size(size, out_size) &&
+                ky_ok(base64_get(root, &raw)) && raw.len == 32;
     if (good) {
         memcpy(out_root, raw.data, 32);
     }
@@ -234,11 +242,12 @@ static struct ky_status parse_body(struct ky_span body, uint64_t *out_size, uint
 }
 
 /* The signature that this line gives under (name, id); KY_NOT_FOUND when it is another key's. */
-static struct ky_status take_signature(struct ky_span line, struct ky_span name, const uint8_t id[KEY_ID_LEN],
-                                       struct ky_buf *out)
+static struct ky_status take_signature(struct ky_span line, struct ky_span name,
+                                       const uint8_t id[KEY_ID_LEN], struct ky_buf *out)
 {
     size_t head = sizeof(DASH) + name.len + 1;
-    if (line.len < sizeof(DASH) || !ky_span_eq(KY_SPAN(line.data, sizeof(DASH)), KY_SPAN_OF(DASH))) {
+    if (line.len < sizeof(DASH) ||
+        !ky_span_eq(KY_SPAN(line.data, sizeof(DASH)), KY_SPAN_OF(DASH))) {
         return KY_STATUS(KY_INVALID);
     }
     if (line.len <= head || !ky_span_eq(KY_SPAN(line.data + sizeof(DASH), name.len), name) ||
@@ -257,8 +266,8 @@ static struct ky_status take_signature(struct ky_span line, struct ky_span name,
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status find_signature(struct ky_span lines, struct ky_span name, const uint8_t id[KEY_ID_LEN],
-                                       struct ky_buf *out)
+static struct ky_status find_signature(struct ky_span lines, struct ky_span name,
+                                       const uint8_t id[KEY_ID_LEN], struct ky_buf *out)
 {
     struct ky_span line;
     while (next_line(&lines, &line)) {
@@ -276,15 +285,16 @@ static bool signature_holds(const struct note_key *kind, struct ky_span spki, st
     EVP_PKEY *key = parse_spki(kind, spki);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     const EVP_MD *md = kind->key_type == KY_KEY_ED25519 ? NULL : EVP_sha256();
-    bool holds = key != NULL && ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1 &&
+    bool holds = key != NULL && ctx != NULL &&
+                 EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1 &&
                  EVP_DigestVerify(ctx, sig.data, sig.len, body.data, body.len) == 1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);
     return holds;
 }
 
-struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name, uint8_t key_type, struct ky_span spki,
-                                   uint64_t *out_size, uint8_t out_root[32])
+struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name, uint8_t key_type,
+                                   struct ky_span spki, uint64_t *out_size, uint8_t out_root[32])
 {
     const struct note_key *kind = find_key(key_type);
     uint8_t id[KEY_ID_LEN];
@@ -294,7 +304,8 @@ struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name, uin
     struct ky_span lines;
     struct ky_buf sig = KY_BUF_INIT(CHECKPOINT_NOTE_MAX);
     struct ky_status st = KY_STATUS(KY_INVALID);
-    if (kind == NULL || !name_ok(name) || note.len > CHECKPOINT_NOTE_MAX || !split_note(note, &body, &lines)) {
+    if (kind == NULL || !name_ok(name) || note.len > CHECKPOINT_NOTE_MAX ||
+        !split_note(note, &body, &lines)) {
         goto done;
     }
     st = key_id(name, kind, spki, id);

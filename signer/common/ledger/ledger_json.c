@@ -19,7 +19,8 @@ static void put_text(struct ky_buf *out, const char *s)
     ky_buf_put(out, s, strlen(s));
 }
 
-__attribute__((format(printf, 2, 3))) static void put_format(struct ky_buf *out, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put_format(struct ky_buf *out, const char *format,
+                                                             ...)
 {
     char text[96];
     va_list args;
@@ -38,7 +39,7 @@ static void put_hex(struct ky_buf *out, struct ky_span v)
     static const char digits[] = "0123456789abcdef";
     put_text(out, "\"");
     for (size_t i = 0; i < v.len; i++) {
-        char pair[2] = { digits[v.data[i] >> 4], digits[v.data[i] & 15u] };
+        char pair[2] = {digits[v.data[i] >> 4], digits[v.data[i] & 15u]};
         ky_buf_put(out, pair, sizeof(pair));
     }
     put_text(out, "\"");
@@ -114,7 +115,8 @@ static bool put_time(struct ky_buf *out, uint64_t time_us)
     return true;
 }
 
-static struct ky_status put_fields(struct ky_buf *out, const struct ky_schema *schema, struct ky_span body)
+static struct ky_status put_fields(struct ky_buf *out, const struct ky_schema *schema,
+                                   struct ky_span body)
 {
     uint8_t *msg = calloc(1, schema->size);
     if (msg == NULL) {
@@ -131,9 +133,11 @@ static struct ky_status put_fields(struct ky_buf *out, const struct ky_schema *s
     return st;
 }
 
-struct ky_status ledger_leaf_to_json(struct ky_span leaf, struct ky_span private_data, struct ky_buf *out)
+struct ky_status ledger_leaf_to_json(struct ky_span leaf, struct ky_span private_data,
+                                     struct ky_buf *out)
 {
-    struct ky_reader r = ky_reader(leaf); /* not ledger_leaf_parse: a newer server's types are shown too */
+    struct ky_reader r =
+        ky_reader(leaf); /* not ledger_leaf_parse: a newer server's types are shown too */
     uint64_t index = ky_get_u64(&r);
     uint64_t time_us = ky_get_u64(&r);
     uint16_t type = ky_get_u16(&r);

@@ -11,7 +11,7 @@
 
 void ledger_verify_init(struct ledger_verifier *v)
 {
-    *v = (struct ledger_verifier){ 0 };
+    *v = (struct ledger_verifier){0};
 }
 
 static struct ky_status compare(struct ledger_verifier *v)
@@ -30,7 +30,8 @@ static struct ky_status compare(struct ledger_verifier *v)
     return KY_STATUS(v->broken ? KY_CORRUPT : KY_OK);
 }
 
-struct ky_status ledger_verify_expect(struct ledger_verifier *v, uint64_t size, const uint8_t root[32])
+struct ky_status ledger_verify_expect(struct ledger_verifier *v, uint64_t size,
+                                      const uint8_t root[32])
 {
     if (v->expect_count == LEDGER_EXPECT_MAX || size < v->tree.size) {
         return KY_STATUS(KY_INVALID);
@@ -43,7 +44,8 @@ struct ky_status ledger_verify_expect(struct ledger_verifier *v, uint64_t size, 
 
 struct ky_status ledger_verify_leaf(struct ledger_verifier *v, struct ky_span leaf)
 {
-    struct ky_reader r = ky_reader(leaf); /* a type that this build does not know is a leaf all the same */
+    struct ky_reader r =
+        ky_reader(leaf); /* a type that this build does not know is a leaf all the same */
     uint64_t index = ky_get_u64(&r);
     if (leaf.len < LEDGER_LEAF_HEADER || leaf.len > LEDGER_LEAF_MAX || index != v->tree.size) {
         v->broken = true;

@@ -28,7 +28,8 @@ struct ledger_verifier {
 
 void ledger_verify_init(struct ledger_verifier *v);
 /* Before the leaves. Errors: KY_INVALID (too many, or that size is already past). */
-KY_MUST_CHECK struct ky_status ledger_verify_expect(struct ledger_verifier *v, uint64_t size, const uint8_t root[32]);
+KY_MUST_CHECK struct ky_status ledger_verify_expect(struct ledger_verifier *v, uint64_t size,
+                                                    const uint8_t root[32]);
 /* Errors: KY_CORRUPT (not a leaf, not the next index, or the root at an expected size differs): final. */
 KY_MUST_CHECK struct ky_status ledger_verify_leaf(struct ledger_verifier *v, struct ky_span leaf);
 /* Errors: KY_CORRUPT (an earlier failure, or the ledger ends before an expected size: it was cut). */

@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -21,14 +20,17 @@ void bench_keys(struct bench *b)
     static const uint8_t state_key[32] = "state key of the store's tests!!";
     OK(ky_secret_set(&b->row_mac, KY_SPAN_OF(row_mac)));
     OK(ky_secret_set(&b->state, KY_SPAN_OF(state_key)));
-    b->keys = (struct store_keys){ .row_mac = &b->row_mac, .state = &b->state };
+    b->keys = (struct store_keys){.row_mac = &b->row_mac, .state = &b->state};
 }
 
 int bench_setup(void **state)
 {
     struct bench *b = calloc(1, sizeof(*b));
     assert_non_null(b);
-    strcpy(b->folder, "/tmp/kyso-store-XXXXXX");
+    const char *parent = getenv("TMPDIR");
+    int n = snprintf(b->folder, sizeof(b->folder), "%s/kyso-store-XXXXXX",
+                     parent == NULL ? P_tmpdir : parent);
+    assert_true(n > 0 && (size_t)n < sizeof(b->folder));
     assert_non_null(mkdtemp(b->folder));
     (void)snprintf(b->path, sizeof(b->path), "%s/ledger.db", b->folder);
     bench_keys(b);
@@ -127,8 +129,9 @@ void bench_sql(struct bench *b, const char *sql)
 
 struct ky_status bench_event(struct bench *b, uint32_t n)
 {
-    struct ledger_event event = { .door = 1, .kind = DOOR_EVENT_BAD_FRAME, .count = n };
-    return store_append(b->store, &ledger_event_schema, &event, TIME_US + n, KY_SPAN(NULL, 0), NULL);
+    struct ledger_event event = {.door = 1, .kind = DOOR_EVENT_BAD_FRAME, .count = n};
+    return store_append(b->store, &ledger_event_schema, &event, TIME_US + n, KY_SPAN(NULL, 0),
+                        NULL);
 }
 
 void bench_turn(struct bench *b, uint32_t first, uint32_t count)
@@ -141,6 +144,7 @@ void bench_turn(struct bench *b, uint32_t first, uint32_t count)
 
 struct ky_status bench_subject(struct bench *b, uint32_t row, const char *id, uint32_t *out_row)
 {
-    struct row_subject subject = { .subject_id = ky_span_text(id), .name = ky_span_text("Nguy\u1ec5n V\u0103n A") };
+    struct row_subject subject = {.subject_id = ky_span_text(id),
+                                  .name = ky_span_text("Nguy\u1ec5n V\u0103n A")};
     return store_row_put(b->store, ROW_SUBJECT, row, &subject, 0, TIME_US, out_row);
 }

@@ -15,18 +15,19 @@
 
 #include "store.h"
 
-#define EXPECT(expected, call)                                                                                         \
-    do {                                                                                                               \
-        const struct ky_status got_ = (call);                                                                          \
-        if (got_.code != (expected)) {                                                                                 \
-            fail_msg("%s: code %d cause %u, expected %d", #call, (int)got_.code, got_.cause, (int)(expected));         \
-        }                                                                                                              \
+#define EXPECT(expected, call)                                                                     \
+    do {                                                                                           \
+        const struct ky_status got_ = (call);                                                      \
+        if (got_.code != (expected)) {                                                             \
+            fail_msg("%s: code %d cause %u, expected %d", #call, (int)got_.code, got_.cause,       \
+                     (int)(expected));                                                             \
+        }                                                                                          \
     } while (0)
 #define OK(call) EXPECT(KY_OK, call)
 
-struct bench { /* the workbench of one test */
-    char folder[64];
-    char path[96];
+struct bench {        /* the workbench of one test */
+    char folder[192]; /* under TMPDIR */
+    char path[224];
     struct ky_secret row_mac;
     struct ky_secret state;
     struct store_keys keys;
@@ -49,6 +50,7 @@ void bench_sql(struct bench *b, const char *sql);
 KY_MUST_CHECK struct ky_status bench_event(struct bench *b, uint32_t n);
 void bench_turn(struct bench *b, uint32_t first, uint32_t count); /* stages and commits events */
 /* Stages subject `row` (0 = new) with this id. */
-KY_MUST_CHECK struct ky_status bench_subject(struct bench *b, uint32_t row, const char *id, uint32_t *out_row);
+KY_MUST_CHECK struct ky_status bench_subject(struct bench *b, uint32_t row, const char *id,
+                                             uint32_t *out_row);
 
 #endif

@@ -129,8 +129,9 @@ static void no_kill_leaves_part_of_a_turn(void **state)
         OK(bench_start(b));
         uint64_t turns = store_ledger_size(b->store) / PER_TURN;
         assert_int_equal(store_ledger_size(b->store) % PER_TURN, 0);
-        assert_true(turns >= before + said);     /* what was told is there */
-        assert_true(turns <= before + said + 1); /* at most the one it was about to tell is there too */
+        assert_true(turns >= before + said); /* what was told is there */
+        assert_true(turns <=
+                    before + said + 1); /* at most the one it was about to tell is there too */
         assert_int_equal(store_row_count(b->store, ROW_SUBJECT), turns);
         OK(store_ledger_check(b->store));
         before = turns;

@@ -10,7 +10,7 @@
 #include "store_private.h"
 #include "store_test.h"
 
-#define TURNS 8u
+#define TURNS    8u
 #define PER_TURN 5u /* leaves: four events and one row's record */
 
 struct outcome {
@@ -33,7 +33,8 @@ static void expect_sealed(struct bench *b)
         EXPECT(KY_SEALED, bench_subject(b, 0, "late", NULL));
         EXPECT(KY_SEALED, store_row_get(b->store, ROW_SUBJECT, 1, &subject));
         EXPECT(KY_SEALED, store_lookup_add(b->store, STORE_BY_SEED, ky_span_text("k"), 1));
-        EXPECT(KY_SEALED, store_lookup(b->store, STORE_BY_SEED, ky_span_text("k"), 0, &row, 1, &count));
+        EXPECT(KY_SEALED,
+               store_lookup(b->store, STORE_BY_SEED, ky_span_text("k"), 0, &row, 1, &count));
         EXPECT(KY_SEALED, store_snapshot_write(b->store, ky_span_text("state")));
         EXPECT(KY_SEALED, store_snapshot_read(b->store, &blob, &size));
         EXPECT(KY_SEALED, store_ledger_check(b->store));
@@ -51,7 +52,8 @@ static struct ky_status stage_turn(struct bench *b)
 
 static struct ky_status run_turn(struct bench *b, struct outcome *o)
 {
-    bool fired_before = fault_fired(); /* while closing: nobody is told, and nothing depends on it */
+    bool fired_before =
+        fault_fired(); /* while closing: nobody is told, and nothing depends on it */
     struct ky_status st = stage_turn(b);
     if (ky_ok(st)) {
         st = store_commit(b->store);
@@ -92,7 +94,8 @@ static void expect_whole_turns(struct bench *b, const struct outcome *o, enum fa
     struct row_subject subject;
     uint64_t size = store_ledger_size(b->store);
     bool extra = size == (uint64_t)(o->acknowledged + 1) * PER_TURN;
-    if (size != (uint64_t)o->acknowledged * PER_TURN && !(extra && o->tried && kind == FAULT_SYNC)) {
+    if (size != (uint64_t)o->acknowledged * PER_TURN &&
+        !(extra && o->tried && kind == FAULT_SYNC)) {
         fail_msg("%u turns acknowledged, %u leaves found", o->acknowledged, (unsigned)size);
     }
     OK(store_ledger_check(b->store));
@@ -105,7 +108,7 @@ static void expect_whole_turns(struct bench *b, const struct outcome *o, enum fa
 static bool one_round(enum fault_kind kind, unsigned n)
 {
     void *state = NULL;
-    struct outcome o = { 0 };
+    struct outcome o = {0};
     assert_int_equal(bench_setup(&state), 0);
     struct bench *b = state;
     fault_arm(kind, n);
@@ -160,7 +163,7 @@ static void every_sync_fails(void **state)
 /* A database that could not be made leaves nothing behind that would be taken for one. */
 static void creation_fails_cleanly(void **state)
 {
-    static const enum fault_kind kinds[] = { FAULT_FULL, FAULT_SHORT, FAULT_SYNC };
+    static const enum fault_kind kinds[] = {FAULT_FULL, FAULT_SHORT, FAULT_SYNC};
     struct bench *b = *state;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         for (unsigned n = 1;; n++) {

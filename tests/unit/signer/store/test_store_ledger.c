@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -38,7 +39,7 @@ static struct ky_status count_leaf(void *ctx, struct ky_span leaf, struct ky_spa
 static void committed_turns_survive_and_staged_ones_do_not(void **state)
 {
     struct bench *b = *state;
-    struct counted c = { 0 };
+    struct counted c = {0};
     bench_turn(b, 1, 3);
     bench_turn(b, 4, 2);
     OK(bench_event(b, 100));
@@ -48,7 +49,7 @@ static void committed_turns_survive_and_staged_ones_do_not(void **state)
     bench_reopen(b);
     assert_int_equal(store_ledger_size(b->store), 5);
     assert_int_equal(store_turns(b->store), 2);
-    c = (struct counted){ 0 };
+    c = (struct counted){0};
     OK(store_ledger_read(b->store, 1, 3, count_leaf, &c));
     assert_int_equal(c.count, 3);
     assert_int_equal(c.sum, 2 + 3 + 4);
@@ -65,10 +66,11 @@ static void an_empty_commit_is_no_turn(void **state)
 static void private_data_stands_beside_its_leaf(void **state)
 {
     struct bench *b = *state;
-    struct ledger_event event = { .door = 1 };
-    struct counted c = { 0 };
+    struct ledger_event event = {.door = 1};
+    struct counted c = {0};
     uint64_t index = 99;
-    OK(store_append(b->store, &ledger_event_schema, &event, 1, ky_span_text("salt and text"), &index));
+    OK(store_append(b->store, &ledger_event_schema, &event, 1, ky_span_text("salt and text"),
+                    &index));
     assert_int_equal(index, 0);
     OK(bench_event(b, 1));
     OK(store_commit(b->store));
@@ -80,11 +82,13 @@ static void an_over_long_message_stages_nothing(void **state)
 {
     struct bench *b = *state;
     static uint8_t big[LEDGER_LEAF_MAX + 1];
-    struct ledger_event event = { .door = 1 };
-    struct ledger_stop stop = { .reason = KY_SPAN_OF(big) };
+    struct ledger_event event = {.door = 1};
+    struct ledger_stop stop = {.reason = KY_SPAN_OF(big)};
     memset(big, 'a', sizeof(big));
-    EXPECT(KY_INVALID, store_append(b->store, &ledger_stop_schema, &stop, 1, KY_SPAN(NULL, 0), NULL));
-    EXPECT(KY_INVALID, store_append(b->store, &ledger_event_schema, &event, 1, KY_SPAN_OF(big), NULL));
+    EXPECT(KY_INVALID,
+           store_append(b->store, &ledger_stop_schema, &stop, 1, KY_SPAN(NULL, 0), NULL));
+    EXPECT(KY_INVALID,
+           store_append(b->store, &ledger_event_schema, &event, 1, KY_SPAN_OF(big), NULL));
     assert_int_equal(store_ledger_size(b->store), 0);
     OK(store_sealed(b->store));
     bench_turn(b, 1, 1);
@@ -110,7 +114,7 @@ static struct ky_status keep_leaf(void *ctx, struct ky_span leaf, struct ky_span
 
 static void tree_hash(const struct ky_span *leaf, size_t n, uint8_t out[32])
 {
-    uint8_t node[4096] = { 0 };
+    uint8_t node[4096] = {0};
     if (n == 0) {
         ky_sha256(KY_SPAN(NULL, 0), out);
         return;
@@ -140,7 +144,7 @@ static void the_frontier_is_the_tree_of_rfc_6962(void **state)
     uint8_t noise[64];
     l.count = 0;
     for (uint32_t i = 0; i < 300; i++) {
-        struct ledger_denied denied = { .reason = 1 };
+        struct ledger_denied denied = {.reason = 1};
         OK(ky_random(noise, sizeof(noise)));
         memcpy(denied.spki, noise, 32);
         denied.client_row = i;
@@ -166,7 +170,7 @@ static void create_and_open_are_not_each_other(void **state)
 {
     struct bench *b = *state;
     struct store *other = NULL;
-    char path[128];
+    char path[256];
     struct stat info;
     bench_turn(b, 1, 1);
     bench_close(b);
@@ -187,7 +191,7 @@ static void an_empty_or_foreign_file_is_refused(void **state)
 {
     struct bench *b = *state;
     struct store *other = NULL;
-    char path[128];
+    char path[256];
     (void)snprintf(path, sizeof(path), "%s/other.db", b->folder);
     FILE *f = fopen(path, "w");
     assert_non_null(f);
@@ -207,8 +211,8 @@ static void a_second_server_is_refused(void **state)
 {
     struct bench *b = *state;
     struct store *other = NULL;
-    char alias[128];
-    char lock[128];
+    char alias[256];
+    char lock[256];
     bench_turn(b, 1, 1);
     struct ky_status st = store_open(b->path, STORE_OPEN, &b->keys, &other);
     assert_int_equal(st.code, KY_SEALED);
@@ -227,9 +231,9 @@ static void a_second_server_is_refused(void **state)
 static void files_are_private(void **state)
 {
     struct bench *b = *state;
-    static const char *const suffix[] = { "", "-wal", ".lock" };
+    static const char *const suffix[] = {"", "-wal", ".lock"};
     struct stat info;
-    char path[128];
+    char path[256];
     bench_turn(b, 1, 1);
     for (size_t i = 0; i < 3; i++) {
         (void)snprintf(path, sizeof(path), "%s%s", b->path, suffix[i]);
@@ -237,13 +241,14 @@ static void files_are_private(void **state)
         assert_int_equal(info.st_mode & 0777, 0600);
     }
     (void)snprintf(path, sizeof(path), "%s-shm", b->path);
-    assert_int_not_equal(stat(path, &info), 0); /* the WAL's index is in memory: nobody else can join */
+    assert_int_not_equal(stat(path, &info),
+                         0); /* the WAL's index is in memory: nobody else can join */
 }
 
 static void an_export_needs_no_keys_and_cannot_write(void **state)
 {
     struct bench *b = *state;
-    struct counted c = { 0 };
+    struct counted c = {0};
     bench_turn(b, 1, 5);
     bench_close(b);
     OK(store_open(b->path, STORE_READ_ONLY, NULL, &b->store));
@@ -254,6 +259,51 @@ static void an_export_needs_no_keys_and_cannot_write(void **state)
     EXPECT(KY_INVALID, store_open(b->path, STORE_OPEN, NULL, &b->store));
 }
 
+static void an_export_upgrades_nothing(void **state)
+{
+    struct bench *b = *state;
+    bench_turn(b, 1, 5);
+    bench_sql(b, "UPDATE meta SET value = 0");
+    EXPECT(KY_STORE, store_open(b->path, STORE_READ_ONLY, NULL, &b->store));
+    assert_null(b->store);
+    OK(bench_start(b));
+}
+
+/* In a child that may read the files and change nothing. */
+static void export_as_a_stranger(struct bench *b)
+{
+    struct counted c = {0};
+    struct store *s = NULL;
+    if (geteuid() == 0 && setuid(65534) != 0) {
+        _exit(2);
+    }
+    if (access(b->path, W_OK) == 0 || !ky_ok(store_open(b->path, STORE_READ_ONLY, NULL, &s))) {
+        _exit(3);
+    }
+    struct ky_status st = store_ledger_read(s, 0, 0, count_leaf, &c);
+    store_close(&s);
+    _exit(ky_ok(st) && c.count == 5 ? 0 : 4);
+}
+
+static void an_export_from_a_medium_that_cannot_be_written(void **state)
+{
+    struct bench *b = *state;
+    int status = 0;
+    bench_turn(b, 1, 5);
+    bench_close(b); /* a clean stop leaves no WAL: the file alone is the ledger */
+    assert_int_equal(chmod(b->path, 0444), 0);
+    assert_int_equal(chmod(b->folder, 0555), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        export_as_a_stranger(b);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(chmod(b->folder, 0700), 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* --- tampering --------------------------------------------------------------------------------------------- */
 
 static void each_change_behind_our_back_is_found(void **state)
@@ -262,24 +312,27 @@ static void each_change_behind_our_back_is_found(void **state)
         const char *sql;
         enum ky_code at_start; /* KY_OK: only the full check can tell */
     } cases[] = {
-        { "UPDATE turns SET root = zeroblob(32) WHERE turn = 9", KY_CORRUPT },
-        { "UPDATE turns SET mac = zeroblob(32) WHERE turn = 9", KY_CORRUPT },
-        { "UPDATE turns SET size = size - 1 WHERE turn = 9", KY_CORRUPT },
-        { "UPDATE turns SET turn = 10 WHERE turn = 9", KY_CORRUPT },
-        { "UPDATE turns SET peaks = zeroblob(length(peaks)) WHERE turn = 9", KY_CORRUPT },
-        { "UPDATE turns SET peaks = x'' WHERE turn = 9", KY_CORRUPT },
-        { "DELETE FROM turns", KY_CORRUPT },
-        { "DELETE FROM turns WHERE turn = 9", KY_CORRUPT }, /* turn 0 becomes the head: leaves beyond it */
-        { "DELETE FROM ledger WHERE idx = 26", KY_CORRUPT },
-        { "DELETE FROM ledger WHERE idx = 0", KY_CORRUPT },
-        { "DELETE FROM ledger WHERE idx = 13", KY_CORRUPT },
-        { "INSERT INTO ledger SELECT 27, leaf FROM ledger WHERE idx = 26", KY_CORRUPT },
-        { "INSERT INTO private VALUES(27, x'00')", KY_CORRUPT },
-        { "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 13", KY_CORRUPT },
-        { "UPDATE ledger SET leaf = (SELECT leaf FROM ledger WHERE idx = 12) WHERE idx = 13", KY_CORRUPT },
-        { "UPDATE ledger SET idx = -5 WHERE idx = 13; UPDATE ledger SET idx = 13 WHERE idx = 12;"
-          "UPDATE ledger SET idx = 12 WHERE idx = -5",
-          KY_CORRUPT },
+        {"UPDATE turns SET root = zeroblob(32) WHERE turn = 9", KY_CORRUPT},
+        {"UPDATE turns SET mac = zeroblob(32) WHERE turn = 9", KY_CORRUPT},
+        {"UPDATE turns SET size = size - 1 WHERE turn = 9", KY_CORRUPT},
+        {"UPDATE turns SET turn = 10 WHERE turn = 9", KY_CORRUPT},
+        {"UPDATE turns SET peaks = zeroblob(length(peaks)) WHERE turn = 9", KY_CORRUPT},
+        {"UPDATE turns SET peaks = x'' WHERE turn = 9", KY_CORRUPT},
+        {"DELETE FROM turns", KY_CORRUPT},
+        {"DELETE FROM turns WHERE turn = 9",
+         KY_CORRUPT}, /* turn 0 becomes the head: leaves beyond it */
+        {"DELETE FROM ledger WHERE idx = 26", KY_CORRUPT},
+        {"DELETE FROM ledger WHERE idx = 0", KY_CORRUPT},
+        {"DELETE FROM ledger WHERE idx = 13", KY_CORRUPT},
+        {"INSERT INTO ledger SELECT 27, leaf FROM ledger WHERE idx = 26", KY_CORRUPT},
+        {"INSERT INTO private VALUES(27, x'00')", KY_CORRUPT},
+        {"UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 13",
+         KY_CORRUPT},
+        {"UPDATE ledger SET leaf = (SELECT leaf FROM ledger WHERE idx = 12) WHERE idx = 13",
+         KY_CORRUPT},
+        {"UPDATE ledger SET idx = -5 WHERE idx = 13; UPDATE ledger SET idx = 13 WHERE idx = 12;"
+         "UPDATE ledger SET idx = 12 WHERE idx = -5",
+         KY_CORRUPT},
     };
     struct bench *b = *state;
     char script[1024];
@@ -296,7 +349,7 @@ static void each_change_behind_our_back_is_found(void **state)
         if (st.code != cases[i].at_start) {
             fail_msg("%s: code %d", cases[i].sql, (int)st.code);
         }
-        char good[128];
+        char good[256];
         (void)snprintf(good, sizeof(good), "%s.good", b->path);
         assert_int_equal(rename(good, b->path), 0);
         OK(bench_start(b));
@@ -310,10 +363,14 @@ static void the_full_check_finds_what_a_start_from_a_snapshot_does_not_read(void
     bench_turn(b, 0, 20);
     OK(store_snapshot_write(b->store, ky_span_text("state")));
     bench_turn(b, 20, 5);
-    bench_sql(b, "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 3");
+    bench_sql(
+        b,
+        "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 3");
     OK(bench_start(b));
     EXPECT(KY_CORRUPT, store_ledger_check(b->store));
-    bench_sql(b, "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 22");
+    bench_sql(
+        b,
+        "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 22");
     EXPECT(KY_CORRUPT, bench_start(b)); /* the tail is proved by reading it */
 }
 
@@ -342,6 +399,8 @@ int main(void)
         TEST(a_second_server_is_refused),
         TEST(files_are_private),
         TEST(an_export_needs_no_keys_and_cannot_write),
+        TEST(an_export_upgrades_nothing),
+        TEST(an_export_from_a_medium_that_cannot_be_written),
         TEST(each_change_behind_our_back_is_found),
         TEST(the_full_check_finds_what_a_start_from_a_snapshot_does_not_read),
         TEST(another_key_is_refused),

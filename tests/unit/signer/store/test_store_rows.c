@@ -46,7 +46,8 @@ static void spans_live_until_the_next_read_of_their_table(void **state)
 {
     struct bench *b = *state;
     struct row_subject subject;
-    struct row_operator op = { .operator_id = ky_span_text("op-1"), .public_key = ky_span_text("key") };
+    struct row_operator op = {.operator_id = ky_span_text("op-1"),
+                              .public_key = ky_span_text("key")};
     OK(bench_subject(b, 0, "cccd:1", NULL));
     OK(store_row_put(b->store, ROW_OPERATOR, 0, &op, 0, 0, NULL));
     OK(store_commit(b->store));
@@ -60,7 +61,7 @@ static void an_over_long_row_stages_nothing(void **state)
 {
     struct bench *b = *state;
     static uint8_t big[8192];
-    struct row_operator op = { .operator_id = KY_SPAN_OF(big) };
+    struct row_operator op = {.operator_id = KY_SPAN_OF(big)};
     memset(big, 'a', sizeof(big));
     EXPECT(KY_INVALID, store_row_put(b->store, ROW_OPERATOR, 0, &op, 0, 0, NULL));
     assert_int_equal(store_row_count(b->store, ROW_OPERATOR), 0);
@@ -87,8 +88,9 @@ static struct ky_status keep_admin(void *ctx, struct ky_span leaf, struct ky_spa
 static void the_admin_record_names_row_version_and_hash(void **state)
 {
     struct bench *b = *state;
-    struct admins a = { 0 };
-    struct row_operator op = { .operator_id = ky_span_text("op-1"), .public_key = ky_span_text("key") };
+    struct admins a = {0};
+    struct row_operator op = {.operator_id = ky_span_text("op-1"),
+                              .public_key = ky_span_text("key")};
     struct ky_buf body = KY_BUF_INIT(1024);
     uint8_t hash[32];
     OK(store_row_put(b->store, ROW_OPERATOR, 0, &op, 77, 0, NULL));
@@ -129,7 +131,8 @@ static void each_changed_row_is_refused(void **state)
         " version = (SELECT version FROM old_rows o WHERE o.id = rows.id)",
         "UPDATE rows SET body = (SELECT body FROM old_rows o WHERE o.id = rows.id),"
         " mac = (SELECT mac FROM old_rows o WHERE o.id = rows.id)",
-        "UPDATE rows SET id = -1 WHERE id = 4294967297; UPDATE rows SET id = 4294967297 WHERE id = 4294967298;"
+        "UPDATE rows SET id = -1 WHERE id = 4294967297; UPDATE rows SET id = 4294967297 WHERE id = "
+        "4294967298;"
         "UPDATE rows SET id = 4294967298 WHERE id = -1",
         "UPDATE rows SET body = substr(body, 1, 5) || x'7a' || substr(body, 7)",
         "UPDATE rows SET body = body || x'00'",
@@ -172,7 +175,8 @@ static void every_bit_of_a_row_counts(void **state)
     bench_sql(b, "CREATE TABLE good_rows AS SELECT * FROM rows");
     for (int bit = 0;; bit += 7) { /* 7 is prime to 8: every position in a byte has its turn */
         assert_int_equal(sqlite3_open(b->path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_prepare_v2(db, "SELECT body FROM good_rows", -1, &set, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "SELECT body FROM good_rows", -1, &set, NULL),
+                         SQLITE_OK);
         assert_int_equal(sqlite3_step(set), SQLITE_ROW);
         int len = sqlite3_column_bytes(set, 0);
         assert_true(len <= (int)sizeof(body));
@@ -183,7 +187,8 @@ static void every_bit_of_a_row_counts(void **state)
             break;
         }
         body[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(sqlite3_prepare_v2(db, "UPDATE rows SET body = ?1", -1, &set, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "UPDATE rows SET body = ?1", -1, &set, NULL),
+                         SQLITE_OK);
         assert_int_equal(sqlite3_bind_blob(set, 1, body, len, SQLITE_STATIC), SQLITE_OK);
         assert_int_equal(sqlite3_step(set), SQLITE_DONE);
         assert_int_equal(sqlite3_finalize(set), SQLITE_OK);
@@ -200,7 +205,8 @@ static void a_version_out_of_order_seals(void **state)
     store_row_version(b->store, ROW_CLIENT, 1, 1);
     store_row_version(b->store, ROW_CLIENT, 1, 2);
     OK(store_sealed(b->store));
-    store_row_version(b->store, ROW_CLIENT, 4000000000u, 1); /* rows are dense: no memory for that */
+    store_row_version(b->store, ROW_CLIENT, 4000000000u,
+                      1); /* rows are dense: no memory for that */
     EXPECT(KY_SEALED, store_sealed(b->store));
     EXPECT(KY_SEALED, bench_event(b, 1));
 }
@@ -210,7 +216,7 @@ static void a_version_out_of_order_seals(void **state)
 static void unique_keys_have_one_row(void **state)
 {
     struct bench *b = *state;
-    uint32_t rows[2] = { 0 };
+    uint32_t rows[2] = {0};
     size_t count = 9;
     struct ky_span key = ky_span_text("cccd:1");
     OK(store_lookup(b->store, STORE_BY_SUBJECT_ID, key, 0, rows, 2, &count));
@@ -232,8 +238,8 @@ static void unique_keys_have_one_row(void **state)
 static void many_rows_of_one_key_come_in_pages(void **state)
 {
     struct bench *b = *state;
-    static const uint8_t owner[4] = { 1, 0, 0, 0 };
-    static const uint8_t other[4] = { 1, 0, 0, 1 };
+    static const uint8_t owner[4] = {1, 0, 0, 0};
+    static const uint8_t other[4] = {1, 0, 0, 1};
     uint32_t rows[10];
     size_t count = 0;
     for (uint32_t row = 25; row > 0; row--) {
@@ -244,7 +250,8 @@ static void many_rows_of_one_key_come_in_pages(void **state)
     uint32_t after = 0;
     uint32_t want = 1;
     do {
-        OK(store_lookup(b->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(owner), after, rows, 10, &count));
+        OK(store_lookup(b->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(owner), after, rows, 10,
+                        &count));
         for (size_t i = 0; i < count; i++) {
             assert_int_equal(rows[i], want++);
         }
@@ -258,7 +265,7 @@ static void many_rows_of_one_key_come_in_pages(void **state)
 static void bad_lookups_are_refused(void **state)
 {
     struct bench *b = *state;
-    static const uint8_t longest[STORE_KEY_MAX + 1] = { 1 };
+    static const uint8_t longest[STORE_KEY_MAX + 1] = {1};
     EXPECT(KY_INVALID, store_lookup_add(b->store, (enum store_lookup)0, ky_span_text("k"), 1));
     EXPECT(KY_INVALID, store_lookup_add(b->store, (enum store_lookup)7, ky_span_text("k"), 1));
     EXPECT(KY_INVALID, store_lookup_add(b->store, STORE_BY_SEED, ky_span_text(""), 1));

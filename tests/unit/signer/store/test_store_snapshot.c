@@ -29,7 +29,8 @@ static void a_snapshot_carries_versions_and_size(void **state)
     OK(bench_subject(b, 0, "cccd:1", NULL));
     OK(bench_subject(b, 0, "cccd:2", NULL));
     OK(bench_subject(b, 2, "cccd:2b", NULL));
-    EXPECT(KY_INVALID, store_snapshot_write(b->store, ky_span_text("staged"))); /* between turns only */
+    EXPECT(KY_INVALID,
+           store_snapshot_write(b->store, ky_span_text("staged"))); /* between turns only */
     OK(store_commit(b->store));
     OK(store_snapshot_write(b->store, ky_span_text("first")));
     bench_turn(b, 1, 4);
@@ -99,8 +100,10 @@ static void a_snapshot_of_another_time(void **state)
     OK(bench_subject(b, 0, "cccd:1", NULL));
     OK(store_commit(b->store));
     OK(store_snapshot_write(b->store, ky_span_text("old")));
-    bench_sql(b, "CREATE TABLE old AS SELECT * FROM snapshot; CREATE TABLE old_turns AS SELECT * FROM turns;"
-                 "CREATE TABLE old_ledger AS SELECT * FROM ledger");
+    bench_sql(
+        b,
+        "CREATE TABLE old AS SELECT * FROM snapshot; CREATE TABLE old_turns AS SELECT * FROM turns;"
+        "CREATE TABLE old_ledger AS SELECT * FROM ledger");
     OK(bench_start(b));
     OK(bench_subject(b, 1, "cccd:1b", NULL));
     OK(store_commit(b->store));
@@ -124,7 +127,9 @@ static void an_older_layout_is_upgraded_in_place(void **state)
     OK(bench_subject(b, 0, "cccd:1", NULL));
     bench_turn(b, 1, 3);
     /* Version 0: a layout from before secondary keys and snapshots. */
-    bench_sql(b, "DROP TABLE lookup; DROP TABLE snapshot; UPDATE meta SET value = 0 WHERE key = 'schema'");
+    bench_sql(
+        b,
+        "DROP TABLE lookup; DROP TABLE snapshot; UPDATE meta SET value = 0 WHERE key = 'schema'");
     OK(bench_start(b));
     assert_int_equal(store_ledger_size(b->store), 4);
     OK(store_ledger_check(b->store));
@@ -168,22 +173,24 @@ static void steps_run_in_order_and_all_or_none(void **state)
 {
     (void)state;
     const struct store_step steps[] = {
-        { .from = 0, .sql = "CREATE TABLE t(a)" },
-        { .from = 2, .sql = "INSERT INTO t VALUES(2)" },
-        { .from = 1, .sql = "INSERT INTO t VALUES(1)" },
-        { .from = 3, .sql = "INSERT INTO t VALUES(3); INSERT INTO absent VALUES(1)" },
+        {.from = 0, .sql = "CREATE TABLE t(a)"},
+        {.from = 2, .sql = "INSERT INTO t VALUES(2)"},
+        {.from = 1, .sql = "INSERT INTO t VALUES(1)"},
+        {.from = 3, .sql = "INSERT INTO t VALUES(3); INSERT INTO absent VALUES(1)"},
     };
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "CREATE TABLE meta(key TEXT PRIMARY KEY, value);"
-                                      "INSERT INTO meta VALUES('schema', 0)",
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TABLE meta(key TEXT PRIMARY KEY, value);"
+                                  "INSERT INTO meta VALUES('schema', 0)",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_equal(store_upgrade(db, steps, 3, 3), SQLITE_OK);
     assert_int_equal(query_int(db, "SELECT value FROM meta"), 3);
     assert_int_equal(query_int(db, "SELECT group_concat(a, '') FROM t"), 12);
     assert_int_equal(store_upgrade(db, steps, 3, 4), SQLITE_SCHEMA); /* no step leads there */
-    assert_int_equal(store_upgrade(db, steps, 4, 4), SQLITE_ERROR);  /* the last step fails half-way */
+    assert_int_equal(store_upgrade(db, steps, 4, 4),
+                     SQLITE_ERROR); /* the last step fails half-way */
     assert_int_equal(query_int(db, "SELECT value FROM meta"), 3);
     assert_int_equal(query_int(db, "SELECT count(*) FROM t"), 2);
     assert_int_equal(store_upgrade(db, steps, 4, 2), SQLITE_SCHEMA);
@@ -200,7 +207,9 @@ static void one_turn_row_in_4096_is_kept(void **state)
     }
     OK(store_ledger_check(b->store));
     assert_int_equal(query_int(b->store->db, "SELECT group_concat(turn, '') FROM turns"), 40964099);
-    bench_sql(b, "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 7");
+    bench_sql(
+        b,
+        "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 7");
     OK(bench_open(b));
     EXPECT(KY_CORRUPT, store_ledger_check(b->store));
 }
@@ -210,8 +219,8 @@ static void one_turn_row_in_4096_is_kept(void **state)
 static void an_anchor_holds_under_its_key_only(void **state)
 {
     struct bench *b = *state;
-    struct anchor in = { .size = 1u << 20, .root = { 1, 2, 3 }, .sequence = 77, .clean = 1 };
-    struct anchor out = { 0 };
+    struct anchor in = {.size = 1u << 20, .root = {1, 2, 3}, .sequence = 77, .clean = 1};
+    struct anchor out = {0};
     struct ky_buf form = KY_BUF_INIT(256);
     anchor_encode(&in, &b->state, &form);
     assert_false(form.failed);
