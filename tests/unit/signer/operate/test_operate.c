@@ -195,6 +195,52 @@ static void malformed_records_are_refused(void **state)
     door_expect_refused(d, KY_INVALID);
 }
 
+/* xorshift64: the same bytes on every run. */
+static uint64_t next_random(uint64_t *x)
+{
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    *x ^= *x << 17;
+    return *x;
+}
+
+static struct ky_buf packed_enrolment(struct door *d)
+{
+    struct ky_buf b = KY_BUF_INIT(4096);
+    static uint8_t key[91] = {0x30, 0x59};
+
+    DOOR_OP(d, ENROLL_DEVICE, enroll_device, EnrollDevice, KYSO__V1__ENROLL_DEVICE__INIT,
+            message_.subject_id = TEXT("citizen-1"), message_.label = TEXT("phone"),
+            message_.key_type = KYSO__V1__DEVICE_KEY_TYPE__DEVICE_KEY_TYPE_ES256,
+            message_.public_key.data = key, message_.public_key.len = sizeof(key),
+            message_.by_authenticator_id = TEXT("a00000001-0011223344556677"));
+    uint8_t *room = ky_buf_grow(&b, kyso__v1__operation__get_packed_size(&op_));
+    assert_non_null(room);
+    kyso__v1__operation__pack(&op_, room);
+    return b;
+}
+
+/* An operator may send anything: each request is answered once, and nothing is written by what is not an operation. */
+static void damaged_but_signed_bytes_are_answered(void **state)
+{
+    struct door *d = *state;
+    uint64_t x = 20260101;
+
+    door_add_subject(d, "citizen-1");
+    for (int i = 0; i < 1500; i++) {
+        struct ky_buf b = i % 2 == 0 ? packed_status(d, NULL) : packed_enrolment(d);
+
+        for (uint64_t n = 1 + next_random(&x) % 3; n > 0; n--)
+            b.data[next_random(&x) % b.len] ^= (uint8_t)(1u << next_random(&x) % 8);
+        size_t len = next_random(&x) % 4 == 0 ? next_random(&x) % b.len : b.len;
+        send_by(d, KY_SPAN(b.data, len), (struct signer[]){{"alice", d->alice}}, 1);
+        assert_true((d->a->result != NULL) != (d->a->refused != KY_OK));
+        ky_buf_free(&b);
+    }
+    assert_true(d->a->denials > 1000);
+    assert_int_equal(store_row_count(d->a->store, ROW_AUTHENTICATOR), 0);
+}
+
 /* --- people -------------------------------------------------------------------------------------------- */
 
 static void subjects_are_unique_and_unnamed_in_the_ledger(void **state)
@@ -428,6 +474,7 @@ int main(void)
         TEST(an_operation_runs_once),
         TEST(bytes_that_are_not_one_operation),
         TEST(malformed_records_are_refused),
+        TEST(damaged_but_signed_bytes_are_answered),
         TEST(subjects_are_unique_and_unnamed_in_the_ledger),
         TEST(subjects_are_shown_and_unlocked),
         TEST(clients_have_one_right_and_their_own_keys),
