@@ -24,6 +24,9 @@
 
 #include "kyso/secret.h"
 
+#ifndef TEST_SHIM
+#error "TEST_SHIM: path of the built shim.c"
+#endif
 #ifndef TEST_MODULE
 #error "TEST_MODULE: path of libsofthsm2.so"
 #endif
@@ -48,6 +51,12 @@ const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "fast_unwind_on_malloc=0"; /* or the module's frames are not seen */
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "halt_on_error=1 exitcode=66"; /* a race in a vault ends it, and the test with it */
 }
 
 static void vault_log(void *ctx, const char *event, const char *detail, uint32_t cause)
@@ -116,6 +125,7 @@ int harness_token_setup(void **state)
                   token_dir);
     (void)fclose(f);
     (void)setenv("SOFTHSM2_CONF", path, 1);
+    (void)setenv("KYSO_SHIM_MODULE", TEST_MODULE, 1);
     if (run_quietly(init) != 0)
         return -1;
     struct vault v = vault_spawn(&provision);
@@ -139,6 +149,13 @@ static void move_fd(int from, int to)
 {
     if (dup2(from, to) != to)
         _exit(99);
+}
+
+static const char *module_of(const struct vault_options *o)
+{
+    if (o->no_token)
+        return "/nonexistent/module.so";
+    return o->shim ? TEST_SHIM : TEST_MODULE;
 }
 
 struct vault vault_spawn(const struct vault_options *o)
@@ -166,8 +183,7 @@ struct vault vault_spawn(const struct vault_options *o)
 
         move_fd(a, KY_CONTROL_FD);
         move_fd(b, KY_CHANNEL_FD);
-        (void)execl("/proc/self/exe", "vault", "--vault",
-                    o->no_token ? "/nonexistent/module.so" : TEST_MODULE,
+        (void)execl("/proc/self/exe", "vault", "--vault", module_of(o),
                     o->uri != NULL ? o->uri : TEST_TOKEN_URI, sessions, cache, flags, (char *)NULL);
         _exit(98);
     }

@@ -31,6 +31,7 @@ struct vault_options {
     bool provision;
     bool serialize;
     bool no_token; /* the configured module does not exist */
+    bool shim;     /* through shim.c; faults in the environment, see there */
 };
 
 struct vault {
