@@ -41,6 +41,16 @@ static void explain_tls(struct client *c, const char *what)
     ERR_clear_error();
 }
 
+static void explain_file(struct client *c, const char *path)
+{
+    unsigned long e = ERR_peek_last_error();
+    bool absent = access(path, R_OK) != 0;
+    const char *reason = absent ? strerror(errno) : ERR_reason_error_string(e);
+
+    explain(c, path, reason != NULL ? reason : "not what it must be");
+    ERR_clear_error();
+}
+
 static bool wait_fd(int fd, short events, uint64_t deadline_us)
 {
     uint64_t now = ky_now_us();
@@ -151,15 +161,15 @@ static bool load_files(struct client *c, const struct client_target *t)
         return false;
     if (SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_set_alpn_protos(c->ctx, alpn_h2, sizeof alpn_h2) != 0)
-        what = "TLS 1.3";
+        what = "TLS 1.3 settings";
     else if (t->ca == NULL || SSL_CTX_load_verify_locations(c->ctx, t->ca, NULL) != 1)
-        what = t->ca != NULL ? t->ca : "no CA file was named";
+        what = t->ca != NULL ? t->ca : "the CA file";
     else if (t->certificate != NULL && SSL_CTX_use_certificate_chain_file(c->ctx, t->certificate) != 1)
         what = t->certificate;
     else if (t->key != NULL && SSL_CTX_use_PrivateKey_file(c->ctx, t->key, SSL_FILETYPE_PEM) != 1)
         what = t->key;
     if (what != NULL) {
-        explain_tls(c, what);
+        explain_file(c, what);
         return false;
     }
     SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
