@@ -60,7 +60,7 @@ int main(int argc, char **argv)
         .sessions = config->token.sessions,
         .cache_keys = config->token.cache_keys,
         .serialize = config->token.serialize,
-        .provision = argc > 1 && strcmp(argv[1], "--provision") == 0,
+        .provision = strcmp(argv[argc - 1], "--provision") == 0,
         .log = vault_log,
     };
     code = hsm_vault_run(&hsm);
