@@ -6,9 +6,10 @@
 
 static bool read_algorithm(const Kyso__V1__Algorithm *a, struct ky_algorithm *out)
 {
-    if (a == NULL || ky_hash_len((uint8_t)a->hash) == 0 || ky_scheme_name((uint8_t)a->scheme) == NULL)
+    if (a == NULL || ky_hash_len((uint8_t)a->hash) == 0 ||
+        ky_scheme_name((uint8_t)a->scheme) == NULL)
         return false;
-    *out = (struct ky_algorithm){ .scheme = (uint8_t)a->scheme, .hash = (uint8_t)a->hash };
+    *out = (struct ky_algorithm){.scheme = (uint8_t)a->scheme, .hash = (uint8_t)a->hash};
     if (out->scheme != KY_RSA_PSS)
         return a->pss == NULL;
     if (a->pss == NULL || a->pss->salt_length > UINT16_MAX)
@@ -31,14 +32,16 @@ static bool join_hashes(const Kyso__V1__PendingTransaction *tx, size_t len, stru
 }
 
 /* The first field that cannot be, or NULL. */
-static const char *first_wrong(const Kyso__V1__PendingTransaction *tx, struct ky_tx_fields *f, struct ky_buf *hashes)
+static const char *first_wrong(const Kyso__V1__PendingTransaction *tx, struct ky_tx_fields *f,
+                               struct ky_buf *hashes)
 {
     const struct {
         const char *name;
         struct ky_span value;
     } names[] = {
-        { "server_id", f->server_id },         { "client", f->client },         { "relying_party", f->relying_party },
-        { "transaction_id", f->transaction_id }, { "subject_id", f->subject_id }, { "credential_id", f->credential_id },
+        {"server_id", f->server_id},         {"client", f->client},
+        {"relying_party", f->relying_party}, {"transaction_id", f->transaction_id},
+        {"subject_id", f->subject_id},       {"credential_id", f->credential_id},
     };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -59,7 +62,8 @@ static const char *first_wrong(const Kyso__V1__PendingTransaction *tx, struct ky
     return NULL;
 }
 
-struct ky_status approve_digest(const Kyso__V1__PendingTransaction *tx, uint8_t out_digest[32], const char **out_field)
+struct ky_status approve_digest(const Kyso__V1__PendingTransaction *tx, uint8_t out_digest[32],
+                                const char **out_field)
 {
     struct ky_buf hashes = KY_BUF_INIT(KY_HASHES_MAX * KY_DIGEST_MAX);
     struct ky_tx_fields f = {

@@ -13,7 +13,7 @@
  * out_digest  what a device signs about, ky_tx_digest over the fields
  * Errors: KY_INVALID with *out_field naming the first field that no honest server sends.
  */
-KY_MUST_CHECK struct ky_status approve_digest(const Kyso__V1__PendingTransaction *tx, uint8_t out_digest[32],
-                                              const char **out_field);
+KY_MUST_CHECK struct ky_status approve_digest(const Kyso__V1__PendingTransaction *tx,
+                                              uint8_t out_digest[32], const char **out_field);
 
 #endif

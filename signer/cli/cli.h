@@ -15,7 +15,13 @@
 #include "kyso/secret.h"
 #include "kyso/v1/operator.pb-c.h"
 
-enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_UNREACHABLE = 3, CLI_UNVERIFIED = 4 };
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_UNREACHABLE = 3,
+    CLI_UNVERIFIED = 4
+};
 
 enum cli_kind { CLI_END = 0, CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_PATH, CLI_HEX, CLI_CHOICE };
 enum { CLI_REQUIRED = 1, CLI_MANY = 2, CLI_SECRET = 4 };
@@ -25,7 +31,7 @@ struct cli_arg {
     const char *value; /* what stands for the value in help; the choices, "a|b", of a CLI_CHOICE */
     enum cli_kind kind;
     unsigned flags;
-    const char *env;   /* read when the option is absent; NULL = none */
+    const char *env; /* read when the option is absent; NULL = none */
     const char *help;
 };
 
@@ -33,11 +39,11 @@ struct cli;
 enum { CLI_USES_OPERATOR = 1, CLI_USES_CLIENT = 2, CLI_USES_CONFIG = 4 };
 
 struct cli_command {
-    const char *words;   /* "client add" */
-    const char *summary; /* one line */
-    const char *example; /* one whole command line */
+    const char *words;          /* "client add" */
+    const char *summary;        /* one line */
+    const char *example;        /* one whole command line */
     const struct cli_arg *args; /* ends with CLI_END */
-    unsigned uses;       /* which groups of common options */
+    unsigned uses;              /* which groups of common options */
     int (*run)(struct cli *cli);
 };
 
@@ -63,11 +69,11 @@ struct cli {
     size_t count;
     bool json;
     bool help;
-    FILE *out; /* results */
-    FILE *err; /* errors and progress */
-    struct config *config;   /* owned; read when first needed */
+    FILE *out;                      /* results */
+    FILE *err;                      /* errors and progress */
+    struct config *config;          /* owned; read when first needed */
     struct client *operator_client; /* owned */
-    json_t *profile;         /* owned */
+    json_t *profile;                /* owned */
 };
 
 /* --- options.c -------------------------------------------------------------------------------- */
@@ -76,21 +82,25 @@ struct cli {
 int options_parse(struct cli *cli, int argc, char **argv);
 /* The command that the words name exactly, or NULL; *out_used words of them. */
 const struct cli_command *options_find(int argc, char *const *argv, int *out_used);
-const char *cli_get(const struct cli *cli, const char *name); /* the last value, or its environment's, or NULL */
+const char *cli_get(const struct cli *cli,
+                    const char *name); /* the last value, or its environment's, or NULL */
 bool cli_has(const struct cli *cli, const char *name);
-size_t cli_all(const struct cli *cli, const char *name, const char **out, size_t cap); /* in order; how many there are */
+size_t cli_all(const struct cli *cli, const char *name, const char **out,
+               size_t cap); /* in order; how many there are */
 uint32_t cli_number(const struct cli *cli, const char *name, uint32_t otherwise);
 /* Position of the value among the choices "a|b|c", from 1; `otherwise` when absent. */
 int cli_choice(const struct cli *cli, const char *name, int otherwise);
 /* A secret from the command line, its environment variable, or a file (@FILE); what argv held is overwritten. */
-KY_MUST_CHECK struct ky_status cli_secret(struct cli *cli, const char *name, struct ky_secret *out_secret);
+KY_MUST_CHECK struct ky_status cli_secret(struct cli *cli, const char *name,
+                                          struct ky_secret *out_secret);
 /* Hex to bytes; -1 when it is not hex or does not fit. */
 int cli_hex(const char *hex, uint8_t *out, size_t cap);
 
 /* --- help.c ------------------------------------------------------------------------------------ */
 
 void help_all(FILE *out);
-void help_family(FILE *out, const char *const *words, size_t n); /* every command that starts with these words */
+void help_family(FILE *out, const char *const *words,
+                 size_t n); /* every command that starts with these words */
 void help_command(FILE *out, const struct cli_command *c);
 void help_man(FILE *out);
 void help_completion_bash(FILE *out);
@@ -99,17 +109,19 @@ int cmd_help(struct cli *cli);
 /* --- output.c ---------------------------------------------------------------------------------- */
 
 struct output_column {
-    const char *key;   /* of each row's object */
+    const char *key; /* of each row's object */
     const char *title;
 };
 /* One clear line: what failed, then what to do next (may be NULL). Returns `code`. */
-int cli_fail(struct cli *cli, int code, const char *next, const char *format, ...) __attribute__((format(printf, 4, 5)));
+int cli_fail(struct cli *cli, int code, const char *next, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Progress for people: nothing with --json. */
 void cli_say(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints the object, then frees it: JSON, or its "message" and its fields one a line. */
 void output_object(struct cli *cli, json_t *object);
 /* Prints {name: [rows]} as JSON or a table, then frees the rows. */
-void output_table(struct cli *cli, const char *name, json_t *rows, const struct output_column *columns);
+void output_table(struct cli *cli, const char *name, json_t *rows,
+                  const struct output_column *columns);
 void output_clean(FILE *out, const char *text); /* control bytes become '?' */
 json_t *output_hex(struct ky_span bytes);
 json_t *output_base64(struct ky_span bytes);
@@ -129,13 +141,16 @@ bool file_exists(const char *path);
 
 enum cli_door { CLI_DOOR_SIGNER, CLI_DOOR_APPROVER };
 /* Each says what went wrong and returns an enum cli_exit. */
-int server_config(struct cli *cli);   /* loads cli->config */
+int server_config(struct cli *cli); /* loads cli->config */
 int server_open(struct cli *cli, enum cli_door door, struct client **out_client);
 int server_open_operator(struct cli *cli, struct client **out_client);
-const char *server_option(struct cli *cli, const char *option, const char *profile_key); /* option, else the profile's */
-int server_call(struct cli *cli, struct client *c, const char *path, const ProtobufCMessage *request,
-                uint64_t timeout_us, const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_reply);
-int server_refused(struct cli *cli, const struct client_outcome *o); /* says it, with what to do next */
+const char *server_option(struct cli *cli, const char *option,
+                          const char *profile_key); /* option, else the profile's */
+int server_call(struct cli *cli, struct client *c, const char *path,
+                const ProtobufCMessage *request, uint64_t timeout_us,
+                const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_reply);
+int server_refused(struct cli *cli,
+                   const struct client_outcome *o); /* says it, with what to do next */
 
 /* --- operator_call.c ------------------------------------------------------------------------------ */
 
@@ -146,7 +161,7 @@ int operator_run(struct cli *cli, Kyso__V1__Operation *op);
 
 /* --- show.c ---------------------------------------------------------------------------------------- */
 
-json_t *show_credential(const Kyso__V1__Credential *c);
+json_t *show_credential(const Kyso__V1__Credential *c, bool bytes); /* with its DER parts */
 json_t *show_client(const Kyso__V1__Client *c);
 json_t *show_authenticator(const Kyso__V1__Authenticator *a);
 json_t *show_status(const Kyso__V1__Status *s);

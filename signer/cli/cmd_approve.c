@@ -16,7 +16,7 @@
 
 struct approval {
     struct cli *cli;
-    struct client *client; /* owned */
+    struct client *client;               /* owned */
     Kyso__V1__ListPendingReply *pending; /* owned; holds tx unless it was fetched */
     const Kyso__V1__PendingTransaction *tx;
     ProtobufCMessage *fetched; /* owned */
@@ -32,21 +32,25 @@ static json_t *describe(const Kyso__V1__PendingTransaction *tx, const uint8_t *d
     json_t *choices = json_array();
     char until[32];
     json_t *o;
-    const char *scheme = tx->algorithm != NULL ? ky_scheme_name((uint8_t)tx->algorithm->scheme) : NULL;
+    const char *scheme =
+        tx->algorithm != NULL ? ky_scheme_name((uint8_t)tx->algorithm->scheme) : NULL;
     const char *hash = tx->algorithm != NULL ? ky_hash_name((uint8_t)tx->algorithm->hash) : NULL;
 
     for (size_t i = 0; i < tx->n_hashes; i++)
-        (void)json_array_append_new(hashes, output_hex(KY_SPAN(tx->hashes[i].data, tx->hashes[i].len)));
+        (void)json_array_append_new(hashes,
+                                    output_hex(KY_SPAN(tx->hashes[i].data, tx->hashes[i].len)));
     for (size_t i = 0; i < tx->n_matching_choices; i++)
         (void)json_array_append_new(choices, json_string(tx->matching_choices[i]));
-    o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:o,s:s,s:s,s:o,s:s,s:s,s:o,s:s,s:o}", "transaction", tx->transaction_id, "server",
-                  tx->server_id, "client", tx->client, "relying_party", tx->relying_party, "subject", tx->subject_id,
-                  "credential", tx->credential_id, "epoch", (int)tx->credential_epoch, "key_sha256",
+    o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:o,s:s,s:s,s:o,s:s,s:s,s:o,s:s,s:o}",
+                  "transaction", tx->transaction_id, "server", tx->server_id, "client", tx->client,
+                  "relying_party", tx->relying_party, "subject", tx->subject_id, "credential",
+                  tx->credential_id, "epoch", (int)tx->credential_epoch, "key_sha256",
                   output_hex(KY_SPAN(tx->key_spki_sha256.data, tx->key_spki_sha256.len)), "scheme",
-                  scheme != NULL ? scheme : "unknown", "hash", hash != NULL ? hash : "unknown", "hashes", hashes, "text",
-                  tx->display_text, "until", output_time(tx->not_after, until), "nonce",
-                  output_hex(KY_SPAN(tx->nonce.data, tx->nonce.len)), "state", show_transaction_state(tx->state),
-                  "matching_choices", choices);
+                  scheme != NULL ? scheme : "unknown", "hash", hash != NULL ? hash : "unknown",
+                  "hashes", hashes, "text", tx->display_text, "until",
+                  output_time(tx->not_after, until), "nonce",
+                  output_hex(KY_SPAN(tx->nonce.data, tx->nonce.len)), "state",
+                  show_transaction_state(tx->state), "matching_choices", choices);
     if (digest != NULL)
         (void)json_object_set_new(o, "tx_digest", output_hex(KY_SPAN(digest, 32)));
     return o;
@@ -91,8 +95,9 @@ static int find_transaction(struct approval *a)
     if (rc != CLI_OK)
         return rc;
     if (a->pending->n_transactions != 1)
-        return cli_fail(a->cli, CLI_FAILED, a->pending->n_transactions == 0 ? "begin one: kyso sign ... --approval"
-                                                                           : "choose: --list, then --transaction ID",
+        return cli_fail(a->cli, CLI_FAILED,
+                        a->pending->n_transactions == 0 ? "begin one: kyso sign ... --approval"
+                                                        : "choose: --list, then --transaction ID",
                         "%zu transactions are pending for this device", a->pending->n_transactions);
     a->tx = a->pending->transactions[0];
     return CLI_OK;
@@ -109,9 +114,11 @@ static int expect_files(struct approval *a)
         return CLI_OK;
     for (size_t i = 0; i < n; i++) {
         if (!ky_ok(file_digest(files[i], (uint8_t)a->tx->algorithm->hash, digest)))
-            return cli_fail(a->cli, CLI_FAILED, "check its name and rights", "cannot read %s", files[i]);
-        if (n != a->tx->n_hashes || !ky_span_eq(KY_SPAN(a->tx->hashes[i].data, a->tx->hashes[i].len),
-                                                KY_SPAN(digest, ky_hash_len((uint8_t)a->tx->algorithm->hash))))
+            return cli_fail(a->cli, CLI_FAILED, "check its name and rights", "cannot read %s",
+                            files[i]);
+        if (n != a->tx->n_hashes ||
+            !ky_span_eq(KY_SPAN(a->tx->hashes[i].data, a->tx->hashes[i].len),
+                        KY_SPAN(digest, ky_hash_len((uint8_t)a->tx->algorithm->hash))))
             return cli_fail(a->cli, CLI_UNVERIFIED, "do not approve; reject it with --not-me",
                             "the transaction is not about %s", files[i]);
     }
@@ -125,10 +132,12 @@ static int check_transaction(struct approval *a)
     uint8_t want[32];
 
     if (!ky_ok(approve_digest(a->tx, a->digest, &field)))
-        return cli_fail(a->cli, CLI_UNVERIFIED, "do not approve it", "the transaction's %s is not what it must be", field);
+        return cli_fail(a->cli, CLI_UNVERIFIED, "do not approve it",
+                        "the transaction's %s is not what it must be", field);
     if (expected != NULL && (cli_hex(expected, want, sizeof want) != (int)sizeof want ||
                              !ky_span_eq(KY_SPAN_OF(want), KY_SPAN_OF(a->digest))))
-        return cli_fail(a->cli, CLI_UNVERIFIED, "do not approve; the fields were changed on the way",
+        return cli_fail(a->cli, CLI_UNVERIFIED,
+                        "do not approve; the fields were changed on the way",
                         "the fields do not give the expected transaction digest");
     return expect_files(a);
 }
@@ -146,8 +155,10 @@ static int get_code(struct approval *a)
             given = line;
         }
     }
-    if (given == NULL || given[0] == '\0' || strlen(given) > 8 || strspn(given, "0123456789") != strlen(given))
-        return cli_fail(a->cli, CLI_USAGE, "give --code NN, the number the relying party shows", "the matching code is missing");
+    if (given == NULL || given[0] == '\0' || strlen(given) > 8 ||
+        strspn(given, "0123456789") != strlen(given))
+        return cli_fail(a->cli, CLI_USAGE, "give --code NN, the number the relying party shows",
+                        "the matching code is missing");
     memcpy(a->code, given, strlen(given) + 1);
     return CLI_OK;
 }
@@ -162,34 +173,43 @@ static int sign_decision(struct approval *a, struct ky_buf *out)
     if (path == NULL && a->decision == KY_DECISION_REJECT)
         return CLI_OK;
     if (path == NULL)
-        return cli_fail(a->cli, CLI_USAGE, "give --device-key PEM", "the device's key must sign this");
+        return cli_fail(a->cli, CLI_USAGE, "give --device-key PEM",
+                        "the device's key must sign this");
     key = keys_load_private(path);
     ky_approval_challenge(a->digest, a->decision, ky_span_text(a->code), challenge);
     ok = key != NULL && ky_ok(keys_sign(key, KY_SPAN_OF(challenge), out));
     EVP_PKEY_free(key);
-    return ok ? CLI_OK : cli_fail(a->cli, CLI_USAGE, "it must be a PEM P-256 or Ed25519 private key", "cannot sign with %s", path);
+    return ok ? CLI_OK
+              : cli_fail(a->cli, CLI_USAGE, "it must be a PEM P-256 or Ed25519 private key",
+                         "cannot sign with %s", path);
 }
 
 static int send_decision(struct approval *a, struct ky_span signature)
 {
     Kyso__V1__DecisionRequest approve = KYSO__V1__DECISION_REQUEST__INIT;
     Kyso__V1__RejectRequest reject = KYSO__V1__REJECT_REQUEST__INIT;
-    ProtobufCBinaryData sig = { .len = signature.len, .data = (uint8_t *)(uintptr_t)signature.data };
+    ProtobufCBinaryData sig = {.len = signature.len, .data = (uint8_t *)(uintptr_t)signature.data};
     bool yes = a->decision == KY_DECISION_APPROVE;
     ProtobufCMessage *reply = NULL;
     json_t *o;
     int rc;
 
-    approve.authenticator_id = reject.authenticator_id = (char *)(uintptr_t)cli_get(a->cli, "--authenticator");
+    approve.authenticator_id = reject.authenticator_id =
+        (char *)(uintptr_t)cli_get(a->cli, "--authenticator");
     approve.transaction_id = reject.transaction_id = a->tx->transaction_id;
     approve.matching_code = a->code;
     approve.signature = reject.signature = sig;
     reject.not_me = a->decision == KY_DECISION_NOT_ME;
-    rc = server_call(a->cli, a->client, yes ? "/kyso.v1.Approver/Approve" : "/kyso.v1.Approver/Reject",
-                     yes ? &approve.base : &reject.base, a->timeout_us, &kyso__v1__decision_reply__descriptor, &reply);
+    rc = server_call(a->cli, a->client,
+                     yes ? "/kyso.v1.Approver/Approve" : "/kyso.v1.Approver/Reject",
+                     yes ? &approve.base : &reject.base, a->timeout_us,
+                     &kyso__v1__decision_reply__descriptor, &reply);
     if (rc != CLI_OK)
         return rc;
-    o = json_pack("{s:s,s:s,s:s}", "message", yes ? "Approved." : reject.not_me ? "Rejected, and the account is locked." : "Rejected.",
+    o = json_pack("{s:s,s:s,s:s}", "message",
+                  yes             ? "Approved."
+                  : reject.not_me ? "Rejected, and the account is locked."
+                                  : "Rejected.",
                   "transaction", a->tx->transaction_id, "state",
                   show_transaction_state(((Kyso__V1__DecisionReply *)reply)->state));
     protobuf_c_message_free_unpacked(reply, NULL);
@@ -200,8 +220,12 @@ static int send_decision(struct approval *a, struct ky_span signature)
 static int show_list(struct approval *a)
 {
     static const struct output_column columns[] = {
-        { "transaction", "TRANSACTION" }, { "relying_party", "RELYING PARTY" }, { "text", "TEXT" },
-        { "until", "UNTIL" },             { "matching_choices", "CODES" },      { NULL, NULL },
+        {"transaction", "TRANSACTION"},
+        {"relying_party", "RELYING PARTY"},
+        {"text", "TEXT"},
+        {"until", "UNTIL"},
+        {"matching_choices", "CODES"},
+        {NULL, NULL},
     };
     json_t *rows = json_array();
     int rc = list_pending(a);
@@ -236,10 +260,11 @@ static int decide(struct approval *a)
 
 int cmd_approve(struct cli *cli)
 {
-    struct approval a = { .cli = cli, .timeout_us = cli_number(cli, "--timeout", 10) * UINT64_C(1000000) };
+    struct approval a = {.cli = cli,
+                         .timeout_us = cli_number(cli, "--timeout", 10) * UINT64_C(1000000)};
     int rc;
 
-    a.decision = cli_has(cli, "--not-me") ? KY_DECISION_NOT_ME
+    a.decision = cli_has(cli, "--not-me")   ? KY_DECISION_NOT_ME
                  : cli_has(cli, "--reject") ? KY_DECISION_REJECT
                                             : KY_DECISION_APPROVE;
     rc = server_open(cli, CLI_DOOR_APPROVER, &a.client);

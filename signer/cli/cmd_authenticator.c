@@ -15,7 +15,7 @@
 /* Base32 to bytes in locked memory. */
 static int decode_seed(struct cli *cli, struct ky_secret *out_seed)
 {
-    struct ky_secret text = { .len = 0 };
+    struct ky_secret text = {.len = 0};
     struct ky_status st = cli_secret(cli, "--seed", &text);
     char *raw = NULL;
     size_t n = 0;
@@ -25,7 +25,8 @@ static int decode_seed(struct cli *cli, struct ky_secret *out_seed)
         return CLI_OK;
     if (!ky_ok(st) || oath_base32_decode((const char *)text.bytes, text.len, &raw, &n) != OATH_OK ||
         !ky_ok(ky_secret_set(out_seed, KY_SPAN((const uint8_t *)raw, n))))
-        rc = cli_fail(cli, CLI_USAGE, "16 to 64 bytes in base32, or @FILE", "--seed cannot be read");
+        rc =
+            cli_fail(cli, CLI_USAGE, "16 to 64 bytes in base32, or @FILE", "--seed cannot be read");
     if (raw != NULL) {
         ky_wipe(raw, n);
         free(raw);
@@ -48,11 +49,14 @@ static int show_enrolled_totp(struct cli *cli, const Kyso__V1__OperationResult *
     if (cli->json || !cli_has(cli, "--show"))
         return CLI_OK;
     if (!seed)
-        return cli_fail(cli, CLI_FAILED, "only a server whose state is marked demo gives it; the person gets it sealed",
-                        "enrolled, but the server did not return the seed");
+        return cli_fail(
+            cli, CLI_FAILED,
+            "only a server whose state is marked demo gives it; the person gets it sealed",
+            "enrolled, but the server did not return the seed");
     return qr_draw(cli->out, r->otpauth_uri, output_is_terminal(cli))
                ? CLI_OK
-               : cli_fail(cli, CLI_FAILED, "type the otpauth_uri instead", "the QR code cannot be drawn");
+               : cli_fail(cli, CLI_FAILED, "type the otpauth_uri instead",
+                          "the QR code cannot be drawn");
 }
 
 int cmd_authenticator_totp(struct cli *cli)
@@ -60,14 +64,14 @@ int cmd_authenticator_totp(struct cli *cli)
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__EnrollTotp enroll = KYSO__V1__ENROLL_TOTP__INIT;
     Kyso__V1__OperationResult *r = NULL;
-    struct ky_secret seed = { .len = 0 };
+    struct ky_secret seed = {.len = 0};
     int rc = decode_seed(cli, &seed);
 
     if (rc == CLI_OK) {
         enroll.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
         enroll.hash = (Kyso__V1__OtpHash)(cli_choice(cli, "--hash", 1) - 1);
         enroll.digits = cli_number(cli, "--digits", 6);
-        enroll.seed = (ProtobufCBinaryData){ .len = seed.len, .data = seed.bytes };
+        enroll.seed = (ProtobufCBinaryData){.len = seed.len, .data = seed.bytes};
         enroll.show_seed = cli_has(cli, "--show");
         op.op_case = KYSO__V1__OPERATION__OP_ENROLL_TOTP;
         op.enroll_totp = &enroll;
@@ -93,23 +97,30 @@ static int device_key(struct cli *cli, EVP_PKEY **out_key)
     struct ky_status st;
 
     if ((given == NULL) == (made == NULL))
-        return cli_fail(cli, CLI_USAGE, "give --public-key PEM, or --generate KEYFILE for a demo", "one device key is needed");
-    *out_key = given != NULL ? keys_load_public(given) : keys_generate((enum keys_type)cli_choice(cli, "--key-type", KEYS_P256));
+        return cli_fail(cli, CLI_USAGE, "give --public-key PEM, or --generate KEYFILE for a demo",
+                        "one device key is needed");
+    *out_key = given != NULL
+                   ? keys_load_public(given)
+                   : keys_generate((enum keys_type)cli_choice(cli, "--key-type", KEYS_P256));
     if (*out_key == NULL)
-        return cli_fail(cli, CLI_USAGE, "it must be a PEM public key", "cannot %s %s", given != NULL ? "read" : "make",
-                        given != NULL ? given : made);
+        return cli_fail(cli, CLI_USAGE, "it must be a PEM public key", "cannot %s %s",
+                        given != NULL ? "read" : "make", given != NULL ? given : made);
     if (keys_type_of(*out_key) == KEYS_OTHER)
-        return cli_fail(cli, CLI_USAGE, "devices sign with P-256 (ES256) or Ed25519", "%s is of another kind", given);
+        return cli_fail(cli, CLI_USAGE, "devices sign with P-256 (ES256) or Ed25519",
+                        "%s is of another kind", given);
     if (made == NULL)
         return CLI_OK;
     st = keys_save_private(made, *out_key);
     if (st.code == KY_CONFLICT)
         return cli_fail(cli, CLI_FAILED, "name another file", "%s exists already", made);
-    return ky_ok(st) ? CLI_OK : cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", made);
+    return ky_ok(st) ? CLI_OK
+                     : cli_fail(cli, CLI_FAILED, "check the folder and its rights",
+                                "cannot write %s", made);
 }
 
 /* An existing device vouches: its signature over SHA-256("kyso.v1.enroll" 0 subject 0 public key). */
-static int vouch(struct cli *cli, const char *subject, struct ky_span spki, struct ky_buf *out_signature)
+static int vouch(struct cli *cli, const char *subject, struct ky_span spki,
+                 struct ky_buf *out_signature)
 {
     const char *path = cli_get(cli, "--by-key");
     EVP_PKEY *key = path != NULL ? keys_load_private(path) : NULL;
@@ -124,7 +135,9 @@ static int vouch(struct cli *cli, const char *subject, struct ky_span spki, stru
     ok = key != NULL && !b.failed && ky_ok(keys_sign(key, KY_SPAN_OF(challenge), out_signature));
     ky_buf_free(&b);
     EVP_PKEY_free(key);
-    return ok ? CLI_OK : cli_fail(cli, CLI_USAGE, "give the existing device's private key with --by-key PEM", "--by needs its key");
+    return ok ? CLI_OK
+              : cli_fail(cli, CLI_USAGE, "give the existing device's private key with --by-key PEM",
+                         "--by needs its key");
 }
 
 int cmd_authenticator_device(struct cli *cli)
@@ -145,12 +158,12 @@ int cmd_authenticator_device(struct cli *cli)
         rc = vouch(cli, enroll.subject_id, ky_buf_span(&spki), &signature);
     if (rc == CLI_OK) {
         enroll.key_type = (Kyso__V1__DeviceKeyType)keys_type_of(key);
-        enroll.public_key = (ProtobufCBinaryData){ .len = spki.len, .data = spki.data };
+        enroll.public_key = (ProtobufCBinaryData){.len = spki.len, .data = spki.data};
         if (label != NULL)
             enroll.label = (char *)(uintptr_t)label;
         if (by != NULL)
             enroll.by_authenticator_id = (char *)(uintptr_t)by;
-        enroll.by_signature = (ProtobufCBinaryData){ .len = signature.len, .data = signature.data };
+        enroll.by_signature = (ProtobufCBinaryData){.len = signature.len, .data = signature.data};
         op.op_case = KYSO__V1__OPERATION__OP_ENROLL_DEVICE;
         op.enroll_device = &enroll;
         rc = operator_run(cli, &op);
@@ -176,7 +189,11 @@ int cmd_authenticator_confirm(struct cli *cli)
 int cmd_authenticator_list(struct cli *cli)
 {
     static const struct output_column columns[] = {
-        { "authenticator", "AUTHENTICATOR" }, { "kind", "KIND" }, { "state", "STATE" }, { "label", "LABEL" }, { NULL, NULL },
+        {"authenticator", "AUTHENTICATOR"},
+        {"kind", "KIND"},
+        {"state", "STATE"},
+        {"label", "LABEL"},
+        {NULL, NULL},
     };
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ListAuthenticators list = KYSO__V1__LIST_AUTHENTICATORS__INIT;

@@ -25,7 +25,9 @@ static int pin_certificate(struct cli *cli, const char *path, struct pins *p)
         ky_sha256(ky_buf_span(&der), p->sha256[p->count++]);
     ky_buf_free(&der);
     EVP_PKEY_free(key);
-    return ok ? CLI_OK : cli_fail(cli, CLI_USAGE, "it must be a PEM or DER certificate", "cannot read %s", path);
+    return ok ? CLI_OK
+              : cli_fail(cli, CLI_USAGE, "it must be a PEM or DER certificate", "cannot read %s",
+                         path);
 }
 
 static int gather_pins(struct cli *cli, struct pins *p)
@@ -37,14 +39,16 @@ static int gather_pins(struct cli *cli, struct pins *p)
     int rc = CLI_OK;
 
     if (c + h == 0 || c + h > PINS_MAX)
-        return cli_fail(cli, CLI_USAGE, "give --cert PEM or --spki HEX, at most two in all", "a client has one or two pinned keys");
+        return cli_fail(cli, CLI_USAGE, "give --cert PEM or --spki HEX, at most two in all",
+                        "a client has one or two pinned keys");
     for (size_t i = 0; i < c && rc == CLI_OK; i++)
         rc = pin_certificate(cli, certificates[i], p);
     for (size_t i = 0; i < h && rc == CLI_OK; i++)
         if (cli_hex(hashes[i], p->sha256[p->count++], 32) != 32)
-            rc = cli_fail(cli, CLI_USAGE, "it is the SHA-256 of the key's SubjectPublicKeyInfo", "--spki needs 64 hex digits");
+            rc = cli_fail(cli, CLI_USAGE, "it is the SHA-256 of the key's SubjectPublicKeyInfo",
+                          "--spki needs 64 hex digits");
     for (size_t i = 0; i < p->count; i++)
-        p->list[i] = (ProtobufCBinaryData){ .len = 32, .data = p->sha256[i] };
+        p->list[i] = (ProtobufCBinaryData){.len = 32, .data = p->sha256[i]};
     return rc;
 }
 
@@ -52,7 +56,7 @@ int cmd_client_add(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__AddClient add = KYSO__V1__ADD_CLIENT__INIT;
-    struct pins pins = { .count = 0 };
+    struct pins pins = {.count = 0};
     const char *delegates[LIST_MAX];
     const char *subjects[LIST_MAX];
     int rc = gather_pins(cli, &pins);
@@ -79,9 +83,10 @@ int cmd_client_add(struct cli *cli)
 int cmd_client_list(struct cli *cli)
 {
     static const struct output_column columns[] = {
-        { "client", "CLIENT" },     { "may", "MAY" },           { "state", "STATE" },
-        { "proofs", "PROOFS" },     { "delegate", "DELEGATE" }, { "subjects", "SUBJECTS" },
-        { "max_hashes", "HASHES" }, { NULL, NULL },
+        {"client", "CLIENT"},     {"may", "MAY"},
+        {"state", "STATE"},       {"proofs", "PROOFS"},
+        {"delegate", "DELEGATE"}, {"subjects", "SUBJECTS"},
+        {"max_hashes", "HASHES"}, {NULL, NULL},
     };
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ListClients list = KYSO__V1__LIST_CLIENTS__INIT;

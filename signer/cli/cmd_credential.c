@@ -17,7 +17,9 @@ int cmd_credential_create(struct cli *cli)
     Kyso__V1__CreateCredential create = KYSO__V1__CREATE_CREDENTIAL__INIT;
     const char *parties[LIST_MAX];
     int key_type = cli_choice(cli, "--key-type", KYSO__V1__KEY_TYPE__KEY_TYPE_P256);
-    bool edwards = key_type == KYSO__V1__KEY_TYPE__KEY_TYPE_ED25519; /* PKCS#11 wrapping does not fit it everywhere */
+    bool edwards =
+        key_type ==
+        KYSO__V1__KEY_TYPE__KEY_TYPE_ED25519; /* PKCS#11 wrapping does not fit it everywhere */
 
     create.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
     create.key_type = (Kyso__V1__KeyType)key_type; /* the choices stand in the numbers' order */
@@ -72,7 +74,9 @@ static int write_chain(struct cli *cli, const Kyso__V1__Credential *c, const cha
         ok = put_pem(&pem, "CERTIFICATE", KY_SPAN(c->chain[i].data, c->chain[i].len));
     ok = ok && ky_ok(file_write(path, ky_buf_span(&pem), 0644));
     ky_buf_free(&pem);
-    return ok ? CLI_OK : cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
+    return ok ? CLI_OK
+              : cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s",
+                         path);
 }
 
 int cmd_credential_show(struct cli *cli)
@@ -90,13 +94,15 @@ int cmd_credential_show(struct cli *cli)
     if (rc != CLI_OK)
         return rc;
     if (r->n_credentials != 1)
-        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?", "the server showed no credential");
+        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
+                      "the server showed no credential");
     else if (path != NULL && r->credentials[0]->certificate.len == 0)
-        rc = cli_fail(cli, CLI_FAILED, "import one: kyso credential import-cert", "it has no certificate yet");
+        rc = cli_fail(cli, CLI_FAILED, "import one: kyso credential import-cert",
+                      "it has no certificate yet");
     else if (path != NULL)
         rc = write_chain(cli, r->credentials[0], path);
     if (rc == CLI_OK)
-        output_object(cli, show_credential(r->credentials[0]));
+        output_object(cli, show_credential(r->credentials[0], cli->json));
     kyso__v1__operation_result__free_unpacked(r, NULL);
     return rc;
 }
@@ -122,8 +128,10 @@ int cmd_credential_csr(struct cli *cli)
     else if (path != NULL && !ky_ok(file_write(path, ky_buf_span(&pem), 0644)))
         rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
     else if (cli->json || path != NULL)
-        output_object(cli, json_pack("{s:s,s:s,s:s*,s:s%*}", "message", r->message, "credential", make.credential_id, "file",
-                                     path, "csr", cli->json ? (const char *)pem.data : NULL, cli->json ? pem.len : 0));
+        output_object(cli, json_pack("{s:s,s:s,s:s*,s:s%*}", "message", r->message, "credential",
+                                     make.credential_id, "file", path, "csr",
+                                     cli->json ? (const char *)pem.data : NULL,
+                                     cli->json ? pem.len : 0));
     else
         (void)fwrite(pem.data, 1, pem.len, cli->out);
     ky_buf_free(&pem);
@@ -132,7 +140,7 @@ int cmd_credential_csr(struct cli *cli)
 }
 
 struct chain {
-    X509 *certificates[CHAIN_MAX + 1]; /* owned; the credential's first */
+    X509 *certificates[CHAIN_MAX + 1];      /* owned; the credential's first */
     ProtobufCBinaryData der[CHAIN_MAX + 1]; /* owned by OpenSSL's allocator */
     size_t count;
 };
@@ -152,10 +160,13 @@ static int chain_load(struct cli *cli, struct chain *c)
     const char *path = cli_get(cli, "CERTIFICATE");
 
     for (size_t i = 0; i <= n; path = i < n ? files[i] : NULL, i++) {
-        size_t got = keys_load_certificates(path, c->certificates + c->count, CHAIN_MAX + 1 - c->count);
+        size_t got =
+            keys_load_certificates(path, c->certificates + c->count, CHAIN_MAX + 1 - c->count);
 
         if (got == 0)
-            return cli_fail(cli, CLI_USAGE, "it must be a PEM or DER certificate; at most 8 in the chain", "cannot read %s", path);
+            return cli_fail(cli, CLI_USAGE,
+                            "it must be a PEM or DER certificate; at most 8 in the chain",
+                            "cannot read %s", path);
         c->count += got;
     }
     for (size_t i = 0; i < c->count; i++) {
@@ -172,7 +183,7 @@ int cmd_credential_import(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ImportCertificate import = KYSO__V1__IMPORT_CERTIFICATE__INIT;
-    struct chain c = { .count = 0 };
+    struct chain c = {.count = 0};
     int rc = chain_load(cli, &c);
 
     if (rc == CLI_OK) {
@@ -216,6 +227,7 @@ int cmd_credential_resume(struct cli *cli)
 int cmd_credential_destroy(struct cli *cli)
 {
     if (!cli_has(cli, "--yes"))
-        return cli_fail(cli, CLI_USAGE, "if that is meant, repeat the command with --yes", "destroying a key cannot be undone");
+        return cli_fail(cli, CLI_USAGE, "if that is meant, repeat the command with --yes",
+                        "destroying a key cannot be undone");
     return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_DESTROYED);
 }

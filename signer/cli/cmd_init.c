@@ -25,10 +25,12 @@ static int save_pair(struct cli *cli, const char *path, EVP_PKEY *key)
     struct ky_status st = keys_save_private(path, key);
 
     if (st.code == KY_CONFLICT)
-        return cli_fail(cli, CLI_FAILED, "name another file: a key is never overwritten", "%s exists already", path);
+        return cli_fail(cli, CLI_FAILED, "name another file: a key is never overwritten",
+                        "%s exists already", path);
     (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
     if (!ky_ok(st) || !ky_ok(keys_save_public(public_path, key)))
-        return cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", ky_ok(st) ? public_path : path);
+        return cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s",
+                        ky_ok(st) ? public_path : path);
     return CLI_OK;
 }
 
@@ -37,13 +39,15 @@ int cmd_operator_keygen(struct cli *cli)
     const char *path = cli_get(cli, "FILE");
     EVP_PKEY *key = keys_generate((enum keys_type)cli_choice(cli, "--type", KEYS_P256));
     char public_path[PATH_MAX];
-    int rc = key != NULL ? save_pair(cli, path, key) : cli_fail(cli, CLI_FAILED, NULL, "the key cannot be made");
+    int rc = key != NULL ? save_pair(cli, path, key)
+                         : cli_fail(cli, CLI_FAILED, NULL, "the key cannot be made");
 
     EVP_PKEY_free(key);
     if (rc != CLI_OK)
         return rc;
     (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
-    output_object(cli, json_pack("{s:s,s:s,s:s}", "message", "Made an operator's key.", "private_key", path, "public_key", public_path));
+    output_object(cli, json_pack("{s:s,s:s,s:s}", "message", "Made an operator's key.",
+                                 "private_key", path, "public_key", public_path));
     return CLI_OK;
 }
 
@@ -57,14 +61,17 @@ static int ensure_key(struct cli *cli, const char *path, bool *out_made)
     *out_made = !file_exists(path);
     if (*out_made) {
         key = keys_generate(KEYS_P256);
-        rc = key != NULL ? save_pair(cli, path, key) : cli_fail(cli, CLI_FAILED, NULL, "the key cannot be made");
+        rc = key != NULL ? save_pair(cli, path, key)
+                         : cli_fail(cli, CLI_FAILED, NULL, "the key cannot be made");
     } else {
         key = keys_load_private(path);
         (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
         if (key == NULL || keys_type_of(key) == KEYS_OTHER)
-            rc = cli_fail(cli, CLI_USAGE, "it must be a PEM P-256 or Ed25519 private key", "cannot use the key %s", path);
+            rc = cli_fail(cli, CLI_USAGE, "it must be a PEM P-256 or Ed25519 private key",
+                          "cannot use the key %s", path);
         else if (!ky_ok(keys_save_public(public_path, key)))
-            rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", public_path);
+            rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s",
+                          public_path);
     }
     EVP_PKEY_free(key);
     return rc;
@@ -97,12 +104,15 @@ static int run(struct cli *cli, char *const *argv)
     int error = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
 
     if (error != 0)
-        return cli_fail(cli, CLI_FAILED, "name it with --kysod PATH", "cannot run %s: %s", argv[0], strerror(error));
+        return cli_fail(cli, CLI_FAILED, "name it with --kysod PATH", "cannot run %s: %s", argv[0],
+                        strerror(error));
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return cli_fail(cli, CLI_FAILED, NULL, "lost sight of kysod: %s", strerror(errno));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return cli_fail(cli, CLI_FAILED, "its own message above says why; nothing half-made is used", "kysod --init failed");
+        return cli_fail(cli, CLI_FAILED,
+                        "its own message above says why; nothing half-made is used",
+                        "kysod --init failed");
     return CLI_OK;
 }
 
@@ -115,7 +125,8 @@ static int check_absent(struct cli *cli)
         return rc;
     (void)snprintf(path, sizeof path, "%s/kyso.db", cli->config->state_dir);
     if (file_exists(path))
-        return cli_fail(cli, CLI_FAILED, "a ledger is never overwritten: choose another state_dir", "%s exists already", path);
+        return cli_fail(cli, CLI_FAILED, "a ledger is never overwritten: choose another state_dir",
+                        "%s exists already", path);
     return CLI_OK;
 }
 
@@ -125,7 +136,8 @@ int cmd_init(struct cli *cli)
     const char *keys[OPERATORS_MAX];
     char pairs[OPERATORS_MAX][PATH_MAX + 80];
     char kysod[PATH_MAX];
-    char *argv[5 + 2 * OPERATORS_MAX + 1] = { kysod, (char *)(uintptr_t)"--config", NULL, (char *)(uintptr_t)"--init" };
+    char *argv[5 + 2 * OPERATORS_MAX + 1] = {kysod, (char *)(uintptr_t) "--config", NULL,
+                                             (char *)(uintptr_t) "--init"};
     const char *config = cli_get(cli, "--config");
     size_t n = cli_all(cli, "--operator", names, OPERATORS_MAX);
     size_t argc = 4;
@@ -133,7 +145,9 @@ int cmd_init(struct cli *cli)
     int rc;
 
     if (n == 0 || n != cli_all(cli, "--operator-key", keys, OPERATORS_MAX))
-        return cli_fail(cli, CLI_USAGE, "give --operator NAME --operator-key FILE (made when absent)", "the first operator is missing");
+        return cli_fail(cli, CLI_USAGE,
+                        "give --operator NAME --operator-key FILE (made when absent)",
+                        "the first operator is missing");
     rc = check_absent(cli);
     operators = json_array();
     for (size_t i = 0; i < n && rc == CLI_OK; i++) {
@@ -141,9 +155,10 @@ int cmd_init(struct cli *cli)
 
         rc = ensure_key(cli, keys[i], &made);
         (void)snprintf(pairs[i], sizeof pairs[i], "%s:%s.pub", names[i], keys[i]);
-        argv[argc++] = (char *)(uintptr_t)"--operator";
+        argv[argc++] = (char *)(uintptr_t) "--operator";
         argv[argc++] = pairs[i];
-        (void)json_array_append_new(operators, json_pack("{s:s,s:s,s:b}", "operator", names[i], "key", keys[i], "made", made));
+        (void)json_array_append_new(operators, json_pack("{s:s,s:s,s:b}", "operator", names[i],
+                                                         "key", keys[i], "made", made));
     }
     if (rc == CLI_OK) {
         find_kysod(cli, kysod);
@@ -151,9 +166,13 @@ int cmd_init(struct cli *cli)
         rc = run(cli, argv);
     }
     if (rc == CLI_OK)
-        output_object(cli, json_pack("{s:s,s:s,s:s,s:O}", "message",
-                                     "The token's keys and the state are made. Start the server: kysod --config FILE", "server",
-                                     cli->config->server_id, "state_dir", cli->config->state_dir, "operators", operators));
+        output_object(
+            cli,
+            json_pack(
+                "{s:s,s:s,s:s,s:O}", "message",
+                "The token's keys and the state are made. Start the server: kysod --config FILE",
+                "server", cli->config->server_id, "state_dir", cli->config->state_dir, "operators",
+                operators));
     json_decref(operators);
     return rc;
 }

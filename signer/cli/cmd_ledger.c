@@ -16,8 +16,8 @@
 #include "ledger_source.h"
 #include "ledger_verify.h"
 
-#define LINE_MAX_BYTES (1024u * 1024u)
-#define TYPES_MAX      16u
+#define LINE_MAX_BYTES     (1024u * 1024u)
+#define TYPES_MAX          16u
 #define FIRST_CHECKPOINT_S 15
 
 /* --- show and export ------------------------------------------------------------------------- */
@@ -25,7 +25,7 @@
 struct printer {
     struct cli *cli;
     FILE *out;
-    bool lines;        /* JSON lines, else text */
+    bool lines; /* JSON lines, else text */
     bool private_data;
     const char *types[TYPES_MAX];
     size_t type_count;
@@ -42,13 +42,14 @@ static bool wanted(const struct printer *p, const char *type)
 
 static void print_record(struct printer *p, const json_t *v)
 {
-    static const char *const heads[] = { "index", "time", "type", "leaf" };
+    static const char *const heads[] = {"index", "time", "type", "leaf"};
     const char *key;
     json_t *field;
     const char *at = json_string_value(json_object_get(v, "time"));
     const char *type = json_string_value(json_object_get(v, "type"));
 
-    (void)fprintf(p->out, "%6lld  %.19s  %-12s", (long long)json_integer_value(json_object_get(v, "index")), at != NULL ? at : "",
+    (void)fprintf(p->out, "%6lld  %.19s  %-12s",
+                  (long long)json_integer_value(json_object_get(v, "index")), at != NULL ? at : "",
                   type != NULL ? type : "");
     json_object_foreach((json_t *)(uintptr_t)v, key, field)
     {
@@ -78,8 +79,10 @@ static int print_leaf(void *arg, uint64_t index, struct ky_span leaf, struct ky_
     bool show;
 
     ky_buf_reset(&p->line);
-    if (!ky_ok(ledger_leaf_to_json(leaf, p->private_data ? private_data : KY_SPAN(NULL, 0), &p->line)))
-        return cli_fail(p->cli, CLI_UNVERIFIED, "see: kyso ledger verify", "record %llu cannot be read", (unsigned long long)index);
+    if (!ky_ok(
+            ledger_leaf_to_json(leaf, p->private_data ? private_data : KY_SPAN(NULL, 0), &p->line)))
+        return cli_fail(p->cli, CLI_UNVERIFIED, "see: kyso ledger verify",
+                        "record %llu cannot be read", (unsigned long long)index);
     v = json_loadb((const char *)p->line.data, p->line.len, 0, NULL);
     show = wanted(p, json_string_value(json_object_get(v, "type")));
     if (show && p->lines)
@@ -92,8 +95,11 @@ static int print_leaf(void *arg, uint64_t index, struct ky_span leaf, struct ky_
 
 int cmd_ledger_show(struct cli *cli)
 {
-    struct printer p = { .cli = cli, .out = cli->out, .lines = cli->json, .private_data = cli_has(cli, "--private"),
-                         .line = KY_BUF_INIT(LINE_MAX_BYTES) };
+    struct printer p = {.cli = cli,
+                        .out = cli->out,
+                        .lines = cli->json,
+                        .private_data = cli_has(cli, "--private"),
+                        .line = KY_BUF_INIT(LINE_MAX_BYTES)};
     struct ledger_tail t;
     uint64_t from = cli_number(cli, "--from", 0);
     uint64_t last = cli_number(cli, "--last", 0);
@@ -106,7 +112,8 @@ int cmd_ledger_show(struct cli *cli)
     if (last > 0)
         from = t.size > last ? t.size - last : 0;
     if (rc == CLI_OK)
-        rc = ledger_server_read(cli, from, limit > 0 && from + limit < t.size ? from + limit : t.size, print_leaf, &p);
+        rc = ledger_server_read(
+            cli, from, limit > 0 && from + limit < t.size ? from + limit : t.size, print_leaf, &p);
     ky_buf_free(&p.line);
     ledger_tail_wipe(&t);
     return rc;
@@ -114,7 +121,8 @@ int cmd_ledger_show(struct cli *cli)
 
 static void print_tail(FILE *out, const struct ledger_tail *t)
 {
-    json_t *o = json_pack("{s:s%,s:o,s:I}", "checkpoint", (const char *)t->checkpoint.data, t->checkpoint.len, "ledger_public_key",
+    json_t *o = json_pack("{s:s%,s:o,s:I}", "checkpoint", (const char *)t->checkpoint.data,
+                          t->checkpoint.len, "ledger_public_key",
                           output_base64(ky_buf_span(&t->key)), "size", (json_int_t)t->size);
 
     (void)json_dumpf(o, out, JSON_COMPACT);
@@ -125,13 +133,17 @@ static void print_tail(FILE *out, const struct ledger_tail *t)
 int cmd_ledger_export(struct cli *cli)
 {
     const char *path = cli_get(cli, "--output");
-    struct printer p = { .cli = cli, .lines = true, .private_data = cli_has(cli, "--private"), .line = KY_BUF_INIT(LINE_MAX_BYTES) };
+    struct printer p = {.cli = cli,
+                        .lines = true,
+                        .private_data = cli_has(cli, "--private"),
+                        .line = KY_BUF_INIT(LINE_MAX_BYTES)};
     struct ledger_tail t;
     int rc;
 
     p.out = path != NULL ? fopen(path, "we") : cli->out;
     if (p.out == NULL)
-        return cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
+        return cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s",
+                        path);
     ledger_tail_init(&t);
     rc = ledger_server_tail(cli, &t);
     if (rc == CLI_OK)
@@ -141,7 +153,8 @@ int cmd_ledger_export(struct cli *cli)
     if (path != NULL && fclose(p.out) != 0 && rc == CLI_OK)
         rc = cli_fail(cli, CLI_FAILED, "check the disk", "cannot write %s", path);
     if (rc == CLI_OK && path != NULL)
-        output_object(cli, json_pack("{s:s,s:s,s:I}", "message", "Exported.", "file", path, "records", (json_int_t)t.size));
+        output_object(cli, json_pack("{s:s,s:s,s:I}", "message", "Exported.", "file", path,
+                                     "records", (json_int_t)t.size));
     ky_buf_free(&p.line);
     ledger_tail_wipe(&t);
     return rc;
@@ -183,7 +196,8 @@ static bool key_is(struct verification *v, const char *given)
             ky_buf_put(&text, given, strlen(given));
         while (text.len > 0 && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
             text.len--;
-        same = ky_ok(checkpoint_vkey(checkpoint_origin(ky_buf_span(&v->tail.checkpoint)), key_type_of(spki), spki, &own)) &&
+        same = ky_ok(checkpoint_vkey(checkpoint_origin(ky_buf_span(&v->tail.checkpoint)),
+                                     key_type_of(spki), spki, &own)) &&
                ky_span_eq(ky_buf_span(&own), ky_buf_span(&text));
     }
     EVP_PKEY_free(key);
@@ -198,12 +212,15 @@ static int pin_key(struct verification *v)
 
     v->pinned = given != NULL;
     if (given == NULL) {
-        cli_say(v->cli, "warning: the ledger's key is taken on the source's own word; keep a copy and pin it with --key");
+        cli_say(v->cli, "warning: the ledger's key is taken on the source's own word; keep a copy "
+                        "and pin it with --key");
         return CLI_OK;
     }
-    return key_is(v, given) ? CLI_OK
-                            : cli_fail(v->cli, CLI_UNVERIFIED, "one of them is not the ledger you know: ask before trusting either",
-                                       "the ledger's key is not the one in %s", given);
+    return key_is(v, given)
+               ? CLI_OK
+               : cli_fail(v->cli, CLI_UNVERIFIED,
+                          "one of them is not the ledger you know: ask before trusting either",
+                          "the ledger's key is not the one in %s", given);
 }
 
 /* The note's signature; then its size and root are what the leaves must give. */
@@ -213,16 +230,20 @@ static int expect_note(struct verification *v, struct ky_span note)
     uint64_t size = 0;
     uint8_t root[32];
 
-    if (!ky_ok(checkpoint_verify(note, checkpoint_origin(note), key_type_of(spki), spki, &size, root)))
+    if (!ky_ok(
+            checkpoint_verify(note, checkpoint_origin(note), key_type_of(spki), spki, &size, root)))
         return cli_fail(v->cli, CLI_UNVERIFIED, "keep both and ask the server's operator",
                         "the checkpoint's signature does not hold under the ledger's key");
     if (size > v->tail.size)
-        return cli_fail(v->cli, CLI_UNVERIFIED, "records were cut off: compare with an older export",
-                        "the checkpoint covers %llu records, the ledger has %llu", (unsigned long long)size,
-                        (unsigned long long)v->tail.size);
+        return cli_fail(v->cli, CLI_UNVERIFIED,
+                        "records were cut off: compare with an older export",
+                        "the checkpoint covers %llu records, the ledger has %llu",
+                        (unsigned long long)size, (unsigned long long)v->tail.size);
     if (size > v->signed_size)
         v->signed_size = size;
-    return ky_ok(ledger_verify_expect(&v->verifier, size, root)) ? CLI_OK : cli_fail(v->cli, CLI_FAILED, NULL, "too many checkpoints");
+    return ky_ok(ledger_verify_expect(&v->verifier, size, root))
+               ? CLI_OK
+               : cli_fail(v->cli, CLI_FAILED, NULL, "too many checkpoints");
 }
 
 static int expect_all(struct verification *v)
@@ -232,14 +253,17 @@ static int expect_all(struct verification *v)
     int rc;
 
     if (v->tail.checkpoint.len == 0)
-        return cli_fail(v->cli, CLI_UNVERIFIED, "the server signs one each checkpoint_interval_s: try again", "there is no signed checkpoint");
+        return cli_fail(v->cli, CLI_UNVERIFIED,
+                        "the server signs one each checkpoint_interval_s: try again",
+                        "there is no signed checkpoint");
     rc = pin_key(v);
     if (rc == CLI_OK)
         rc = expect_note(v, ky_buf_span(&v->tail.checkpoint));
     if (rc == CLI_OK && path != NULL)
         rc = ky_ok(file_read(path, CHECKPOINT_NOTE_MAX, &note))
                  ? expect_note(v, ky_buf_span(&note))
-                 : cli_fail(v->cli, CLI_FAILED, "it is the checkpoint_file of the configuration", "cannot read %s", path);
+                 : cli_fail(v->cli, CLI_FAILED, "it is the checkpoint_file of the configuration",
+                            "cannot read %s", path);
     ky_buf_free(&note);
     return rc;
 }
@@ -251,8 +275,10 @@ static int verify_leaf(void *arg, uint64_t index, struct ky_span leaf, struct ky
     (void)private_data;
     return ky_ok(ledger_verify_leaf(&v->verifier, leaf))
                ? CLI_OK
-               : cli_fail(v->cli, CLI_UNVERIFIED, "the ledger was changed: keep it, and compare with an export or a witness",
-                          "the ledger does not verify at record %llu", (unsigned long long)index);
+               : cli_fail(
+                     v->cli, CLI_UNVERIFIED,
+                     "the ledger was changed: keep it, and compare with an export or a witness",
+                     "the ledger does not verify at record %llu", (unsigned long long)index);
 }
 
 /* A server that has just started signs its first checkpoint within seconds. */
@@ -261,7 +287,7 @@ static int server_tail_with_checkpoint(struct verification *v)
     int rc = ledger_server_tail(v->cli, &v->tail);
 
     for (int i = 0; rc == CLI_OK && v->tail.checkpoint.len == 0 && i < FIRST_CHECKPOINT_S; i++) {
-        (void)nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
+        (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
         rc = ledger_server_tail(v->cli, &v->tail);
     }
     return rc;
@@ -272,17 +298,20 @@ static void report(struct verification *v)
     uint8_t root[32];
 
     ledger_verify_root(&v->verifier, root);
-    output_object(v->cli, json_pack("{s:s,s:I,s:o,s:I,s:b,s:o}", "message", "The ledger verifies.", "records",
-                                    (json_int_t)ledger_verify_size(&v->verifier), "root", output_hex(KY_SPAN_OF(root)),
-                                    "under_checkpoint", (json_int_t)v->signed_size, "key_pinned", v->pinned, "origin",
-                                    json_stringn((const char *)checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).data,
-                                                 checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).len)));
+    output_object(
+        v->cli,
+        json_pack(
+            "{s:s,s:I,s:o,s:I,s:b,s:o}", "message", "The ledger verifies.", "records",
+            (json_int_t)ledger_verify_size(&v->verifier), "root", output_hex(KY_SPAN_OF(root)),
+            "under_checkpoint", (json_int_t)v->signed_size, "key_pinned", v->pinned, "origin",
+            json_stringn((const char *)checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).data,
+                         checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).len)));
 }
 
 int cmd_ledger_verify(struct cli *cli)
 {
     const char *path = cli_get(cli, "--file");
-    struct verification v = { .cli = cli };
+    struct verification v = {.cli = cli};
     int rc;
 
     ledger_tail_init(&v.tail);
@@ -291,9 +320,11 @@ int cmd_ledger_verify(struct cli *cli)
     if (rc == CLI_OK)
         rc = expect_all(&v);
     if (rc == CLI_OK)
-        rc = path != NULL ? ledger_file_read(cli, path, verify_leaf, &v) : ledger_server_read(cli, 0, v.tail.size, verify_leaf, &v);
+        rc = path != NULL ? ledger_file_read(cli, path, verify_leaf, &v)
+                          : ledger_server_read(cli, 0, v.tail.size, verify_leaf, &v);
     if (rc == CLI_OK && !ky_ok(ledger_verify_end(&v.verifier)))
-        rc = cli_fail(cli, CLI_UNVERIFIED, "records were cut off: compare with an older export", "the ledger ends before its checkpoint");
+        rc = cli_fail(cli, CLI_UNVERIFIED, "records were cut off: compare with an older export",
+                      "the ledger ends before its checkpoint");
     if (rc == CLI_OK)
         report(&v);
     ledger_tail_wipe(&v.tail);

@@ -19,11 +19,14 @@ static void paint(struct cli *cli, const char *text, bool good)
 static void print_duration(FILE *out, uint64_t s)
 {
     if (s >= 86400)
-        (void)fprintf(out, "%llu d %llu h", (unsigned long long)(s / 86400), (unsigned long long)(s / 3600 % 24));
+        (void)fprintf(out, "%llu d %llu h", (unsigned long long)(s / 86400),
+                      (unsigned long long)(s / 3600 % 24));
     else if (s >= 3600)
-        (void)fprintf(out, "%llu h %llu min", (unsigned long long)(s / 3600), (unsigned long long)(s / 60 % 60));
+        (void)fprintf(out, "%llu h %llu min", (unsigned long long)(s / 3600),
+                      (unsigned long long)(s / 60 % 60));
     else
-        (void)fprintf(out, "%llu min %llu s", (unsigned long long)(s / 60), (unsigned long long)(s % 60));
+        (void)fprintf(out, "%llu min %llu s", (unsigned long long)(s / 60),
+                      (unsigned long long)(s % 60));
 }
 
 static void print_head(struct cli *cli, const Kyso__V1__Status *s)
@@ -40,17 +43,23 @@ static void print_head(struct cli *cli, const Kyso__V1__Status *s)
     if (s->sealed) {
         (void)fputs("  sealed because: ", cli->out);
         output_clean(cli->out, s->sealed_reason);
-        (void)fputs("\n  nothing is signed until an operator acts; see the runbook for this reason\n", cli->out);
+        (void)fputs(
+            "\n  nothing is signed until an operator acts; see the runbook for this reason\n",
+            cli->out);
     }
 }
 
 static void print_numbers(struct cli *cli, const Kyso__V1__Status *s)
 {
-    (void)fprintf(cli->out, "\n  signatures  %-12llu denials    %-12llu turns     %llu\n", (unsigned long long)s->signatures,
-                  (unsigned long long)s->denials, (unsigned long long)s->turns);
-    (void)fprintf(cli->out, "  people      %-12llu credentials %-11llu queue     %u waiting, %u in flight\n",
-                  (unsigned long long)s->subjects, (unsigned long long)s->credentials, s->queue, s->in_flight);
-    (void)fprintf(cli->out, "  ledger      %llu records, root ", (unsigned long long)s->ledger_size);
+    (void)fprintf(cli->out, "\n  signatures  %-12llu denials    %-12llu turns     %llu\n",
+                  (unsigned long long)s->signatures, (unsigned long long)s->denials,
+                  (unsigned long long)s->turns);
+    (void)fprintf(cli->out,
+                  "  people      %-12llu credentials %-11llu queue     %u waiting, %u in flight\n",
+                  (unsigned long long)s->subjects, (unsigned long long)s->credentials, s->queue,
+                  s->in_flight);
+    (void)fprintf(cli->out, "  ledger      %llu records, root ",
+                  (unsigned long long)s->ledger_size);
     for (size_t i = 0; i < s->ledger_root.len && i < 8; i++)
         (void)fprintf(cli->out, "%02x", s->ledger_root.data[i]);
     (void)fputs("...\n\n", cli->out);
@@ -65,7 +74,8 @@ static void print_roles(struct cli *cli, const Kyso__V1__Status *s)
 
         (void)fprintf(cli->out, "  %-12s %-3u ", r->role, r->index);
         paint(cli, r->state, good);
-        (void)fprintf(cli->out, "%*s %9llu %12llu\n", (int)(strlen(r->state) < 12 ? 12 - strlen(r->state) : 0), "",
+        (void)fprintf(cli->out, "%*s %9llu %12llu\n",
+                      (int)(strlen(r->state) < 12 ? 12 - strlen(r->state) : 0), "",
                       (unsigned long long)r->restarts, (unsigned long long)r->jobs);
     }
 }
@@ -83,7 +93,8 @@ int cmd_status(struct cli *cli)
     if (rc != CLI_OK)
         return rc;
     if (r->status == NULL) {
-        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?", "the server sent no status");
+        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
+                      "the server sent no status");
     } else if (cli->json) {
         output_object(cli, show_status(r->status));
     } else {
@@ -97,7 +108,7 @@ int cmd_status(struct cli *cli)
 
 int cmd_health(struct cli *cli)
 {
-    static const char *const states[] = { "unknown", "serving", "not serving", "service unknown" };
+    static const char *const states[] = {"unknown", "serving", "not serving", "service unknown"};
     Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     ProtobufCMessage *reply = NULL;
     struct client *c = NULL;
@@ -108,7 +119,8 @@ int cmd_health(struct cli *cli)
     if (service != NULL)
         request.service = (char *)(uintptr_t)service;
     if (rc == CLI_OK)
-        rc = server_call(cli, c, "/grpc.health.v1.Health/Check", &request.base, cli_number(cli, "--timeout", 10) * UINT64_C(1000000),
+        rc = server_call(cli, c, "/grpc.health.v1.Health/Check", &request.base,
+                         cli_number(cli, "--timeout", 10) * UINT64_C(1000000),
                          &grpc__health__v1__health_check_response__descriptor, &reply);
     client_close(&c);
     if (rc != CLI_OK)
@@ -128,11 +140,13 @@ static json_t *show_info(const Kyso__V1__InfoReply *i)
         const char *hash = ky_hash_name((uint8_t)i->algorithms[k]->hash);
         char name[48];
 
-        (void)snprintf(name, sizeof name, "%s-%s", scheme != NULL ? scheme : "unknown", hash != NULL ? hash : "unknown");
+        (void)snprintf(name, sizeof name, "%s-%s", scheme != NULL ? scheme : "unknown",
+                       hash != NULL ? hash : "unknown");
         (void)json_array_append_new(algorithms, json_string(name));
     }
-    return json_pack("{s:s,s:s,s:s,s:o,s:i,s:i}", "server", i->server_id, "version", i->version, "client", i->client, "algorithms",
-                     algorithms, "max_hashes", (int)i->max_hashes, "max_message_bytes", (int)i->max_message_bytes);
+    return json_pack("{s:s,s:s,s:s,s:o,s:i,s:i}", "server", i->server_id, "version", i->version,
+                     "client", i->client, "algorithms", algorithms, "max_hashes",
+                     (int)i->max_hashes, "max_message_bytes", (int)i->max_message_bytes);
 }
 
 int cmd_info(struct cli *cli)
@@ -143,7 +157,8 @@ int cmd_info(struct cli *cli)
     int rc = server_open(cli, CLI_DOOR_SIGNER, &c);
 
     if (rc == CLI_OK)
-        rc = server_call(cli, c, "/kyso.v1.Signer/Info", &request.base, cli_number(cli, "--timeout", 10) * UINT64_C(1000000),
+        rc = server_call(cli, c, "/kyso.v1.Signer/Info", &request.base,
+                         cli_number(cli, "--timeout", 10) * UINT64_C(1000000),
                          &kyso__v1__info_reply__descriptor, &reply);
     client_close(&c);
     if (rc != CLI_OK)

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include <openssl/cms.h>
-#include <openssl/ess.h>
 #include <openssl/err.h>
+#include <openssl/ess.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
 #include <openssl/rsa.h>
@@ -19,7 +19,7 @@
 #define DER_MAX        (1024u * 1024u)
 
 struct cms {
-    CMS_ContentInfo *info; /* owned */
+    CMS_ContentInfo *info;  /* owned */
     CMS_SignerInfo *signer; /* borrowed from info */
 };
 
@@ -40,7 +40,7 @@ static int compare_der(const void *a, const void *b)
 
 static void put_header(struct ky_buf *out, uint8_t tag, size_t n)
 {
-    uint8_t head[4] = { tag };
+    uint8_t head[4] = {tag};
     size_t used = 2;
 
     if (n < 0x80) {
@@ -116,7 +116,8 @@ static bool set_pss(X509_ALGOR *signature, const struct ky_algorithm *a)
     if (pss->hashAlgorithm == NULL || pss->maskGenAlgorithm == NULL || pss->saltLength == NULL ||
         ASN1_INTEGER_set(pss->saltLength, a->salt_len) != 1 ||
         ASN1_item_pack(inner, ASN1_ITEM_rptr(X509_ALGOR), &packed_hash) == NULL ||
-        X509_ALGOR_set0(pss->maskGenAlgorithm, OBJ_nid2obj(NID_mgf1), V_ASN1_SEQUENCE, packed_hash) != 1)
+        X509_ALGOR_set0(pss->maskGenAlgorithm, OBJ_nid2obj(NID_mgf1), V_ASN1_SEQUENCE,
+                        packed_hash) != 1)
         goto done;
     packed_hash = NULL; /* the mask's now */
     if (ASN1_item_pack(pss, ASN1_ITEM_rptr(RSA_PSS_PARAMS), &packed) == NULL ||
@@ -134,11 +135,13 @@ done:
 
 static bool add_attributes(CMS_SignerInfo *signer, const struct cms_content *c)
 {
-    ASN1_TIME *when = ASN1_TIME_adj(NULL, c->signing_time, 0, 0); /* UTCTime until 2049: RFC 5652 s.11.3 */
+    ASN1_TIME *when =
+        ASN1_TIME_adj(NULL, c->signing_time, 0, 0); /* UTCTime until 2049: RFC 5652 s.11.3 */
     bool ok = when != NULL &&
-              CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_contentType, V_ASN1_OBJECT, OBJ_nid2obj(NID_pkcs7_data), -1) == 1 &&
-              CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING, c->digest.data,
-                                          (int)c->digest.len) == 1 &&
+              CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_contentType, V_ASN1_OBJECT,
+                                          OBJ_nid2obj(NID_pkcs7_data), -1) == 1 &&
+              CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING,
+                                          c->digest.data, (int)c->digest.len) == 1 &&
               CMS_signed_add1_attr_by_NID(signer, NID_pkcs9_signingTime, when->type, when, -1) == 1;
 
     ASN1_TIME_free(when);
@@ -154,8 +157,9 @@ static struct ky_status build(struct cms *cms, const struct cms_content *c)
     if (cms->info == NULL)
         return KY_STATUS(KY_NOMEM);
     /* The certificate's public key stands in for the private one that never leaves the HSM. CMS_CADES adds ESS. */
-    cms->signer = CMS_add1_signer(cms->info, c->certificate, X509_get0_pubkey(c->certificate), md,
-                                  CMS_PARTIAL | CMS_DETACHED | CMS_BINARY | CMS_NOSMIMECAP | CMS_CADES);
+    cms->signer =
+        CMS_add1_signer(cms->info, c->certificate, X509_get0_pubkey(c->certificate), md,
+                        CMS_PARTIAL | CMS_DETACHED | CMS_BINARY | CMS_NOSMIMECAP | CMS_CADES);
     if (cms->signer == NULL || !add_attributes(cms->signer, c))
         return KY_STATUS(KY_INVALID);
     for (size_t i = 0; i < c->chain_count; i++)
@@ -167,7 +171,8 @@ static struct ky_status build(struct cms *cms, const struct cms_content *c)
     return KY_STATUS(KY_OK);
 }
 
-struct ky_status cms_begin(const struct cms_content *c, struct cms **out_cms, uint8_t out_to_sign[64])
+struct ky_status cms_begin(const struct cms_content *c, struct cms **out_cms,
+                           uint8_t out_to_sign[64])
 {
     struct cms *cms;
     struct ky_buf der = KY_BUF_INIT(0x20000);
@@ -181,8 +186,9 @@ struct ky_status cms_begin(const struct cms_content *c, struct cms **out_cms, ui
     if (cms == NULL)
         return KY_STATUS(KY_NOMEM);
     st = build(cms, c);
-    if (ky_ok(st) && (!attributes_der(cms->signer, &der) ||
-                      EVP_Digest(der.data, der.len, out_to_sign, NULL, md_of(c->algorithm.hash), NULL) != 1))
+    if (ky_ok(st) &&
+        (!attributes_der(cms->signer, &der) ||
+         EVP_Digest(der.data, der.len, out_to_sign, NULL, md_of(c->algorithm.hash), NULL) != 1))
         st = KY_STATUS(KY_INVALID);
     ky_buf_free(&der);
     ERR_clear_error();
@@ -198,7 +204,8 @@ struct ky_status cms_finish(struct cms *cms, struct ky_span signature, struct ky
     unsigned char *der = NULL;
     int n;
 
-    if (ASN1_OCTET_STRING_set(CMS_SignerInfo_get0_signature(cms->signer), signature.data, (int)signature.len) != 1)
+    if (ASN1_OCTET_STRING_set(CMS_SignerInfo_get0_signature(cms->signer), signature.data,
+                              (int)signature.len) != 1)
         return KY_STATUS(KY_NOMEM);
     n = i2d_CMS_ContentInfo(cms->info, &der);
     ERR_clear_error();

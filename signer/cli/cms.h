@@ -16,8 +16,8 @@
 struct cms;
 
 struct cms_content {
-    X509 *certificate;    /* the signer's */
-    X509 *const *chain;   /* carried along */
+    X509 *certificate;  /* the signer's */
+    X509 *const *chain; /* carried along */
     size_t chain_count;
     struct ky_algorithm algorithm; /* ECDSA, RSA_PKCS1 or RSA_PSS */
     struct ky_span digest;         /* of the content */
@@ -28,9 +28,11 @@ struct cms_content {
  * out_to_sign  digest of the signed attributes, ky_hash_len(algorithm.hash) bytes
  * Errors: KY_UNSUPPORTED (Ed25519 signs no digest that CMS could name), KY_INVALID, KY_NOMEM.
  */
-KY_MUST_CHECK struct ky_status cms_begin(const struct cms_content *c, struct cms **out_cms, uint8_t out_to_sign[64]);
+KY_MUST_CHECK struct ky_status cms_begin(const struct cms_content *c, struct cms **out_cms,
+                                         uint8_t out_to_sign[64]);
 /* signature: ECDSA as DER. Appends the DER of the ContentInfo. Errors: KY_INVALID. */
-KY_MUST_CHECK struct ky_status cms_finish(struct cms *cms, struct ky_span signature, struct ky_buf *out_der);
+KY_MUST_CHECK struct ky_status cms_finish(struct cms *cms, struct ky_span signature,
+                                          struct ky_buf *out_der);
 void cms_free(struct cms **cms); /* nulls the caller's pointer */
 
 #endif

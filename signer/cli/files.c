@@ -104,7 +104,8 @@ struct ky_status file_digest(const char *path, uint8_t hash, uint8_t out[64])
 
     if (fd < 0)
         st = KY_STATUS_CAUSE(KY_IO, errno);
-    else if (md != NULL && name != NULL && EVP_DigestInit_ex(md, EVP_get_digestbyname(name), NULL) == 1) {
+    else if (md != NULL && name != NULL &&
+             EVP_DigestInit_ex(md, EVP_get_digestbyname(name), NULL) == 1) {
         if (!digest_fd(fd, md))
             st = KY_STATUS_CAUSE(KY_IO, errno);
         else if (EVP_DigestFinal_ex(md, out, NULL) == 1)

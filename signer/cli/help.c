@@ -35,10 +35,13 @@ static void print_exit_codes(FILE *out)
 void help_all(FILE *out)
 {
     (void)fputs("kyso: operate a Kyso signing server, and sign with it\n\n"
-                "Usage: kyso COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n", out);
+                "Usage: kyso COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n",
+                out);
     print_summaries(out, NULL, 0);
     (void)fputs("\nEvery command explains itself: kyso COMMAND --help\n"
-                "Example: kyso sign contract.pdf --profile gateway.json --credential c1-0123456789abcdef --approval\n", out);
+                "Example: kyso sign contract.pdf --profile gateway.json --credential "
+                "c1-0123456789abcdef --approval\n",
+                out);
     print_exit_codes(out);
 }
 
@@ -82,8 +85,10 @@ static void print_args(FILE *out, const struct cli_arg *args)
     char left[96];
 
     for (const struct cli_arg *a = args; a->kind != CLI_END; a++) {
-        (void)snprintf(left, sizeof left, "%s%s%s%s", a->name, placed(a) || a->value == NULL ? "" : " ",
-                       placed(a) || a->value == NULL ? "" : a->value, (a->flags & CLI_MANY) != 0 ? " ..." : "");
+        (void)snprintf(left, sizeof left, "%s%s%s%s", a->name,
+                       placed(a) || a->value == NULL ? "" : " ",
+                       placed(a) || a->value == NULL ? "" : a->value,
+                       (a->flags & CLI_MANY) != 0 ? " ..." : "");
         (void)fprintf(out, strlen(left) > 26 ? "  %s\n%29s%s" : "  %-26s %s%s", left,
                       strlen(left) > 26 ? "" : a->help, strlen(left) > 26 ? a->help : "");
         if (a->env != NULL)
@@ -164,11 +169,15 @@ void help_man(FILE *out)
 {
     (void)fputs(".TH KYSO 1 \"\" \"Kyso " KYSO_VERSION "\" \"User Commands\"\n"
                 ".SH NAME\nkyso \\- operate a Kyso signing server, and sign with it\n"
-                ".SH SYNOPSIS\n\\fBkyso\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR...] [\\fB\\-\\-json\\fR] [\\fB\\-\\-help\\fR]\n"
+                ".SH SYNOPSIS\n\\fBkyso\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR...] "
+                "[\\fB\\-\\-json\\fR] [\\fB\\-\\-help\\fR]\n"
                 ".SH DESCRIPTION\n"
-                "Operator commands travel over the operators' Unix socket, each signed by the operator's own key.\n"
-                "Signing commands speak to the relying parties' door over mutual TLS; only hashes leave this machine.\n"
-                ".SH COMMANDS\n", out);
+                "Operator commands travel over the operators' Unix socket, each signed by the "
+                "operator's own key.\n"
+                "Signing commands speak to the relying parties' door over mutual TLS; only hashes "
+                "leave this machine.\n"
+                ".SH COMMANDS\n",
+                out);
     for (const struct cli_command *c = cli_commands; c->words != NULL; c++)
         troff_command(out, c);
     (void)fputs(".SH OPTIONS\n", out);
@@ -192,13 +201,16 @@ static void completion_options(FILE *out, const struct cli_arg *args)
 
 void help_completion_bash(FILE *out)
 {
-    (void)fputs("# bash completion for kyso; made by: kyso help --completion bash\n"
-                "_kyso() {\n"
-                "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                "    local one=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" options=\n"
-                "    case $two in\n", out);
+    (void)fputs(
+        "# bash completion for kyso; made by: kyso help --completion bash\n"
+        "_kyso() {\n"
+        "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+        "    local one=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" options=\n"
+        "    case $two in\n",
+        out);
     for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
-        (void)fprintf(out, "    \"%s\"%s) options=\"", c->words, strchr(c->words, ' ') != NULL ? "" : "|\"\"");
+        (void)fprintf(out, "    \"%s\"%s) options=\"", c->words,
+                      strchr(c->words, ' ') != NULL ? "" : "|\"\"");
         completion_options(out, c->args);
         for (const struct cli_group *g = cli_groups; g->title != NULL; g++)
             if (g->uses == 0 || (c->uses & g->uses) != 0)
@@ -217,7 +229,8 @@ void help_completion_bash(FILE *out)
         const char *space = strchr(c->words, ' ');
 
         if (space != NULL)
-            (void)fprintf(out, "       %.*s) words+=\" %s\" ;;&\n", (int)(space - c->words), c->words, space + 1);
+            (void)fprintf(out, "       %.*s) words+=\" %s\" ;;&\n", (int)(space - c->words),
+                          c->words, space + 1);
     }
     (void)fputs("       esac ;;\n    esac\n"
                 "    if [[ $cur == -* ]]; then\n"
@@ -226,7 +239,8 @@ void help_completion_bash(FILE *out)
                 "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
                 "    fi\n"
                 "    [[ ${#COMPREPLY[@]} -gt 0 ]] || COMPREPLY=($(compgen -f -- \"$cur\"))\n"
-                "}\ncomplete -o filenames -F _kyso kyso\n", out);
+                "}\ncomplete -o filenames -F _kyso kyso\n",
+                out);
 }
 
 int cmd_help(struct cli *cli)

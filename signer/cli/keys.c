@@ -32,7 +32,8 @@ enum keys_type keys_type_of(const EVP_PKEY *key)
 
     if (EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519)
         return KEYS_ED25519;
-    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+        EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
         strcmp(group, "prime256v1") == 0)
         return KEYS_P256;
     return KEYS_OTHER;
@@ -40,7 +41,8 @@ enum keys_type keys_type_of(const EVP_PKEY *key)
 
 EVP_PKEY *keys_generate(enum keys_type type)
 {
-    return type == KEYS_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    return type == KEYS_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
 }
 
 EVP_PKEY *keys_load_private(const char *path)
@@ -131,7 +133,8 @@ struct ky_status keys_sign(EVP_PKEY *key, struct ky_span message, struct ky_buf 
     if (type == KEYS_OTHER)
         st = KY_STATUS(KY_UNSUPPORTED);
     else if (md != NULL &&
-             EVP_DigestSignInit(md, NULL, type == KEYS_P256 ? EVP_sha256() : NULL, NULL, key) == 1 &&
+             EVP_DigestSignInit(md, NULL, type == KEYS_P256 ? EVP_sha256() : NULL, NULL, key) ==
+                 1 &&
              EVP_DigestSign(md, sig, &n, message.data, message.len) == 1) {
         ky_buf_put(out, sig, n);
         st = out->failed ? KY_STATUS(KY_NOMEM) : KY_STATUS(KY_OK);

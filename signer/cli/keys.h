@@ -14,9 +14,9 @@
 enum keys_type { KEYS_OTHER = 0, KEYS_P256 = 1, KEYS_ED25519 = 2 };
 
 enum keys_type keys_type_of(const EVP_PKEY *key);
-EVP_PKEY *keys_generate(enum keys_type type);    /* NULL on failure */
-EVP_PKEY *keys_load_private(const char *path);   /* PEM without a passphrase; NULL on failure */
-EVP_PKEY *keys_load_public(const char *path);    /* PEM public key, certificate or private key */
+EVP_PKEY *keys_generate(enum keys_type type);  /* NULL on failure */
+EVP_PKEY *keys_load_private(const char *path); /* PEM without a passphrase; NULL on failure */
+EVP_PKEY *keys_load_public(const char *path);  /* PEM public key, certificate or private key */
 /* The private key with mode 0600, never over an existing file. Errors: KY_IO, KY_CONFLICT (it exists). */
 KY_MUST_CHECK struct ky_status keys_save_private(const char *path, EVP_PKEY *key);
 KY_MUST_CHECK struct ky_status keys_save_public(const char *path, EVP_PKEY *key);

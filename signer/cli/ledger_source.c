@@ -17,7 +17,8 @@
 
 void ledger_tail_init(struct ledger_tail *t)
 {
-    *t = (struct ledger_tail){ .checkpoint = KY_BUF_INIT(CHECKPOINT_NOTE_MAX), .key = KY_BUF_INIT(KEY_MAX) };
+    *t = (struct ledger_tail){.checkpoint = KY_BUF_INIT(CHECKPOINT_NOTE_MAX),
+                              .key = KY_BUF_INIT(KEY_MAX)};
 }
 
 void ledger_tail_wipe(struct ledger_tail *t)
@@ -26,7 +27,8 @@ void ledger_tail_wipe(struct ledger_tail *t)
     ky_buf_free(&t->key);
 }
 
-static int read_page(struct cli *cli, uint64_t from, uint32_t limit, Kyso__V1__OperationResult **out)
+static int read_page(struct cli *cli, uint64_t from, uint32_t limit,
+                     Kyso__V1__OperationResult **out)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ReadLedger read = KYSO__V1__READ_LEDGER__INIT;
@@ -39,7 +41,8 @@ static int read_page(struct cli *cli, uint64_t from, uint32_t limit, Kyso__V1__O
     rc = operator_call(cli, &op, out);
     if (rc == CLI_OK && (*out)->ledger == NULL) {
         kyso__v1__operation_result__free_unpacked(*out, NULL);
-        return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?", "the server sent no ledger");
+        return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
+                        "the server sent no ledger");
     }
     return rc;
 }
@@ -58,11 +61,13 @@ int ledger_server_tail(struct cli *cli, struct ledger_tail *t)
     ky_buf_put(&t->key, r->ledger->ledger_public_key.data, r->ledger->ledger_public_key.len);
     kyso__v1__operation_result__free_unpacked(r, NULL);
     return t->checkpoint.failed || t->key.failed
-               ? cli_fail(cli, CLI_UNVERIFIED, "ask the server's operator", "the server's checkpoint is too long to be one")
+               ? cli_fail(cli, CLI_UNVERIFIED, "ask the server's operator",
+                          "the server's checkpoint is too long to be one")
                : CLI_OK;
 }
 
-static int visit_page(struct cli *cli, const Kyso__V1__LedgerChunk *chunk, uint64_t *from, uint64_t to, ledger_visit visit, void *arg)
+static int visit_page(struct cli *cli, const Kyso__V1__LedgerChunk *chunk, uint64_t *from,
+                      uint64_t to, ledger_visit visit, void *arg)
 {
     for (size_t i = 0; i < chunk->n_records && *from < to; i++) {
         const Kyso__V1__LedgerRecord *r = chunk->records[i];
@@ -71,7 +76,8 @@ static int visit_page(struct cli *cli, const Kyso__V1__LedgerChunk *chunk, uint6
         if (r->index != *from)
             return cli_fail(cli, CLI_UNVERIFIED, "keep what there is and ask the server's operator",
                             "record %llu is missing from the ledger", (unsigned long long)*from);
-        rc = visit(arg, r->index, KY_SPAN(r->leaf.data, r->leaf.len), KY_SPAN(r->private_data.data, r->private_data.len));
+        rc = visit(arg, r->index, KY_SPAN(r->leaf.data, r->leaf.len),
+                   KY_SPAN(r->private_data.data, r->private_data.len));
         if (rc != CLI_OK)
             return rc;
         ++*from;
@@ -94,13 +100,15 @@ int ledger_server_read(struct cli *cli, uint64_t from, uint64_t to, ledger_visit
         kyso__v1__operation_result__free_unpacked(r, NULL);
         if (rc == CLI_OK && from == before)
             rc = cli_fail(cli, CLI_UNVERIFIED, "keep what there is and ask the server's operator",
-                          "the ledger ends at record %llu of %llu", (unsigned long long)from, (unsigned long long)to);
+                          "the ledger ends at record %llu of %llu", (unsigned long long)from,
+                          (unsigned long long)to);
     }
     return rc;
 }
 
 /* Calls back for each line of JSON. */
-static int each_line(struct cli *cli, const char *path, int (*line)(void *arg, struct cli *cli, const json_t *v), void *arg)
+static int each_line(struct cli *cli, const char *path,
+                     int (*line)(void *arg, struct cli *cli, const json_t *v), void *arg)
 {
     FILE *f = fopen(path, "re");
     char *text = NULL;
@@ -110,13 +118,15 @@ static int each_line(struct cli *cli, const char *path, int (*line)(void *arg, s
     int rc = CLI_OK;
 
     if (f == NULL)
-        return cli_fail(cli, CLI_FAILED, "make one: kyso ledger export --output FILE", "cannot read %s", path);
+        return cli_fail(cli, CLI_FAILED, "make one: kyso ledger export --output FILE",
+                        "cannot read %s", path);
     while (rc == CLI_OK && (n = getline(&text, &cap, f)) > 0) {
         json_t *v = json_loadb(text, (size_t)n, 0, NULL);
 
         number++;
         rc = json_is_object(v) ? line(arg, cli, v)
-                               : cli_fail(cli, CLI_UNVERIFIED, "it was changed or cut", "%s: line %zu is not JSON", path, number);
+                               : cli_fail(cli, CLI_UNVERIFIED, "it was changed or cut",
+                                          "%s: line %zu is not JSON", path, number);
         json_decref(v);
     }
     free(text);
@@ -138,7 +148,8 @@ static int tail_line(void *arg, struct cli *cli, const json_t *v)
     ky_buf_reset(&t->key);
     ky_buf_put(&t->checkpoint, note, strlen(note));
     if (key == NULL || !ky_ok(base64_get(ky_span_text(key), &t->key)) || t->checkpoint.failed)
-        return cli_fail(cli, CLI_UNVERIFIED, "export it again", "the exported checkpoint cannot be read");
+        return cli_fail(cli, CLI_UNVERIFIED, "export it again",
+                        "the exported checkpoint cannot be read");
     return CLI_OK;
 }
 
@@ -165,14 +176,15 @@ static int record_line(void *arg, struct cli *cli, const json_t *v)
     if (text == NULL || !ky_ok(base64_get(ky_span_text(text), &leaf)))
         rc = cli_fail(cli, CLI_UNVERIFIED, "export it again", "a record has no readable leaf");
     else
-        rc = f->visit(f->arg, (uint64_t)json_integer_value(json_object_get(v, "index")), ky_buf_span(&leaf), KY_SPAN(NULL, 0));
+        rc = f->visit(f->arg, (uint64_t)json_integer_value(json_object_get(v, "index")),
+                      ky_buf_span(&leaf), KY_SPAN(NULL, 0));
     ky_buf_free(&leaf);
     return rc;
 }
 
 int ledger_file_read(struct cli *cli, const char *path, ledger_visit visit, void *arg)
 {
-    struct file_visit f = { .visit = visit, .arg = arg };
+    struct file_visit f = {.visit = visit, .arg = arg};
 
     return each_line(cli, path, record_line, &f);
 }

@@ -16,7 +16,8 @@ void ledger_tail_init(struct ledger_tail *t);
 void ledger_tail_wipe(struct ledger_tail *t);
 
 /* One record in order; anything but CLI_OK ends the reading with that code. */
-typedef int (*ledger_visit)(void *arg, uint64_t index, struct ky_span leaf, struct ky_span private_data);
+typedef int (*ledger_visit)(void *arg, uint64_t index, struct ky_span leaf,
+                            struct ky_span private_data);
 
 /* The size, the last checkpoint and the ledger's key, without reading records. */
 int ledger_server_tail(struct cli *cli, struct ledger_tail *t);

@@ -9,9 +9,9 @@
 #include "cli.h"
 #include "keys.h"
 
-#define OPERATORS_MAX    4u
-#define OPERATION_MAX    (200u * 1024u)
-#define EXPIRES_S        120
+#define OPERATORS_MAX      4u
+#define OPERATION_MAX      (200u * 1024u)
+#define EXPIRES_S          120
 #define OPERATE_TIMEOUT_US 90000000u /* an RSA-4096 key takes its time */
 
 static const char domain[] = "kyso.v1.operation"; /* its NUL separates it from the bytes */
@@ -31,8 +31,10 @@ static int gather(struct cli *cli, struct signing *s)
     for (size_t i = 0; i < OPERATORS_MAX; i++)
         s->signatures[i] = KY_BUF_INIT(256);
     if (s->count == 0 || keys == 0)
-        return cli_fail(cli, CLI_USAGE, "give --operator NAME --operator-key PEM, or set KYSO_OPERATOR and KYSO_OPERATOR_KEY",
-                        "an operator must sign this");
+        return cli_fail(
+            cli, CLI_USAGE,
+            "give --operator NAME --operator-key PEM, or set KYSO_OPERATOR and KYSO_OPERATOR_KEY",
+            "an operator must sign this");
     if (s->count != keys)
         return cli_fail(cli, CLI_USAGE, "give one --operator-key after each --operator",
                         "%zu operators but %zu keys", s->count, keys);
@@ -46,9 +48,11 @@ static int sign_one(struct cli *cli, const char *path, struct ky_span message, s
 
     EVP_PKEY_free(key);
     if (key == NULL)
-        return cli_fail(cli, CLI_USAGE, "it must be a PEM private key that you may read", "cannot read the key %s", path);
+        return cli_fail(cli, CLI_USAGE, "it must be a PEM private key that you may read",
+                        "cannot read the key %s", path);
     if (!ky_ok(st))
-        return cli_fail(cli, CLI_USAGE, "make one with: kyso operator keygen FILE", "%s is neither a P-256 nor an Ed25519 key", path);
+        return cli_fail(cli, CLI_USAGE, "make one with: kyso operator keygen FILE",
+                        "%s is neither a P-256 nor an Ed25519 key", path);
     return CLI_OK;
 }
 
@@ -67,12 +71,13 @@ static int stamp(struct cli *cli, Kyso__V1__Operation *op, uint8_t nonce[16])
     if (!ky_ok(ky_random(nonce, 16)))
         return cli_fail(cli, CLI_FAILED, NULL, "no random numbers");
     op->server_id = (char *)(uintptr_t)id;
-    op->nonce = (ProtobufCBinaryData){ .len = 16, .data = nonce };
+    op->nonce = (ProtobufCBinaryData){.len = 16, .data = nonce};
     op->expires = (int64_t)time(NULL) + EXPIRES_S;
     return CLI_OK;
 }
 
-static int execute(struct cli *cli, struct signing *s, struct ky_span operation, Kyso__V1__OperationResult **out_result)
+static int execute(struct cli *cli, struct signing *s, struct ky_span operation,
+                   Kyso__V1__OperationResult **out_result)
 {
     Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
     Kyso__V1__OperatorSignature items[OPERATORS_MAX];
@@ -84,30 +89,34 @@ static int execute(struct cli *cli, struct signing *s, struct ky_span operation,
     for (size_t i = 0; i < s->count; i++) {
         kyso__v1__operator_signature__init(&items[i]);
         items[i].operator_id = (char *)(uintptr_t)s->names[i];
-        items[i].signature = (ProtobufCBinaryData){ .len = s->signatures[i].len, .data = s->signatures[i].data };
+        items[i].signature =
+            (ProtobufCBinaryData){.len = s->signatures[i].len, .data = s->signatures[i].data};
         list[i] = &items[i];
     }
-    request.operation = (ProtobufCBinaryData){ .len = operation.len, .data = (uint8_t *)(uintptr_t)operation.data };
+    request.operation =
+        (ProtobufCBinaryData){.len = operation.len, .data = (uint8_t *)(uintptr_t)operation.data};
     request.n_signatures = s->count;
     request.signatures = list;
     if (cli->operator_client == NULL)
         rc = server_open_operator(cli, &cli->operator_client);
     if (rc == CLI_OK)
-        rc = server_call(cli, cli->operator_client, "/kyso.v1.Operator/Execute", &request.base, OPERATE_TIMEOUT_US,
-                         &kyso__v1__execute_reply__descriptor, &reply);
+        rc = server_call(cli, cli->operator_client, "/kyso.v1.Operator/Execute", &request.base,
+                         OPERATE_TIMEOUT_US, &kyso__v1__execute_reply__descriptor, &reply);
     if (rc != CLI_OK)
         return rc;
     executed = (Kyso__V1__ExecuteReply *)reply;
-    *out_result = kyso__v1__operation_result__unpack(NULL, executed->result.len, executed->result.data);
+    *out_result =
+        kyso__v1__operation_result__unpack(NULL, executed->result.len, executed->result.data);
     protobuf_c_message_free_unpacked(reply, NULL);
     if (*out_result == NULL)
-        return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?", "the server's result cannot be read");
+        return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
+                        "the server's result cannot be read");
     return CLI_OK;
 }
 
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result)
 {
-    struct signing s = { .count = 0 };
+    struct signing s = {.count = 0};
     struct ky_buf message = KY_BUF_INIT(OPERATION_MAX + sizeof domain);
     uint8_t nonce[16];
     size_t n;
@@ -151,7 +160,7 @@ int operator_run(struct cli *cli, Kyso__V1__Operation *op)
     if (rc != CLI_OK)
         return rc;
     if (r->n_credentials == 1)
-        o = show_credential(r->credentials[0]);
+        o = show_credential(r->credentials[0], cli->json);
     else if (r->n_clients == 1)
         o = show_client(r->clients[0]);
     else if (r->n_authenticators == 1)

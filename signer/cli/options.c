@@ -120,8 +120,9 @@ static int keep(struct cli *cli, const struct cli_arg *a, char *text)
     if ((a->flags & CLI_MANY) == 0 && times_given(cli, a) != 0)
         return wrong(cli, "given twice:", a->name);
     if (a->kind != CLI_FLAG && !fits(a, text))
-        return wrong(cli, a->kind == CLI_CHOICE ? "not one of its choices:" : "not a value for it:", a->name);
-    cli->values[cli->count++] = (struct cli_value){ .arg = a, .text = text };
+        return wrong(cli, a->kind == CLI_CHOICE ? "not one of its choices:" : "not a value for it:",
+                     a->name);
+    cli->values[cli->count++] = (struct cli_value){.arg = a, .text = text};
     return CLI_OK;
 }
 
@@ -180,8 +181,8 @@ static int unknown_command(struct cli *cli, int argc, char **argv)
         cli->help = true;
         return n == 0 && argc == 0 ? CLI_USAGE : CLI_OK;
     }
-    return cli_fail(cli, CLI_USAGE, "see: kyso --help", "unknown command: %s%s%s", cli->topic[0], n > 1 ? " " : "",
-                    n > 1 ? cli->topic[1] : "");
+    return cli_fail(cli, CLI_USAGE, "see: kyso --help", "unknown command: %s%s%s", cli->topic[0],
+                    n > 1 ? " " : "", n > 1 ? cli->topic[1] : "");
 }
 
 int options_parse(struct cli *cli, int argc, char **argv)
@@ -191,7 +192,8 @@ int options_parse(struct cli *cli, int argc, char **argv)
     bool only_places = false;
 
     for (int i = 0; i < argc; i++)
-        cli->json = cli->json || strcmp(argv[i], "--json") == 0; /* so that even a usage error is JSON */
+        cli->json =
+            cli->json || strcmp(argv[i], "--json") == 0; /* so that even a usage error is JSON */
     cli->command = options_find(argc, argv, &used);
     if (cli->command == NULL)
         return unknown_command(cli, argc, argv);

@@ -13,7 +13,7 @@
 
 #include "cli.h"
 
-static const char *exit_names[] = { "ok", "failed", "usage", "unreachable", "unverified" };
+static const char *exit_names[] = {"ok", "failed", "usage", "unreachable", "unverified"};
 
 bool output_is_terminal(const struct cli *cli)
 {
@@ -35,7 +35,8 @@ int cli_fail(struct cli *cli, int code, const char *next, const char *format, ..
     (void)vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
     if (cli->json) {
-        json_t *e = json_pack("{s:{s:s,s:s*,s:s*}}", "error", "kind", exit_names[code], "message", line, "next", next);
+        json_t *e = json_pack("{s:{s:s,s:s*,s:s*}}", "error", "kind", exit_names[code], "message",
+                              line, "next", next);
 
         if (e != NULL)
             (void)json_dumpf(e, cli->out, JSON_INDENT(2));
@@ -125,7 +126,11 @@ static void print_fields(struct cli *cli, const json_t *object)
     json_t *v;
     int widest = 0;
 
-    json_object_foreach((json_t *)(uintptr_t)object, key, v) if (width_of(key) > widest) widest = width_of(key);
+    json_object_foreach((json_t *)(uintptr_t)object, key, v)
+    {
+        if (width_of(key) > widest)
+            widest = width_of(key);
+    }
     json_object_foreach((json_t *)(uintptr_t)object, key, v)
     {
         if (strcmp(key, "message") == 0 || json_is_null(v))
@@ -180,7 +185,7 @@ static void print_cell(struct cli *cli, const char *text, int width, bool last)
 
 static void print_rows(struct cli *cli, const json_t *rows, const struct output_column *columns)
 {
-    int width[COLUMNS_MAX] = { 0 };
+    int width[COLUMNS_MAX] = {0};
     size_t n = 0;
     size_t i;
     json_t *row;
@@ -210,7 +215,8 @@ static void print_rows(struct cli *cli, const json_t *rows, const struct output_
     }
 }
 
-void output_table(struct cli *cli, const char *name, json_t *rows, const struct output_column *columns)
+void output_table(struct cli *cli, const char *name, json_t *rows,
+                  const struct output_column *columns)
 {
     if (cli->json) {
         json_t *o = json_pack("{s:O}", name, rows);

@@ -16,7 +16,8 @@ static bool light(const QRcode *q, int x, int y)
 
 bool qr_draw(FILE *out, const char *text, bool ink)
 {
-    static const char *const cells[] = { " ", "\u2584", "\u2580", "\u2588" }; /* upper * 2 + lower is light */
+    static const char *const cells[] = {" ", "\u2584", "\u2580",
+                                        "\u2588"}; /* upper * 2 + lower is light */
     QRcode *q = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_M);
 
     if (q == NULL)

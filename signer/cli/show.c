@@ -3,14 +3,19 @@
  * The server's messages as JSON objects: what --json prints, and what text is laid out from.
  */
 #include <string.h>
+#include <time.h>
+
+#include <openssl/x509.h>
 
 #include "cli.h"
 #include "kyso/alg.h"
 
-static const char *const credential_states[] = { "unknown", "created", "active", "suspended", "expired", "destroyed" };
-static const char *const transaction_states[] = { "unknown", "pending", "authorized", "spent", "rejected", "expired", "cancelled" };
-static const char *const storages[] = { "unknown", "wrapped", "resident" };
-static const char *const otp_hashes[] = { "sha1", "sha256", "sha512" };
+static const char *const credential_states[] = {"unknown",   "created", "active",
+                                                "suspended", "expired", "destroyed"};
+static const char *const transaction_states[] = {"unknown",  "pending", "authorized", "spent",
+                                                 "rejected", "expired", "cancelled"};
+static const char *const storages[] = {"unknown", "wrapped", "resident"};
+static const char *const otp_hashes[] = {"sha1", "sha256", "sha512"};
 
 #define NAME_OF(table, v) ((size_t)(v) < sizeof(table) / sizeof(table)[0] ? (table)[v] : "unknown")
 
@@ -33,22 +38,55 @@ static json_t *texts(size_t n, char *const *list)
     return a;
 }
 
-json_t *show_credential(const Kyso__V1__Credential *c)
+/* What people want of a certificate: whose, from whom, until when. */
+static void show_certificate(json_t *o, struct ky_span der)
 {
-    const struct ky_key_info *k = ky_key_info((uint8_t)c->key_type);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "credential", c->credential_id, "subject", c->subject_id, "key_type",
-                          k != NULL ? k->name : "unknown", "storage", NAME_OF(storages, c->storage), "state",
-                          show_credential_state(c->state), "epoch", (int)c->epoch, "max_hashes", (int)c->max_hashes);
+    const unsigned char *p = der.data;
+    X509 *x = d2i_X509(NULL, &p, (long)der.len);
+    char *subject = x != NULL ? X509_NAME_oneline(X509_get_subject_name(x), NULL, 0) : NULL;
+    char *issuer = x != NULL ? X509_NAME_oneline(X509_get_issuer_name(x), NULL, 0) : NULL;
+    struct tm until;
+    char text[32];
+
+    if (subject != NULL && issuer != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(x), &until) == 1) {
+        (void)json_object_set_new(o, "certificate_subject", json_string(subject));
+        (void)json_object_set_new(o, "certificate_issuer", json_string(issuer));
+        (void)json_object_set_new(o, "certificate_until",
+                                  json_string(output_time((int64_t)timegm(&until), text)));
+    }
+    OPENSSL_free(subject);
+    OPENSSL_free(issuer);
+    X509_free(x);
+}
+
+static json_t *show_chain(const Kyso__V1__Credential *c)
+{
     json_t *chain = json_array();
 
-    (void)json_object_set_new(o, "public_key", output_base64(KY_SPAN(c->public_key.data, c->public_key.len)));
-    if (c->certificate.len > 0)
-        (void)json_object_set_new(o, "certificate", output_base64(KY_SPAN(c->certificate.data, c->certificate.len)));
     for (size_t i = 0; i < c->n_chain; i++)
-        (void)json_array_append_new(chain, output_base64(KY_SPAN(c->chain[i].data, c->chain[i].len)));
-    if (c->n_chain > 0)
-        (void)json_object_set(o, "chain", chain);
-    json_decref(chain);
+        (void)json_array_append_new(chain,
+                                    output_base64(KY_SPAN(c->chain[i].data, c->chain[i].len)));
+    return chain;
+}
+
+json_t *show_credential(const Kyso__V1__Credential *c, bool bytes)
+{
+    const struct ky_key_info *k = ky_key_info((uint8_t)c->key_type);
+    json_t *o =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "credential", c->credential_id, "subject",
+                  c->subject_id, "key_type", k != NULL ? k->name : "unknown", "storage",
+                  NAME_OF(storages, c->storage), "state", show_credential_state(c->state), "epoch",
+                  (int)c->epoch, "max_hashes", (int)c->max_hashes);
+
+    if (c->certificate.len > 0)
+        show_certificate(o, KY_SPAN(c->certificate.data, c->certificate.len));
+    if (bytes) {
+        (void)json_object_set_new(o, "public_key",
+                                  output_base64(KY_SPAN(c->public_key.data, c->public_key.len)));
+        (void)json_object_set_new(o, "certificate",
+                                  output_base64(KY_SPAN(c->certificate.data, c->certificate.len)));
+        (void)json_object_set_new(o, "chain", show_chain(c));
+    }
     return o;
 }
 
@@ -65,23 +103,30 @@ json_t *show_client(const Kyso__V1__Client *c)
         return json_object();
     }
     for (size_t i = 0; i < a->n_spki_sha256; i++)
-        (void)json_array_append_new(pins, output_hex(KY_SPAN(a->spki_sha256[i].data, a->spki_sha256[i].len)));
+        (void)json_array_append_new(
+            pins, output_hex(KY_SPAN(a->spki_sha256[i].data, a->spki_sha256[i].len)));
     if (a->allow_totp)
         (void)json_array_append_new(proofs, json_string("totp"));
     if (a->allow_approval)
         (void)json_array_append_new(proofs, json_string("approval"));
     o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:i}", "client", a->name, "may",
-                  a->may_sign ? "sign" : a->may_approve ? "approve" : "nothing", "state",
-                  c->removed ? "removed" : c->suspended ? "suspended" : "active", "proofs", proofs, "delegate",
-                  texts(a->n_relying_parties, a->relying_parties), "subjects", texts(a->n_subjects, a->subjects),
-                  "spki_sha256", pins, "max_hashes", (int)a->max_hashes);
+                  a->may_sign      ? "sign"
+                  : a->may_approve ? "approve"
+                                   : "nothing",
+                  "state",
+                  c->removed     ? "removed"
+                  : c->suspended ? "suspended"
+                                 : "active",
+                  "proofs", proofs, "delegate", texts(a->n_relying_parties, a->relying_parties),
+                  "subjects", texts(a->n_subjects, a->subjects), "spki_sha256", pins, "max_hashes",
+                  (int)a->max_hashes);
     return o;
 }
 
 json_t *show_authenticator(const Kyso__V1__Authenticator *a)
 {
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "authenticator", a->authenticator_id, "subject", a->subject_id, "kind", a->kind,
-                          "state", a->state);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "authenticator", a->authenticator_id, "subject",
+                          a->subject_id, "kind", a->kind, "state", a->state);
 
     if (a->label != NULL && a->label[0] != '\0')
         (void)json_object_set_new(o, "label", json_string(a->label));
@@ -94,8 +139,8 @@ json_t *show_authenticator(const Kyso__V1__Authenticator *a)
 
 static json_t *show_role(const Kyso__V1__RoleStatus *r)
 {
-    return json_pack("{s:s,s:i,s:s,s:I,s:I}", "role", r->role, "index", (int)r->index, "state", r->state, "restarts",
-                     (json_int_t)r->restarts, "jobs", (json_int_t)r->jobs);
+    return json_pack("{s:s,s:i,s:s,s:I,s:I}", "role", r->role, "index", (int)r->index, "state",
+                     r->state, "restarts", (json_int_t)r->restarts, "jobs", (json_int_t)r->jobs);
 }
 
 json_t *show_status(const Kyso__V1__Status *s)
@@ -105,27 +150,34 @@ json_t *show_status(const Kyso__V1__Status *s)
 
     for (size_t i = 0; i < s->n_roles; i++)
         (void)json_array_append_new(roles, show_role(s->roles[i]));
-    o = json_pack("{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s}", "server", s->server_id, "version",
-                  s->version, "demo", s->demo, "sealed", s->sealed, "sealed_reason", s->sealed_reason, "ledger_size",
-                  (json_int_t)s->ledger_size, "ledger_root", output_hex(KY_SPAN(s->ledger_root.data, s->ledger_root.len)),
-                  "uptime_s", (json_int_t)s->uptime_s, "turns", (json_int_t)s->turns, "signatures",
-                  (json_int_t)s->signatures, "denials", (json_int_t)s->denials, "queue", (int)s->queue, "in_flight",
-                  (int)s->in_flight, "subjects", (json_int_t)s->subjects, "credentials", (json_int_t)s->credentials, "roles",
-                  roles, "ledger_public_key", output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)),
-                  "checkpoint", s->checkpoint);
+    o = json_pack(
+        "{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s}", "server",
+        s->server_id, "version", s->version, "demo", s->demo, "sealed", s->sealed, "sealed_reason",
+        s->sealed_reason, "ledger_size", (json_int_t)s->ledger_size, "ledger_root",
+        output_hex(KY_SPAN(s->ledger_root.data, s->ledger_root.len)), "uptime_s",
+        (json_int_t)s->uptime_s, "turns", (json_int_t)s->turns, "signatures",
+        (json_int_t)s->signatures, "denials", (json_int_t)s->denials, "queue", (int)s->queue,
+        "in_flight", (int)s->in_flight, "subjects", (json_int_t)s->subjects, "credentials",
+        (json_int_t)s->credentials, "roles", roles, "ledger_public_key",
+        output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)), "checkpoint",
+        s->checkpoint);
     return o;
 }
 
 void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list)
 {
     static const struct output_column columns[] = {
-        { "credential", "CREDENTIAL" }, { "subject", "SUBJECT" }, { "key_type", "KEY" },
-        { "storage", "STORAGE" },       { "state", "STATE" },     { "epoch", "EPOCH" },
-        { NULL, NULL },
+        {"credential", "CREDENTIAL"},
+        {"subject", "SUBJECT"},
+        {"key_type", "KEY"},
+        {"storage", "STORAGE"},
+        {"state", "STATE"},
+        {"epoch", "EPOCH"},
+        {NULL, NULL},
     };
     json_t *rows = json_array();
 
     for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(rows, show_credential(list[i]));
+        (void)json_array_append_new(rows, show_credential(list[i], cli->json));
     output_table(cli, "credentials", rows, columns);
 }

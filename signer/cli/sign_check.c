@@ -30,7 +30,8 @@ static bool set_padding(EVP_PKEY_CTX *ctx, const struct ky_algorithm *a)
     return true;
 }
 
-bool sign_check(EVP_PKEY *key, const struct ky_algorithm *a, bool raw, struct ky_span digest, struct ky_span signature)
+bool sign_check(EVP_PKEY *key, const struct ky_algorithm *a, bool raw, struct ky_span digest,
+                struct ky_span signature)
 {
     uint8_t der[160];
     size_t der_len = 0;

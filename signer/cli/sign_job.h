@@ -12,14 +12,20 @@
 #include "kyso/alg.h"
 #include "kyso/v1/signer.pb-c.h"
 
-enum sign_proof { SIGN_PROOF_NONE, SIGN_PROOF_CODE, SIGN_PROOF_SECRET, SIGN_PROOF_APPROVAL, SIGN_PROOF_SAD };
+enum sign_proof {
+    SIGN_PROOF_NONE,
+    SIGN_PROOF_CODE,
+    SIGN_PROOF_SECRET,
+    SIGN_PROOF_APPROVAL,
+    SIGN_PROOF_SAD
+};
 
 struct sign_job {
-    struct cli *cli;       /* borrowed */
-    struct client *client; /* owned */
+    struct cli *cli;                  /* borrowed */
+    struct client *client;            /* owned */
     Kyso__V1__Credential *credential; /* owned */
-    EVP_PKEY *public_key;  /* owned */
-    X509 *certificate;     /* owned; NULL without --cms */
+    EVP_PKEY *public_key;             /* owned */
+    X509 *certificate;                /* owned; NULL without --cms */
     struct ky_algorithm algorithm;
     const char *files[KY_HASHES_MAX]; /* borrowed from argv; NULL = a bare --hash */
     uint8_t to_sign[KY_HASHES_MAX][KY_DIGEST_MAX];
@@ -42,6 +48,7 @@ int sign_choose_proof(struct sign_job *job);
 int sign_with_proof(struct sign_job *job, Kyso__V1__SignReply **out_reply);
 
 /* sign_check.c: does the signature verify under the credential's key? Any enum ky_scheme. */
-bool sign_check(EVP_PKEY *key, const struct ky_algorithm *a, bool raw, struct ky_span digest, struct ky_span signature);
+bool sign_check(EVP_PKEY *key, const struct ky_algorithm *a, bool raw, struct ky_span digest,
+                struct ky_span signature);
 
 #endif

@@ -10,17 +10,17 @@
 
 #include "sign_job.h"
 
-#define WAIT_MS    20000u
+#define WAIT_MS     20000u
 #define DEFAULT_TTL 120u
 
 static const struct {
     const char *option;
     enum sign_proof proof;
 } proofs[] = {
-    { "--totp", SIGN_PROOF_CODE },
-    { "--totp-secret", SIGN_PROOF_SECRET },
-    { "--approval", SIGN_PROOF_APPROVAL },
-    { "--sad", SIGN_PROOF_SAD },
+    {"--totp", SIGN_PROOF_CODE},
+    {"--totp-secret", SIGN_PROOF_SECRET},
+    {"--approval", SIGN_PROOF_APPROVAL},
+    {"--sad", SIGN_PROOF_SAD},
 };
 #define PROOFS (sizeof proofs / sizeof proofs[0])
 
@@ -42,11 +42,13 @@ int sign_choose_proof(struct sign_job *job)
     }
     if (given == 1)
         return CLI_OK;
-    return cli_fail(job->cli, CLI_USAGE, "give one of --totp CODE, --approval, --sad HEX (or --totp-secret in a demo)",
+    return cli_fail(job->cli, CLI_USAGE,
+                    "give one of --totp CODE, --approval, --sad HEX (or --totp-secret in a demo)",
                     "the citizen's proof is %s", given == 0 ? "missing" : "given more than once");
 }
 
-static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r, Kyso__V1__SignReply **out_reply)
+static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r,
+                     Kyso__V1__SignReply **out_reply)
 {
     ProtobufCMessage *reply = NULL;
     int rc;
@@ -60,7 +62,8 @@ static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r, Kyso__V1__S
     return rc;
 }
 
-static int sign_by_code(struct sign_job *job, const struct ky_secret *code, Kyso__V1__SignReply **out_reply)
+static int sign_by_code(struct sign_job *job, const struct ky_secret *code,
+                        Kyso__V1__SignReply **out_reply)
 {
     Kyso__V1__SignRequest r = KYSO__V1__SIGN_REQUEST__INIT;
     Kyso__V1__TotpProof totp = KYSO__V1__TOTP_PROOF__INIT;
@@ -81,17 +84,20 @@ static int sign_by_code(struct sign_job *job, const struct ky_secret *code, Kyso
 }
 
 /* The code of this moment, from the seed in base32. */
-static int compute_code(struct sign_job *job, const struct ky_secret *seed, struct ky_secret *out_code)
+static int compute_code(struct sign_job *job, const struct ky_secret *seed,
+                        struct ky_secret *out_code)
 {
-    static const int flags[] = { 0, OATH_TOTP_HMAC_SHA256, OATH_TOTP_HMAC_SHA512 };
+    static const int flags[] = {0, OATH_TOTP_HMAC_SHA256, OATH_TOTP_HMAC_SHA512};
     uint32_t digits = cli_number(job->cli, "--totp-digits", 6);
     int hash = cli_choice(job->cli, "--totp-hash", 1);
     char *raw = NULL;
     size_t n = 0;
     char code[12] = "";
-    bool ok = digits >= 6 && digits <= 8 && oath_base32_decode((const char *)seed->bytes, seed->len, &raw, &n) == OATH_OK &&
-              oath_totp_generate2(raw, n, time(NULL), OATH_TOTP_DEFAULT_TIME_STEP_SIZE, OATH_TOTP_DEFAULT_START_TIME, digits,
-                                  flags[hash - 1], code) == OATH_OK &&
+    bool ok = digits >= 6 && digits <= 8 &&
+              oath_base32_decode((const char *)seed->bytes, seed->len, &raw, &n) == OATH_OK &&
+              oath_totp_generate2(raw, n, time(NULL), OATH_TOTP_DEFAULT_TIME_STEP_SIZE,
+                                  OATH_TOTP_DEFAULT_START_TIME, digits, flags[hash - 1],
+                                  code) == OATH_OK &&
               ky_ok(ky_secret_set(out_code, ky_span_text(code)));
 
     if (raw != NULL) {
@@ -99,7 +105,9 @@ static int compute_code(struct sign_job *job, const struct ky_secret *seed, stru
         free(raw);
     }
     ky_wipe(code, sizeof code);
-    return ok ? CLI_OK : cli_fail(job->cli, CLI_USAGE, "a seed in base32, and 6 to 8 digits", "no code can be computed");
+    return ok ? CLI_OK
+              : cli_fail(job->cli, CLI_USAGE, "a seed in base32, and 6 to 8 digits",
+                         "no code can be computed");
 }
 
 static int sign_by_sad(struct sign_job *job, struct ky_span sad, Kyso__V1__SignReply **out_reply)
@@ -107,17 +115,19 @@ static int sign_by_sad(struct sign_job *job, struct ky_span sad, Kyso__V1__SignR
     Kyso__V1__SignRequest r = KYSO__V1__SIGN_REQUEST__INIT;
 
     r.proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
-    r.sad = (ProtobufCBinaryData){ .len = sad.len, .data = (uint8_t *)(uintptr_t)sad.data };
+    r.sad = (ProtobufCBinaryData){.len = sad.len, .data = (uint8_t *)(uintptr_t)sad.data};
     return call_sign(job, &r, out_reply);
 }
 
-static int sign_by_given_sad(struct sign_job *job, const struct ky_secret *hex, Kyso__V1__SignReply **out_reply)
+static int sign_by_given_sad(struct sign_job *job, const struct ky_secret *hex,
+                             Kyso__V1__SignReply **out_reply)
 {
     char text[72];
     uint8_t sad[32];
     int rc;
 
-    if (!ky_span_to_cstr(ky_secret_span(hex), text, sizeof text) || cli_hex(text, sad, sizeof sad) != (int)sizeof sad)
+    if (!ky_span_to_cstr(ky_secret_span(hex), text, sizeof text) ||
+        cli_hex(text, sad, sizeof sad) != (int)sizeof sad)
         rc = cli_fail(job->cli, CLI_USAGE, "it is 32 bytes: 64 hex digits", "--sad is not a SAD");
     else
         rc = sign_by_sad(job, KY_SPAN_OF(sad), out_reply);
@@ -137,8 +147,8 @@ static int begin(struct sign_job *job, Kyso__V1__Transaction **out_tx)
     r.request_id = id;
     r.request = &job->request;
     r.ttl_s = cli_number(job->cli, "--ttl", DEFAULT_TTL);
-    rc = server_call(job->cli, job->client, "/kyso.v1.Signer/BeginTransaction", &r.base, job->timeout_us,
-                     &kyso__v1__transaction__descriptor, &reply);
+    rc = server_call(job->cli, job->client, "/kyso.v1.Signer/BeginTransaction", &r.base,
+                     job->timeout_us, &kyso__v1__transaction__descriptor, &reply);
     if (rc == CLI_OK)
         *out_tx = (Kyso__V1__Transaction *)reply;
     return rc;
@@ -156,8 +166,9 @@ static void announce(struct sign_job *job, const Kyso__V1__Transaction *tx)
         output_clean(job->cli->out, tx->transaction_id);
         (void)fprintf(job->cli->out, ")\n");
     } else {
-        o = json_pack("{s:{s:s,s:s,s:o,s:I}}", "pending", "transaction", tx->transaction_id, "matching_code", tx->matching_code,
-                      "tx_digest", output_hex(KY_SPAN(tx->tx_digest.data, tx->tx_digest.len)), "not_after",
+        o = json_pack("{s:{s:s,s:s,s:o,s:I}}", "pending", "transaction", tx->transaction_id,
+                      "matching_code", tx->matching_code, "tx_digest",
+                      output_hex(KY_SPAN(tx->tx_digest.data, tx->tx_digest.len)), "not_after",
                       (json_int_t)tx->not_after);
         (void)json_dumpf(o, job->cli->out, JSON_COMPACT);
         (void)fputc('\n', job->cli->out);
@@ -180,12 +191,14 @@ static int wait_decision(struct sign_job *job, Kyso__V1__Transaction **tx)
         int64_t not_after = (*tx)->not_after;
 
         rc = server_call(job->cli, job->client, "/kyso.v1.Signer/WaitTransaction", &w.base,
-                         job->timeout_us + WAIT_MS * 1000u, &kyso__v1__transaction__descriptor, &reply);
+                         job->timeout_us + WAIT_MS * 1000u, &kyso__v1__transaction__descriptor,
+                         &reply);
         if (rc != CLI_OK)
             break;
         kyso__v1__transaction__free_unpacked(*tx, NULL);
         *tx = (Kyso__V1__Transaction *)reply;
-        if ((*tx)->state == KYSO__V1__TRANSACTION_STATE__TRANSACTION_STATE_PENDING && time(NULL) > not_after + 5)
+        if ((*tx)->state == KYSO__V1__TRANSACTION_STATE__TRANSACTION_STATE_PENDING &&
+            time(NULL) > not_after + 5)
             return cli_fail(job->cli, CLI_FAILED, "begin again", "nobody decided in time");
     }
     return rc;
@@ -202,8 +215,8 @@ static int sign_by_approval(struct sign_job *job, Kyso__V1__SignReply **out_repl
     announce(job, tx);
     rc = wait_decision(job, &tx);
     if (rc == CLI_OK && tx->state != KYSO__V1__TRANSACTION_STATE__TRANSACTION_STATE_AUTHORIZED)
-        rc = cli_fail(job->cli, CLI_FAILED, "begin again if the citizen wants it", "not authorized: the transaction is %s",
-                      show_transaction_state(tx->state));
+        rc = cli_fail(job->cli, CLI_FAILED, "begin again if the citizen wants it",
+                      "not authorized: the transaction is %s", show_transaction_state(tx->state));
     if (rc == CLI_OK)
         rc = sign_by_sad(job, KY_SPAN(tx->sad.data, tx->sad.len), out_reply);
     if (tx->sad.data != NULL)
@@ -214,17 +227,18 @@ static int sign_by_approval(struct sign_job *job, Kyso__V1__SignReply **out_repl
 
 int sign_with_proof(struct sign_job *job, Kyso__V1__SignReply **out_reply)
 {
-    static const char *const options[] = { [SIGN_PROOF_CODE] = "--totp",
-                                           [SIGN_PROOF_SECRET] = "--totp-secret",
-                                           [SIGN_PROOF_SAD] = "--sad" };
-    struct ky_secret given = { .len = 0 };
-    struct ky_secret code = { .len = 0 };
+    static const char *const options[] = {[SIGN_PROOF_CODE] = "--totp",
+                                          [SIGN_PROOF_SECRET] = "--totp-secret",
+                                          [SIGN_PROOF_SAD] = "--sad"};
+    struct ky_secret given = {.len = 0};
+    struct ky_secret code = {.len = 0};
     int rc = CLI_OK;
 
     if (job->proof == SIGN_PROOF_APPROVAL)
         return sign_by_approval(job, out_reply);
     if (!ky_ok(cli_secret(job->cli, options[job->proof], &given)))
-        rc = cli_fail(job->cli, CLI_USAGE, "its value, or @FILE", "cannot read %s", options[job->proof]);
+        rc = cli_fail(job->cli, CLI_USAGE, "its value, or @FILE", "cannot read %s",
+                      options[job->proof]);
     else if (job->proof == SIGN_PROOF_SECRET)
         rc = compute_code(job, &given, &code);
     if (rc == CLI_OK && job->proof == SIGN_PROOF_SAD)

@@ -5,32 +5,44 @@
  */
 #include "cli.h"
 
-#define END { .kind = CLI_END }
-#define OPT(n, v, k, f, h) { .name = n, .value = v, .kind = k, .flags = f, .help = h }
-#define SWITCH(n, h) { .name = n, .kind = CLI_FLAG, .help = h }
+#define END                                                                                        \
+    {                                                                                              \
+        .kind = CLI_END                                                                            \
+    }
+#define OPT(n, v, k, f, h)                                                                         \
+    {                                                                                              \
+        .name = n, .value = v, .kind = k, .flags = f, .help = h                                    \
+    }
+#define SWITCH(n, h)                                                                               \
+    {                                                                                              \
+        .name = n, .kind = CLI_FLAG, .help = h                                                     \
+    }
 
-static const struct cli_arg none[] = { END };
+static const struct cli_arg none[] = {END};
 
 /* --- options that many commands share --- */
 
 static const struct cli_arg common_args[] = {
-    { "--config", "FILE", CLI_PATH, 0, "KYSO_CONFIG", "the server's configuration (default /etc/kyso/kyso.yaml)" },
+    {"--config", "FILE", CLI_PATH, 0, "KYSO_CONFIG",
+     "the server's configuration (default /etc/kyso/kyso.yaml)"},
     SWITCH("--json", "print the result, or the error, as one JSON object"),
     SWITCH("--help", "show this help"),
     END,
 };
 static const struct cli_arg operator_args[] = {
-    { "--operator", "NAME", CLI_TEXT, CLI_MANY, "KYSO_OPERATOR", "who signs the operation; twice for two operators" },
-    { "--operator-key", "PEM", CLI_PATH, CLI_MANY, "KYSO_OPERATOR_KEY",
-      "that operator's private key, in the same order" },
+    {"--operator", "NAME", CLI_TEXT, CLI_MANY, "KYSO_OPERATOR",
+     "who signs the operation; twice for two operators"},
+    {"--operator-key", "PEM", CLI_PATH, CLI_MANY, "KYSO_OPERATOR_KEY",
+     "that operator's private key, in the same order"},
     OPT("--socket", "PATH", CLI_PATH, 0, "the operators' socket (default: from the configuration)"),
     OPT("--server-id", "ID", CLI_TEXT, 0, "the server's name (default: from the configuration)"),
     END,
 };
 static const struct cli_arg client_args[] = {
-    { "--profile", "FILE", CLI_PATH, 0, "KYSO_PROFILE",
-      "JSON with endpoint, approver_endpoint, cert, key, ca, relying_party; options win over it" },
-    OPT("--endpoint", "HOST:PORT", CLI_TEXT, 0, "the server's door (default: profile, then run/endpoints.json)"),
+    {"--profile", "FILE", CLI_PATH, 0, "KYSO_PROFILE",
+     "JSON with endpoint, approver_endpoint, cert, key, ca, relying_party; options win over it"},
+    OPT("--endpoint", "HOST:PORT", CLI_TEXT, 0,
+        "the server's door (default: profile, then run/endpoints.json)"),
     OPT("--cert", "PEM", CLI_PATH, 0, "this client's certificate"),
     OPT("--key", "PEM", CLI_PATH, 0, "this client's private key"),
     OPT("--ca", "PEM", CLI_PATH, 0, "who issued the server's certificate"),
@@ -39,10 +51,10 @@ static const struct cli_arg client_args[] = {
 };
 
 const struct cli_group cli_groups[] = {
-    { "Signing the operation", CLI_USES_OPERATOR, operator_args },
-    { "Reaching the server", CLI_USES_CLIENT, client_args },
-    { "Common options", 0, common_args },
-    { NULL, 0, NULL },
+    {"Signing the operation", CLI_USES_OPERATOR, operator_args},
+    {"Reaching the server", CLI_USES_CLIENT, client_args},
+    {"Common options", 0, common_args},
+    {NULL, 0, NULL},
 };
 
 const char *const cli_exit_help[] = {
@@ -56,17 +68,20 @@ const char *const cli_exit_help[] = {
 /* --- arguments by family --- */
 
 static const struct cli_arg init_args[] = {
-    OPT("--kysod", "PATH", CLI_PATH, 0, "the server's program (default: beside kyso, else from PATH)"),
+    OPT("--kysod", "PATH", CLI_PATH, 0,
+        "the server's program (default: beside kyso, else from PATH)"),
     END,
 };
 static const struct cli_arg keygen_args[] = {
-    OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED, "where the private key goes (mode 0600); FILE.pub gets the public key"),
+    OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED,
+        "where the private key goes (mode 0600); FILE.pub gets the public key"),
     OPT("--type", "p256|ed25519", CLI_CHOICE, 0, "kind of key (default p256)"),
     END,
 };
 static const struct cli_arg subject_add_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the authority's own identifier of the person"),
-    OPT("--name", "NAME", CLI_TEXT, CLI_REQUIRED, "the person's name; the ledger holds only its salted hash"),
+    OPT("--name", "NAME", CLI_TEXT, CLI_REQUIRED,
+        "the person's name; the ledger holds only its salted hash"),
     END,
 };
 static const struct cli_arg subject_id_args[] = {
@@ -74,10 +89,13 @@ static const struct cli_arg subject_id_args[] = {
     END,
 };
 static const struct cli_arg client_add_args[] = {
-    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the client's name; its own relying party has the same name"),
-    OPT("--cert", "PEM", CLI_PATH, CLI_MANY, "certificate whose key is pinned; two while one rolls over"),
+    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED,
+        "the client's name; its own relying party has the same name"),
+    OPT("--cert", "PEM", CLI_PATH, CLI_MANY,
+        "certificate whose key is pinned; two while one rolls over"),
     OPT("--spki", "HEX", CLI_HEX, CLI_MANY, "or the SHA-256 of its SubjectPublicKeyInfo"),
-    OPT("--may", "sign|approve", CLI_CHOICE, CLI_REQUIRED, "sign for relying parties, or carry devices' approvals"),
+    OPT("--may", "sign|approve", CLI_CHOICE, CLI_REQUIRED,
+        "sign for relying parties, or carry devices' approvals"),
     OPT("--delegate", "RP", CLI_TEXT, CLI_MANY, "a relying party it may act for beyond itself"),
     OPT("--subject", "ID", CLI_TEXT, CLI_MANY, "only for these people (default: everyone)"),
     SWITCH("--no-totp", "refuse TOTP codes from this client"),
@@ -91,10 +109,12 @@ static const struct cli_arg client_name_args[] = {
 };
 static const struct cli_arg credential_create_args[] = {
     OPT("--subject", "ID", CLI_TEXT, CLI_REQUIRED, "whose key it is"),
-    OPT("--key-type", "p256|p384|rsa2048|rsa3072|rsa4096|ed25519", CLI_CHOICE, 0, "kind of key (default p256)"),
+    OPT("--key-type", "p256|p384|rsa2048|rsa3072|rsa4096|ed25519", CLI_CHOICE, 0,
+        "kind of key (default p256)"),
     OPT("--storage", "wrapped|resident", CLI_CHOICE, 0,
         "in the database under the KEK, or in the token (default wrapped; ed25519 resident)"),
-    OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY, "who may use it; * for any client"),
+    OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY,
+        "who may use it; * for any client"),
     OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),
     END,
 };
@@ -126,16 +146,18 @@ static const struct cli_arg credential_csr_args[] = {
 };
 static const struct cli_arg credential_import_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
-    OPT("CERTIFICATE", NULL, CLI_PATH, CLI_REQUIRED, "PEM or DER; more certificates in a PEM file join the chain"),
+    OPT("CERTIFICATE", NULL, CLI_PATH, CLI_REQUIRED,
+        "PEM or DER; more certificates in a PEM file join the chain"),
     OPT("--chain", "FILE", CLI_PATH, CLI_MANY, "issuers, nearest first, PEM or DER"),
     END,
 };
 static const struct cli_arg totp_args[] = {
     OPT("--subject", "ID", CLI_TEXT, CLI_REQUIRED, "whose"),
-    OPT("--hash", "sha1|sha256|sha512", CLI_CHOICE, 0, "HMAC's hash (default sha1, what most apps know)"),
+    OPT("--hash", "sha1|sha256|sha512", CLI_CHOICE, 0,
+        "HMAC's hash (default sha1, what most apps know)"),
     OPT("--digits", "N", CLI_NUMBER, 0, "6, 7 or 8 (default 6)"),
-    { "--seed", "BASE32", CLI_TEXT, CLI_SECRET, "KYSO_TOTP_SEED",
-      "an existing seed, or @FILE (default: the server makes one)" },
+    {"--seed", "BASE32", CLI_TEXT, CLI_SECRET, "KYSO_TOTP_SEED",
+     "an existing seed, or @FILE (default: the server makes one)"},
     SWITCH("--show", "draw the QR code here (only where the server's state is marked demo)"),
     END,
 };
@@ -159,21 +181,25 @@ static const struct cli_arg authenticator_id_args[] = {
     END,
 };
 static const struct cli_arg sign_args[] = {
-    OPT("FILE", NULL, CLI_PATH, CLI_MANY, "what to sign: only its hash leaves this machine; signature in FILE.sig"),
+    OPT("FILE", NULL, CLI_PATH, CLI_MANY,
+        "what to sign: only its hash leaves this machine; signature in FILE.sig"),
     OPT("--hash", "HEX", CLI_HEX, CLI_MANY, "or a digest made elsewhere; signatures are printed"),
     OPT("--credential", "ID", CLI_TEXT, CLI_REQUIRED, "whose key signs"),
     OPT("--relying-party", "RP", CLI_TEXT, 0, "for whom (default: the profile's)"),
-    { "--totp", "CODE", CLI_TEXT, CLI_SECRET, "KYSO_TOTP", "the citizen's code" },
-    { "--totp-secret", "BASE32", CLI_TEXT, CLI_SECRET, "KYSO_TOTP_SECRET",
-      "demo: compute the code from the seed, or @FILE" },
+    {"--totp", "CODE", CLI_TEXT, CLI_SECRET, "KYSO_TOTP", "the citizen's code"},
+    {"--totp-secret", "BASE32", CLI_TEXT, CLI_SECRET, "KYSO_TOTP_SECRET",
+     "demo: compute the code from the seed, or @FILE"},
     OPT("--totp-digits", "N", CLI_NUMBER, 0, "of --totp-secret (default 6)"),
     OPT("--totp-hash", "sha1|sha256|sha512", CLI_CHOICE, 0, "of --totp-secret (default sha1)"),
-    SWITCH("--approval", "open a transaction, show the matching code, wait for the device, then sign"),
-    { "--sad", "HEX", CLI_TEXT, CLI_SECRET, "KYSO_SAD", "spend an earlier authorization" },
-    OPT("--authenticator", "ID", CLI_TEXT, 0, "the TOTP authenticator (default: any of the citizen's)"),
+    SWITCH("--approval",
+           "open a transaction, show the matching code, wait for the device, then sign"),
+    {"--sad", "HEX", CLI_TEXT, CLI_SECRET, "KYSO_SAD", "spend an earlier authorization"},
+    OPT("--authenticator", "ID", CLI_TEXT, 0,
+        "the TOTP authenticator (default: any of the citizen's)"),
     OPT("--text", "TEXT", CLI_TEXT, 0, "shown to the citizen"),
     OPT("--ttl", "SECONDS", CLI_NUMBER, 0, "how long to wait for the approval (default 120)"),
-    OPT("--request-id", "ID", CLI_TEXT, 0, "repeat an earlier request safely (default: a random one)"),
+    OPT("--request-id", "ID", CLI_TEXT, 0,
+        "repeat an earlier request safely (default: a random one)"),
     OPT("--scheme", "ecdsa|pkcs1|pss|eddsa", CLI_CHOICE, 0, "default: by the key, pkcs1 for RSA"),
     OPT("--hash-alg", "sha256|sha384|sha512", CLI_CHOICE, 0, "default: by the key"),
     OPT("--pss-salt", "N", CLI_NUMBER, 0, "salt bytes with pss (default: the hash's length)"),
@@ -187,8 +213,10 @@ static const struct cli_arg approve_args[] = {
     OPT("--device-key", "PEM", CLI_PATH, 0, "its private key (not needed for a plain --reject)"),
     OPT("--transaction", "ID", CLI_TEXT, 0, "default: the only pending one"),
     OPT("--code", "NN", CLI_TEXT, 0, "the matching code the relying party shows (default: asks)"),
-    OPT("--expect-digest", "HEX", CLI_HEX, 0, "refuse unless the fields give this transaction digest"),
-    OPT("--expect-file", "FILE", CLI_PATH, CLI_MANY, "refuse unless the hashes are those of these files"),
+    OPT("--expect-digest", "HEX", CLI_HEX, 0,
+        "refuse unless the fields give this transaction digest"),
+    OPT("--expect-file", "FILE", CLI_PATH, CLI_MANY,
+        "refuse unless the hashes are those of these files"),
     SWITCH("--reject", "say no"),
     SWITCH("--not-me", "say no and lock the account: someone else asked"),
     SWITCH("--list", "only list what is pending"),
@@ -198,7 +226,8 @@ static const struct cli_arg ledger_show_args[] = {
     OPT("--from", "N", CLI_NUMBER, 0, "first record (default 0)"),
     OPT("--limit", "N", CLI_NUMBER, 0, "how many (default: all)"),
     OPT("--last", "N", CLI_NUMBER, 0, "the last N instead"),
-    OPT("--type", "NAME", CLI_TEXT, CLI_MANY, "only records of this type: intent, receipt, denied, ..."),
+    OPT("--type", "NAME", CLI_TEXT, CLI_MANY,
+        "only records of this type: intent, receipt, denied, ..."),
     SWITCH("--private", "include personal data from the side table"),
     END,
 };
@@ -227,70 +256,82 @@ static const struct cli_arg help_args[] = {
 #define OPERATOR (CLI_USES_OPERATOR | CLI_USES_CONFIG)
 
 const struct cli_command cli_commands[] = {
-    { "init", "make the first operator's key if absent, the token's keys and the state",
-      "kyso init --operator alice --operator-key alice.pem", init_args, OPERATOR, cmd_init },
-    { "operator keygen", "make an operator's key", "kyso operator keygen bob.pem", keygen_args, 0, cmd_operator_keygen },
-    { "subject add", "register a person", "kyso subject add 079123 --name 'Nguyen Van A'", subject_add_args, OPERATOR,
-      cmd_subject_add },
-    { "subject show", "show a person", "kyso subject show 079123", subject_id_args, OPERATOR, cmd_subject_show },
-    { "subject unlock", "unlock a person after wrong codes or \"not me\"", "kyso subject unlock 079123",
-      subject_id_args, OPERATOR, cmd_subject_unlock },
-    { "client add", "let a relying party or an approvers' back end connect",
-      "kyso client add gateway --cert gateway.pem --may sign --delegate tax-portal", client_add_args, OPERATOR,
-      cmd_client_add },
-    { "client list", "list the clients", "kyso client list", none, OPERATOR, cmd_client_list },
-    { "client suspend", "stop serving a client for now", "kyso client suspend gateway", client_name_args, OPERATOR,
-      cmd_client_suspend },
-    { "client resume", "serve a suspended client again", "kyso client resume gateway", client_name_args, OPERATOR,
-      cmd_client_resume },
-    { "client remove", "remove a client for good", "kyso client remove gateway", client_name_args, OPERATOR,
-      cmd_client_remove },
-    { "credential create", "make a key for a person inside the HSM",
-      "kyso credential create --subject 079123 --key-type p256 --relying-party gateway", credential_create_args,
-      OPERATOR, cmd_credential_create },
-    { "credential list", "list a person's credentials", "kyso credential list --subject 079123", of_subject_args,
-      OPERATOR, cmd_credential_list },
-    { "credential show", "show a credential", "kyso credential show c1-0123456789abcdef --pem chain.pem",
-      credential_id_args, OPERATOR, cmd_credential_show },
-    { "credential csr", "make the certificate request, signed by the new key",
-      "kyso credential csr c1-0123456789abcdef --dn 'CN=Nguyen Van A,C=VN' --output a.csr", credential_csr_args,
-      OPERATOR, cmd_credential_csr },
-    { "credential import-cert", "install the certificate: the credential becomes active",
-      "kyso credential import-cert c1-0123456789abcdef a.pem --chain ca.pem", credential_import_args, OPERATOR,
-      cmd_credential_import },
-    { "credential suspend", "refuse signatures for now", "kyso credential suspend c1-0123456789abcdef --reason 'phone lost'",
-      credential_state_args, OPERATOR, cmd_credential_suspend },
-    { "credential resume", "allow signatures again", "kyso credential resume c1-0123456789abcdef",
-      credential_state_args, OPERATOR, cmd_credential_resume },
-    { "credential destroy", "destroy the key for good", "kyso credential destroy c1-0123456789abcdef --yes",
-      credential_destroy_args, OPERATOR, cmd_credential_destroy },
-    { "authenticator enroll-totp", "give a person a TOTP code generator",
-      "kyso authenticator enroll-totp --subject 079123 --show", totp_args, OPERATOR, cmd_authenticator_totp },
-    { "authenticator enroll-device", "register a person's device that approves",
-      "kyso authenticator enroll-device --subject 079123 --public-key phone.pub --label phone", device_args, OPERATOR,
-      cmd_authenticator_device },
-    { "authenticator confirm", "confirm an authenticator with the code that reached the person",
-      "kyso authenticator confirm a1-0123456789abcdef 123456", confirm_args, OPERATOR, cmd_authenticator_confirm },
-    { "authenticator list", "list a person's authenticators", "kyso authenticator list --subject 079123",
-      of_subject_args, OPERATOR, cmd_authenticator_list },
-    { "authenticator remove", "remove an authenticator", "kyso authenticator remove a1-0123456789abcdef",
-      authenticator_id_args, OPERATOR, cmd_authenticator_remove },
-    { "sign", "sign files or hashes with a citizen's key, on the citizen's authorization",
-      "kyso sign contract.pdf --cms --profile gateway.json --credential c1-0123456789abcdef --approval", sign_args,
-      CLI_USES_CLIENT, cmd_sign },
-    { "approve", "play the citizen's device: show the transaction, then approve or reject it",
-      "kyso approve --profile approver.json --authenticator a1-0123456789abcdef --device-key phone.pem --code 42",
-      approve_args, CLI_USES_CLIENT, cmd_approve },
-    { "status", "how the server is doing", "kyso status", none, OPERATOR, cmd_status },
-    { "ledger show", "show what happened", "kyso ledger show --last 10", ledger_show_args, OPERATOR, cmd_ledger_show },
-    { "ledger verify", "recompute the ledger's root and check its signed checkpoint",
-      "kyso ledger verify --key ledger.pub", ledger_verify_args, OPERATOR, cmd_ledger_verify },
-    { "ledger export", "write every record as JSON lines", "kyso ledger export --output ledger.jsonl",
-      ledger_export_args, OPERATOR, cmd_ledger_export },
-    { "health", "ask the gRPC health service", "kyso health --profile gateway.json", health_args, CLI_USES_CLIENT,
-      cmd_health },
-    { "info", "what the server offers, and who it takes this client for", "kyso info --profile gateway.json", none,
-      CLI_USES_CLIENT, cmd_info },
-    { "help", "help on a command; the manual page; shell completion", "kyso help client add", help_args, 0, cmd_help },
-    { NULL, NULL, NULL, NULL, 0, NULL },
+    {"init", "make the first operator's key if absent, the token's keys and the state",
+     "kyso init --operator alice --operator-key alice.pem", init_args, OPERATOR, cmd_init},
+    {"operator keygen", "make an operator's key", "kyso operator keygen bob.pem", keygen_args, 0,
+     cmd_operator_keygen},
+    {"subject add", "register a person", "kyso subject add 079123 --name 'Nguyen Van A'",
+     subject_add_args, OPERATOR, cmd_subject_add},
+    {"subject show", "show a person", "kyso subject show 079123", subject_id_args, OPERATOR,
+     cmd_subject_show},
+    {"subject unlock", "unlock a person after wrong codes or \"not me\"",
+     "kyso subject unlock 079123", subject_id_args, OPERATOR, cmd_subject_unlock},
+    {"client add", "let a relying party or an approvers' back end connect",
+     "kyso client add gateway --cert gateway.pem --may sign --delegate tax-portal", client_add_args,
+     OPERATOR, cmd_client_add},
+    {"client list", "list the clients", "kyso client list", none, OPERATOR, cmd_client_list},
+    {"client suspend", "stop serving a client for now", "kyso client suspend gateway",
+     client_name_args, OPERATOR, cmd_client_suspend},
+    {"client resume", "serve a suspended client again", "kyso client resume gateway",
+     client_name_args, OPERATOR, cmd_client_resume},
+    {"client remove", "remove a client for good", "kyso client remove gateway", client_name_args,
+     OPERATOR, cmd_client_remove},
+    {"credential create", "make a key for a person inside the HSM",
+     "kyso credential create --subject 079123 --key-type p256 --relying-party gateway",
+     credential_create_args, OPERATOR, cmd_credential_create},
+    {"credential list", "list a person's credentials", "kyso credential list --subject 079123",
+     of_subject_args, OPERATOR, cmd_credential_list},
+    {"credential show", "show a credential",
+     "kyso credential show c1-0123456789abcdef --pem chain.pem", credential_id_args, OPERATOR,
+     cmd_credential_show},
+    {"credential csr", "make the certificate request, signed by the new key",
+     "kyso credential csr c1-0123456789abcdef --dn 'CN=Nguyen Van A,C=VN' --output a.csr",
+     credential_csr_args, OPERATOR, cmd_credential_csr},
+    {"credential import-cert", "install the certificate: the credential becomes active",
+     "kyso credential import-cert c1-0123456789abcdef a.pem --chain ca.pem", credential_import_args,
+     OPERATOR, cmd_credential_import},
+    {"credential suspend", "refuse signatures for now",
+     "kyso credential suspend c1-0123456789abcdef --reason 'phone lost'", credential_state_args,
+     OPERATOR, cmd_credential_suspend},
+    {"credential resume", "allow signatures again", "kyso credential resume c1-0123456789abcdef",
+     credential_state_args, OPERATOR, cmd_credential_resume},
+    {"credential destroy", "destroy the key for good",
+     "kyso credential destroy c1-0123456789abcdef --yes", credential_destroy_args, OPERATOR,
+     cmd_credential_destroy},
+    {"authenticator enroll-totp", "give a person a TOTP code generator",
+     "kyso authenticator enroll-totp --subject 079123 --show", totp_args, OPERATOR,
+     cmd_authenticator_totp},
+    {"authenticator enroll-device", "register a person's device that approves",
+     "kyso authenticator enroll-device --subject 079123 --public-key phone.pub --label phone",
+     device_args, OPERATOR, cmd_authenticator_device},
+    {"authenticator confirm", "confirm an authenticator with the code that reached the person",
+     "kyso authenticator confirm a1-0123456789abcdef 123456", confirm_args, OPERATOR,
+     cmd_authenticator_confirm},
+    {"authenticator list", "list a person's authenticators",
+     "kyso authenticator list --subject 079123", of_subject_args, OPERATOR, cmd_authenticator_list},
+    {"authenticator remove", "remove an authenticator",
+     "kyso authenticator remove a1-0123456789abcdef", authenticator_id_args, OPERATOR,
+     cmd_authenticator_remove},
+    {"sign", "sign files or hashes with a citizen's key, on the citizen's authorization",
+     "kyso sign contract.pdf --cms --profile gateway.json --credential c1-0123456789abcdef "
+     "--approval",
+     sign_args, CLI_USES_CLIENT, cmd_sign},
+    {"approve", "play the citizen's device: show the transaction, then approve or reject it",
+     "kyso approve --profile approver.json --authenticator a1-0123456789abcdef --device-key "
+     "phone.pem --code 42",
+     approve_args, CLI_USES_CLIENT, cmd_approve},
+    {"status", "how the server is doing", "kyso status", none, OPERATOR, cmd_status},
+    {"ledger show", "show what happened", "kyso ledger show --last 10", ledger_show_args, OPERATOR,
+     cmd_ledger_show},
+    {"ledger verify", "recompute the ledger's root and check its signed checkpoint",
+     "kyso ledger verify --key ledger.pub", ledger_verify_args, OPERATOR, cmd_ledger_verify},
+    {"ledger export", "write every record as JSON lines",
+     "kyso ledger export --output ledger.jsonl", ledger_export_args, OPERATOR, cmd_ledger_export},
+    {"health", "ask the gRPC health service", "kyso health --profile gateway.json", health_args,
+     CLI_USES_CLIENT, cmd_health},
+    {"info", "what the server offers, and who it takes this client for",
+     "kyso info --profile gateway.json", none, CLI_USES_CLIENT, cmd_info},
+    {"help", "help on a command; the manual page; shell completion", "kyso help client add",
+     help_args, 0, cmd_help},
+    {NULL, NULL, NULL, NULL, 0, NULL},
 };

@@ -20,7 +20,8 @@ static void link_call(struct client *c, struct client_call *call)
         c->calls->prev = call;
     c->calls = call;
     c->in_flight++;
-    if (call->deadline_us != 0 && (c->first_deadline_us == 0 || call->deadline_us < c->first_deadline_us))
+    if (call->deadline_us != 0 &&
+        (c->first_deadline_us == 0 || call->deadline_us < c->first_deadline_us))
         c->first_deadline_us = call->deadline_us;
 }
 
@@ -71,7 +72,8 @@ void client_expire(struct client *c, uint64_t now_us)
         next = call->next;
         if (call->cancelled || due) {
             call->expired = !call->cancelled;
-            (void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, call->stream_id, NGHTTP2_CANCEL);
+            (void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, call->stream_id,
+                                            NGHTTP2_CANCEL);
             client_call_end(call, NGHTTP2_CANCEL);
         } else if (call->deadline_us != 0 && (first == 0 || call->deadline_us < first)) {
             first = call->deadline_us;
@@ -81,8 +83,8 @@ void client_expire(struct client *c, uint64_t now_us)
         c->first_deadline_us = first; /* an on_end may have started a call that is due sooner */
 }
 
-static ssize_t give_data(nghttp2_session *h2, int32_t stream_id, uint8_t *to, size_t cap, uint32_t *flags,
-                         nghttp2_data_source *source, void *user)
+static ssize_t give_data(nghttp2_session *h2, int32_t stream_id, uint8_t *to, size_t cap,
+                         uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct client_call *call = nghttp2_session_get_stream_user_data(h2, stream_id);
     size_t n;
@@ -123,21 +125,26 @@ static void format_timeout(uint64_t us, char out[16])
 
 static nghttp2_nv header(const char *name, const char *value)
 {
-    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name,
-                         .value = (uint8_t *)(uintptr_t)value,
-                         .namelen = strlen(name),
-                         .valuelen = strlen(value) };
+    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
+                        .value = (uint8_t *)(uintptr_t)value,
+                        .namelen = strlen(name),
+                        .valuelen = strlen(value)};
 }
 
-static int32_t submit(struct client *c, const char *path, uint64_t timeout_us, struct client_call *call)
+static int32_t submit(struct client *c, const char *path, uint64_t timeout_us,
+                      struct client_call *call)
 {
     char timeout[16] = "";
-    nghttp2_data_provider provider = { .read_callback = give_data };
+    nghttp2_data_provider provider = {.read_callback = give_data};
     nghttp2_nv nv[] = {
-        header(":method", "POST"),      header(":scheme", c->ssl != NULL ? "https" : "http"),
-        header(":path", path),          header(":authority", c->authority),
-        header("te", "trailers"),       header("content-type", "application/grpc"),
-        header("user-agent", "kyso/" KYSO_VERSION), header("grpc-timeout", timeout),
+        header(":method", "POST"),
+        header(":scheme", c->ssl != NULL ? "https" : "http"),
+        header(":path", path),
+        header(":authority", c->authority),
+        header("te", "trailers"),
+        header("content-type", "application/grpc"),
+        header("user-agent", "kyso/" KYSO_VERSION),
+        header("grpc-timeout", timeout),
     };
     size_t n = sizeof nv / sizeof nv[0];
 
@@ -218,8 +225,9 @@ void client_cancel(struct client_call *call)
     call->client->first_deadline_us = 1; /* due at the next drive */
 }
 
-struct ky_status client_unary_start(struct client *c, const char *path, const ProtobufCMessage *request,
-                                    uint64_t timeout_us, const struct client_handler *handler)
+struct ky_status client_unary_start(struct client *c, const char *path,
+                                    const ProtobufCMessage *request, uint64_t timeout_us,
+                                    const struct client_handler *handler)
 {
     struct client_call *call = NULL;
     struct ky_status st;
@@ -231,7 +239,7 @@ struct ky_status client_unary_start(struct client *c, const char *path, const Pr
         return st;
     st = client_send(call, request);
     if (!ky_ok(st)) {
-        call->handler = (struct client_handler){ .arg = NULL };
+        call->handler = (struct client_handler){.arg = NULL};
         client_cancel(call);
         return st;
     }
@@ -265,26 +273,28 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
     u->ended = true;
 }
 
-struct ky_status client_unary(struct client *c, const char *path, const ProtobufCMessage *request, uint64_t timeout_us,
-                              const ProtobufCMessageDescriptor *reply_type, ProtobufCMessage **out_reply,
-                              struct client_outcome *out_outcome)
+struct ky_status client_unary(struct client *c, const char *path, const ProtobufCMessage *request,
+                              uint64_t timeout_us, const ProtobufCMessageDescriptor *reply_type,
+                              ProtobufCMessage **out_reply, struct client_outcome *out_outcome)
 {
-    struct unary u = { .type = reply_type };
-    struct client_handler h = { .on_message = unary_message, .on_end = unary_end, .arg = &u };
+    struct unary u = {.type = reply_type};
+    struct client_handler h = {.on_message = unary_message, .on_end = unary_end, .arg = &u};
     struct ky_status st = client_unary_start(c, path, request, timeout_us, &h);
 
     if (!ky_ok(st)) {
-        u.outcome = (struct client_outcome){ .grpc_status = st.code == KY_UNAVAILABLE ? 14 : 13,
-                                             .code = st.code,
-                                             .transport = st.code == KY_UNAVAILABLE };
-        (void)snprintf(u.outcome.text, sizeof u.outcome.text, "%s", c->gone ? c->why : "the call could not be started");
+        u.outcome = (struct client_outcome){.grpc_status = st.code == KY_UNAVAILABLE ? 14 : 13,
+                                            .code = st.code,
+                                            .transport = st.code == KY_UNAVAILABLE};
+        (void)snprintf(u.outcome.text, sizeof u.outcome.text, "%s",
+                       c->gone ? c->why : "the call could not be started");
     }
     while (ky_ok(st) && !u.ended)
         if (!ky_ok(client_poll(&c, 1, -1)) && !u.ended)
             break; /* cannot happen: a lost connection ends its calls */
     if (u.outcome.grpc_status == 0 && (u.messages != 1 || u.reply == NULL)) {
-        u.outcome = (struct client_outcome){ .grpc_status = 13, .code = KY_INTERNAL };
-        (void)snprintf(u.outcome.text, sizeof u.outcome.text, "the server's answer could not be read");
+        u.outcome = (struct client_outcome){.grpc_status = 13, .code = KY_INTERNAL};
+        (void)snprintf(u.outcome.text, sizeof u.outcome.text,
+                       "the server's answer could not be read");
     }
     *out_outcome = u.outcome;
     if (u.outcome.grpc_status != 0 && u.reply != NULL) {

@@ -26,7 +26,8 @@ struct client_target {       /* strings are borrowed while client_open runs */
     const char *certificate; /* PEM: chain, the client's first */
     const char *key;         /* PEM, not encrypted */
     const char *ca;          /* PEM: who may have issued the server's certificate */
-    const char *server_name; /* name or address the certificate must carry; NULL = the endpoint's host */
+    const char
+        *server_name; /* name or address the certificate must carry; NULL = the endpoint's host */
 };
 
 struct client_outcome {
@@ -44,7 +45,8 @@ struct client_outcome {
  * and cancel calls; they may not close the connection.
  */
 struct client_handler {
-    void (*on_message)(void *arg, struct client_call *call, struct ky_span message); /* NULL = not wanted */
+    void (*on_message)(void *arg, struct client_call *call,
+                       struct ky_span message); /* NULL = not wanted */
     void (*on_end)(void *arg, struct client_call *call, const struct client_outcome *outcome);
     void *arg; /* borrowed until on_end has returned */
 };
@@ -61,9 +63,10 @@ void client_close(struct client **client);
 /* --- event loop ---------------------------------------------------------------------------- */
 
 int client_fd(const struct client *c);
-short client_events(const struct client *c);          /* POLLIN and POLLOUT as wanted now */
-uint64_t client_deadline_us(const struct client *c);  /* CLOCK_MONOTONIC of the first call to expire; 0 = none */
-bool client_is_open(const struct client *c);          /* false: start nothing more here */
+short client_events(const struct client *c); /* POLLIN and POLLOUT as wanted now */
+uint64_t client_deadline_us(
+    const struct client *c); /* CLOCK_MONOTONIC of the first call to expire; 0 = none */
+bool client_is_open(const struct client *c); /* false: start nothing more here */
 size_t client_in_flight(const struct client *c);
 /* Reads, writes and expires what is due. KY_UNAVAILABLE once the connection has gone: its calls have ended. */
 KY_MUST_CHECK struct ky_status client_drive(struct client *c);
@@ -78,23 +81,29 @@ KY_MUST_CHECK struct ky_status client_poll(struct client *const *clients, size_t
  * A stream stays open for client_send until client_finish. Errors: KY_UNAVAILABLE, KY_NOMEM.
  */
 KY_MUST_CHECK struct ky_status client_start(struct client *c, const char *path, uint64_t timeout_us,
-                                            const struct client_handler *handler, struct client_call **out_call);
+                                            const struct client_handler *handler,
+                                            struct client_call **out_call);
 /* Queues one message. Errors: KY_INVALID (too long), KY_NOMEM, KY_TX_ENDED (already finished). */
-KY_MUST_CHECK struct ky_status client_send(struct client_call *call, const ProtobufCMessage *message);
+KY_MUST_CHECK struct ky_status client_send(struct client_call *call,
+                                           const ProtobufCMessage *message);
 void client_finish(struct client_call *call); /* no more messages from us */
-void client_cancel(struct client_call *call); /* on_end comes with KY_CANCELLED from a later drive */
+void client_cancel(
+    struct client_call *call); /* on_end comes with KY_CANCELLED from a later drive */
 
 /* client_start, client_send and client_finish: one unary call in flight. */
 KY_MUST_CHECK struct ky_status client_unary_start(struct client *c, const char *path,
-                                                  const ProtobufCMessage *request, uint64_t timeout_us,
+                                                  const ProtobufCMessage *request,
+                                                  uint64_t timeout_us,
                                                   const struct client_handler *handler);
 /*
  * One unary call, waiting for its end (other calls on the connection go on meanwhile).
  *   out_reply  freed with protobuf_c_message_free_unpacked(reply, NULL)
  * The status' code is out_outcome's; out_outcome is always written.
  */
-KY_MUST_CHECK struct ky_status client_unary(struct client *c, const char *path, const ProtobufCMessage *request,
-                                            uint64_t timeout_us, const ProtobufCMessageDescriptor *reply_type,
-                                            ProtobufCMessage **out_reply, struct client_outcome *out_outcome);
+KY_MUST_CHECK struct ky_status client_unary(struct client *c, const char *path,
+                                            const ProtobufCMessage *request, uint64_t timeout_us,
+                                            const ProtobufCMessageDescriptor *reply_type,
+                                            ProtobufCMessage **out_reply,
+                                            struct client_outcome *out_outcome);
 
 #endif

@@ -21,8 +21,8 @@ struct client_call {
     struct client_handler handler;
     struct ky_buf out; /* framed messages not yet given to nghttp2 */
     size_t out_taken;
-    bool finished;  /* no more from us */
-    bool deferred;  /* nghttp2 waits for client_send */
+    bool finished; /* no more from us */
+    bool deferred; /* nghttp2 waits for client_send */
     bool expired;
     bool cancelled;
     bool overlong;
@@ -34,9 +34,9 @@ struct client_call {
 };
 
 struct client {
-    int fd;       /* owned */
-    SSL_CTX *ctx; /* owned; NULL on a Unix socket */
-    SSL *ssl;     /* owned */
+    int fd;              /* owned */
+    SSL_CTX *ctx;        /* owned; NULL on a Unix socket */
+    SSL *ssl;            /* owned */
     nghttp2_session *h2; /* owned */
     struct ky_buf out;   /* bytes of the session not yet written */
     size_t out_written;
@@ -54,7 +54,8 @@ struct client {
 enum client_io { CLIENT_IO_DONE, CLIENT_IO_AGAIN, CLIENT_IO_GONE };
 enum client_io client_read_bytes(struct client *c, uint8_t *to, size_t cap, size_t *out_n);
 enum client_io client_write_bytes(struct client *c, const uint8_t *from, size_t n, size_t *out_n);
-KY_MUST_CHECK struct ky_status client_connect(struct client *c, const struct client_target *t, uint64_t deadline_us);
+KY_MUST_CHECK struct ky_status client_connect(struct client *c, const struct client_target *t,
+                                              uint64_t deadline_us);
 void client_disconnect(struct client *c);
 
 /* session.c */
@@ -65,7 +66,8 @@ void client_call_end(struct client_call *call, uint32_t h2_error); /* reports, u
 void client_expire(struct client *c, uint64_t now_us);
 
 /* outcome.c */
-void client_outcome_read(const struct client_call *call, uint32_t h2_error, struct client_outcome *out);
+void client_outcome_read(const struct client_call *call, uint32_t h2_error,
+                         struct client_outcome *out);
 void client_percent_decode(const uint8_t *in, size_t n, char *out, size_t cap);
 bool client_base64(const uint8_t *in, size_t n, struct ky_buf *out); /* padding optional */
 

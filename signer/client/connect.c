@@ -22,7 +22,7 @@
 #include "client_internal.h"
 #include "kyso/record.h"
 
-static const unsigned char alpn_h2[] = { 2, 'h', '2' };
+static const unsigned char alpn_h2[] = {2, 'h', '2'};
 
 static void explain(struct client *c, const char *what, const char *why)
 {
@@ -54,7 +54,7 @@ static void explain_file(struct client *c, const char *path)
 static bool wait_fd(int fd, short events, uint64_t deadline_us)
 {
     uint64_t now = ky_now_us();
-    struct pollfd p = { .fd = fd, .events = events };
+    struct pollfd p = {.fd = fd, .events = events};
 
     if (now >= deadline_us)
         return false;
@@ -100,7 +100,7 @@ static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, ui
 
 static struct ky_status open_unix(struct client *c, const char *path, uint64_t deadline_us)
 {
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int error;
 
     if (!ky_span_to_cstr(ky_span_text(path), addr.sun_path, sizeof addr.sun_path)) {
@@ -119,9 +119,10 @@ static struct ky_status open_unix(struct client *c, const char *path, uint64_t d
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status open_tcp(struct client *c, const char *host, const char *port, uint64_t deadline_us)
+static struct ky_status open_tcp(struct client *c, const char *host, const char *port,
+                                 uint64_t deadline_us)
 {
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     int error = getaddrinfo(host, port, &hints, &list);
     int one = 1;
@@ -164,7 +165,8 @@ static bool load_files(struct client *c, const struct client_target *t)
         what = "TLS 1.3 settings";
     else if (t->ca == NULL || SSL_CTX_load_verify_locations(c->ctx, t->ca, NULL) != 1)
         what = t->ca != NULL ? t->ca : "the CA file";
-    else if (t->certificate != NULL && SSL_CTX_use_certificate_chain_file(c->ctx, t->certificate) != 1)
+    else if (t->certificate != NULL &&
+             SSL_CTX_use_certificate_chain_file(c->ctx, t->certificate) != 1)
         what = t->certificate;
     else if (t->key != NULL && SSL_CTX_use_PrivateKey_file(c->ctx, t->key, SSL_FILETYPE_PEM) != 1)
         what = t->key;
@@ -174,7 +176,8 @@ static bool load_files(struct client *c, const struct client_target *t)
     }
     SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
     (void)SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_mode(c->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    (void)SSL_CTX_set_mode(c->ctx,
+                           SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return true;
 }
 
@@ -217,7 +220,8 @@ static struct ky_status shake_hands(struct client *c, const char *name, uint64_t
     return KY_STATUS(KY_OK);
 }
 
-struct ky_status client_connect(struct client *c, const struct client_target *t, uint64_t deadline_us)
+struct ky_status client_connect(struct client *c, const struct client_target *t,
+                                uint64_t deadline_us)
 {
     char host[CLIENT_HOST_MAX];
     char port[8];

@@ -36,7 +36,8 @@ void client_percent_decode(const uint8_t *in, size_t n, char *out, size_t cap)
 
 static int base64_digit(uint8_t c)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const char *at = c != 0 ? strchr(alphabet, c) : NULL;
 
     return at != NULL ? (int)(at - alphabet) : -1;
@@ -112,7 +113,8 @@ static void read_detail(struct ky_span status, struct client_outcome *out)
     Kyso__V1__ErrorDetail *d;
 
     if (!find_field(status, 3, &any) || !find_field(any, 1, &url) || url.len < sizeof suffix - 1 ||
-        !ky_span_eq(KY_SPAN(url.data + url.len - (sizeof suffix - 1), sizeof suffix - 1), ky_span_text(suffix)) ||
+        !ky_span_eq(KY_SPAN(url.data + url.len - (sizeof suffix - 1), sizeof suffix - 1),
+                    ky_span_text(suffix)) ||
         !find_field(any, 2, &value))
         return;
     d = kyso__v1__error_detail__unpack(NULL, value.len, value.data);
@@ -146,9 +148,10 @@ static void set_local(struct client_outcome *out, int grpc, enum ky_code code, c
     (void)snprintf(out->text, sizeof out->text, "%s", text);
 }
 
-void client_outcome_read(const struct client_call *call, uint32_t h2_error, struct client_outcome *out)
+void client_outcome_read(const struct client_call *call, uint32_t h2_error,
+                         struct client_outcome *out)
 {
-    *out = (struct client_outcome){ .retry_after_ms = 0 };
+    *out = (struct client_outcome){.retry_after_ms = 0};
     if (call->grpc_status >= 0) {
         out->grpc_status = call->grpc_status;
         (void)snprintf(out->text, sizeof out->text, "%s", call->text);
@@ -163,13 +166,15 @@ void client_outcome_read(const struct client_call *call, uint32_t h2_error, stru
     } else if (call->cancelled || call->client->closing) {
         set_local(out, 1, KY_CANCELLED, "cancelled");
     } else if (call->client->gone || h2_error == NGHTTP2_REFUSED_STREAM) {
-        set_local(out, 14, KY_UNAVAILABLE, call->client->gone ? call->client->why : "the server is closing this connection");
+        set_local(out, 14, KY_UNAVAILABLE,
+                  call->client->gone ? call->client->why : "the server is closing this connection");
         out->transport = true;
     } else if (call->http_status != 0 && call->http_status != 200) {
         set_local(out, 14, KY_UNAVAILABLE, "the server answered with an HTTP error, not with gRPC");
         out->transport = true;
     } else {
-        set_local(out, h2_error == NGHTTP2_CANCEL ? 1 : 13, h2_error == NGHTTP2_CANCEL ? KY_CANCELLED : KY_INTERNAL,
+        set_local(out, h2_error == NGHTTP2_CANCEL ? 1 : 13,
+                  h2_error == NGHTTP2_CANCEL ? KY_CANCELLED : KY_INTERNAL,
                   "the server ended the stream without a status");
     }
 }

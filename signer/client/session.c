@@ -11,11 +11,11 @@
 #include "client_internal.h"
 #include "kyso/record.h"
 
-#define READ_CHUNK  16384u
-#define OUT_MAX     (1024u * 1024u)
-#define OUT_GATHER  (64u * 1024u)
-#define WINDOW      (4 * 1024 * 1024)
-#define POLL_MAX    256u
+#define READ_CHUNK 16384u
+#define OUT_MAX    (1024u * 1024u)
+#define OUT_GATHER (64u * 1024u)
+#define WINDOW     (4 * 1024 * 1024)
+#define POLL_MAX   256u
 
 static struct client_call *call_of(nghttp2_session *h2, int32_t stream_id)
 {
@@ -35,8 +35,9 @@ static bool named(const uint8_t *name, size_t n, const char *expected)
     return ky_span_eq(KY_SPAN(name, n), ky_span_text(expected));
 }
 
-static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user)
 {
     struct client_call *call = call_of(h2, frame->hd.stream_id);
 
@@ -50,7 +51,8 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
         set_number(value, value_len, &call->grpc_status);
     else if (named(name, name_len, "grpc-message"))
         client_percent_decode(value, value_len, call->text, sizeof call->text);
-    else if (named(name, name_len, "grpc-status-details-bin") && !client_base64(value, value_len, &call->details))
+    else if (named(name, name_len, "grpc-status-details-bin") &&
+             !client_base64(value, value_len, &call->details))
         ky_buf_reset(&call->details);
     return 0;
 }
@@ -77,7 +79,8 @@ static bool deliver(struct client_call *call)
     return true;
 }
 
-static int on_data(nghttp2_session *h2, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t n, void *user)
+static int on_data(nghttp2_session *h2, uint8_t flags, int32_t stream_id, const uint8_t *data,
+                   size_t n, void *user)
 {
     struct client_call *call = call_of(h2, stream_id);
 
@@ -106,9 +109,9 @@ static int on_close(nghttp2_session *h2, int32_t stream_id, uint32_t error, void
 struct ky_status client_session_new(struct client *c)
 {
     nghttp2_settings_entry settings[] = {
-        { NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
-        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW },
-        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16384 },
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 16384},
     };
     nghttp2_session_callbacks *cb = NULL;
     int rc = nghttp2_session_callbacks_new(&cb);
@@ -121,7 +124,8 @@ struct ky_status client_session_new(struct client *c)
         nghttp2_session_callbacks_del(cb);
     }
     if (rc == 0)
-        rc = nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof settings[0]);
+        rc = nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings,
+                                     sizeof settings / sizeof settings[0]);
     if (rc == 0)
         rc = nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, WINDOW);
     return rc == 0 ? KY_STATUS(KY_OK) : KY_STATUS(KY_NOMEM);
@@ -183,7 +187,8 @@ static void write_all(struct client *c)
 {
     while (!c->gone && (c->out.len > 0 || gather(c))) {
         size_t n = 0;
-        enum client_io io = client_write_bytes(c, c->out.data + c->out_written, c->out.len - c->out_written, &n);
+        enum client_io io =
+            client_write_bytes(c, c->out.data + c->out_written, c->out.len - c->out_written, &n);
 
         if (io == CLIENT_IO_AGAIN)
             return;
@@ -272,19 +277,21 @@ struct ky_status client_poll(struct client *const *clients, size_t n, int timeou
     for (size_t i = 0; i < n; i++) {
         if (!clients[i]->gone)
             write_all(clients[i]);
-        fds[i] = (struct pollfd){ .fd = clients[i]->gone ? -1 : clients[i]->fd, .events = client_events(clients[i]) };
+        fds[i] = (struct pollfd){.fd = clients[i]->gone ? -1 : clients[i]->fd,
+                                 .events = client_events(clients[i])};
         any = any || !clients[i]->gone;
     }
     if (any)
-        (void)poll(fds, (nfds_t)n, wait_ms(clients, n, timeout_ms)); /* EINTR: drive and come back */
+        (void)poll(fds, (nfds_t)n,
+                   wait_ms(clients, n, timeout_ms)); /* EINTR: drive and come back */
     any = false;
     for (size_t i = 0; i < n; i++)
         any = ky_ok(client_drive(clients[i])) || any;
     return any ? KY_STATUS(KY_OK) : KY_STATUS(KY_UNAVAILABLE);
 }
 
-struct ky_status client_open(const struct client_target *target, uint64_t timeout_us, struct client **out_client,
-                             char *out_why)
+struct ky_status client_open(const struct client_target *target, uint64_t timeout_us,
+                             struct client **out_client, char *out_why)
 {
     struct client *c = calloc(1, sizeof *c);
     struct ky_status st;

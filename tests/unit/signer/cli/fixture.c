@@ -18,7 +18,8 @@ int fixture_dir(struct fixture *f)
 {
     const char *base = getenv("TMPDIR");
 
-    (void)snprintf(f->dir, sizeof f->dir, "%s/kyso-cli.XXXXXX", base != NULL && strlen(base) < 32 ? base : "/tmp");
+    (void)snprintf(f->dir, sizeof f->dir, "%s/kyso-cli.XXXXXX",
+                   base != NULL && strlen(base) < 32 ? base : "/tmp");
     f->input = -1;
     return mkdtemp(f->dir) != NULL ? 0 : -1;
 }
@@ -40,13 +41,14 @@ static int spawn(const char *const *argv, int in, int out, pid_t *pid)
 
 int fixture_double(struct fixture *f)
 {
-    const char *argv[] = { "/usr/bin/python3", DOUBLE_PY, PROTO_DIR, f->dir, NULL };
+    const char *argv[] = {"/usr/bin/python3", DOUBLE_PY, PROTO_DIR, f->dir, NULL};
     int in[2], out[2];
     FILE *from;
     char *line = NULL;
     size_t cap = 0;
 
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 || spawn(argv, in[0], out[1], &f->pid) != 0)
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 ||
+        spawn(argv, in[0], out[1], &f->pid) != 0)
         return -1;
     (void)close(in[0]);
     (void)close(out[1]);

@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 struct fixture {
-    char dir[64];   /* owned: removed by fixture_stop */
-    pid_t pid;      /* of the double; 0 = none */
-    int input;      /* its standard input */
+    char dir[64]; /* owned: removed by fixture_stop */
+    pid_t pid;    /* of the double; 0 = none */
+    int input;    /* its standard input */
     json_t *double_says;
 };
 

@@ -28,25 +28,25 @@ static void fill(struct sample *s)
     memset(s->hash[0], 1, 32);
     memset(s->hash[1], 2, 32);
     for (int i = 0; i < 2; i++)
-        s->hashes[i] = (ProtobufCBinaryData){ .len = 32, .data = s->hash[i] };
+        s->hashes[i] = (ProtobufCBinaryData){.len = 32, .data = s->hash[i]};
     strcpy(s->text, "Contract 12");
     strcpy(s->id, "t-1");
     s->algorithm.scheme = 1;
     s->algorithm.hash = 1;
-    s->tx.server_id = (char *)(uintptr_t)"kyso";
-    s->tx.client = (char *)(uintptr_t)"gateway";
-    s->tx.relying_party = (char *)(uintptr_t)"tax";
+    s->tx.server_id = (char *)(uintptr_t) "kyso";
+    s->tx.client = (char *)(uintptr_t) "gateway";
+    s->tx.relying_party = (char *)(uintptr_t) "tax";
     s->tx.transaction_id = s->id;
-    s->tx.subject_id = (char *)(uintptr_t)"079123";
-    s->tx.credential_id = (char *)(uintptr_t)"c1";
+    s->tx.subject_id = (char *)(uintptr_t) "079123";
+    s->tx.credential_id = (char *)(uintptr_t) "c1";
     s->tx.credential_epoch = 1;
-    s->tx.key_spki_sha256 = (ProtobufCBinaryData){ .len = 32, .data = s->key };
+    s->tx.key_spki_sha256 = (ProtobufCBinaryData){.len = 32, .data = s->key};
     s->tx.algorithm = &s->algorithm;
     s->tx.n_hashes = 2;
     s->tx.hashes = s->hashes;
     s->tx.display_text = s->text;
     s->tx.not_after = 1800000000;
-    s->tx.nonce = (ProtobufCBinaryData){ .len = 16, .data = s->nonce };
+    s->tx.nonce = (ProtobufCBinaryData){.len = 16, .data = s->nonce};
 }
 
 static void digest_of(struct sample *s, uint8_t out[32])
@@ -58,27 +58,74 @@ static void digest_of(struct sample *s, uint8_t out[32])
     assert_null(field);
 }
 
-static void change_client(struct sample *s) { s->tx.client = (char *)(uintptr_t)"gatewax"; }
-static void change_party(struct sample *s) { s->tx.relying_party = (char *)(uintptr_t)"bank"; }
-static void change_server(struct sample *s) { s->tx.server_id = (char *)(uintptr_t)"kyso2"; }
-static void change_id(struct sample *s) { s->id[2] = '2'; }
-static void change_subject(struct sample *s) { s->tx.subject_id = (char *)(uintptr_t)"079124"; }
-static void change_credential(struct sample *s) { s->tx.credential_id = (char *)(uintptr_t)"c2"; }
-static void change_epoch(struct sample *s) { s->tx.credential_epoch = 2; }
-static void change_key(struct sample *s) { s->key[31] ^= 1; }
-static void change_scheme(struct sample *s) { s->algorithm.scheme = 2; }
-static void change_hash_bit(struct sample *s) { s->hash[1][0] ^= 0x80; }
-static void change_order(struct sample *s) { s->hashes[0].data = s->hash[1]; s->hashes[1].data = s->hash[0]; }
-static void change_count(struct sample *s) { s->tx.n_hashes = 1; }
-static void change_text(struct sample *s) { s->text[10] = '3'; }
-static void change_time(struct sample *s) { s->tx.not_after++; }
-static void change_nonce(struct sample *s) { s->nonce[0] ^= 1; }
+static void change_client(struct sample *s)
+{
+    s->tx.client = (char *)(uintptr_t) "gatewax";
+}
+static void change_party(struct sample *s)
+{
+    s->tx.relying_party = (char *)(uintptr_t) "bank";
+}
+static void change_server(struct sample *s)
+{
+    s->tx.server_id = (char *)(uintptr_t) "kyso2";
+}
+static void change_id(struct sample *s)
+{
+    s->id[2] = '2';
+}
+static void change_subject(struct sample *s)
+{
+    s->tx.subject_id = (char *)(uintptr_t) "079124";
+}
+static void change_credential(struct sample *s)
+{
+    s->tx.credential_id = (char *)(uintptr_t) "c2";
+}
+static void change_epoch(struct sample *s)
+{
+    s->tx.credential_epoch = 2;
+}
+static void change_key(struct sample *s)
+{
+    s->key[31] ^= 1;
+}
+static void change_scheme(struct sample *s)
+{
+    s->algorithm.scheme = 2;
+}
+static void change_hash_bit(struct sample *s)
+{
+    s->hash[1][0] ^= 0x80;
+}
+static void change_order(struct sample *s)
+{
+    s->hashes[0].data = s->hash[1];
+    s->hashes[1].data = s->hash[0];
+}
+static void change_count(struct sample *s)
+{
+    s->tx.n_hashes = 1;
+}
+static void change_text(struct sample *s)
+{
+    s->text[10] = '3';
+}
+static void change_time(struct sample *s)
+{
+    s->tx.not_after++;
+}
+static void change_nonce(struct sample *s)
+{
+    s->nonce[0] ^= 1;
+}
 
 static void each_changed_field_changes_the_digest(void **state)
 {
     static void (*const changes[])(struct sample *) = {
-        change_client, change_party, change_server, change_id, change_subject, change_credential, change_epoch, change_key,
-        change_scheme, change_hash_bit, change_order, change_count, change_text, change_time, change_nonce,
+        change_client,     change_party, change_server, change_id,     change_subject,
+        change_credential, change_epoch, change_key,    change_scheme, change_hash_bit,
+        change_order,      change_count, change_text,   change_time,   change_nonce,
     };
     uint8_t base[32], other[32];
     struct sample s;
@@ -113,7 +160,7 @@ static void impossible_fields_are_refused_by_name(void **state)
 
     (void)state;
     fill(&s);
-    s.tx.client = (char *)(uintptr_t)"";
+    s.tx.client = (char *)(uintptr_t) "";
     refused_for(&s, "client");
     fill(&s);
     s.tx.nonce.len = 15;
@@ -137,7 +184,8 @@ static void impossible_fields_are_refused_by_name(void **state)
     s.tx.algorithm = NULL;
     refused_for(&s, "algorithm");
     fill(&s);
-    strcpy(s.text, "pay \xe2\x80\xae" "001"); /* right-to-left override */
+    strcpy(s.text, "pay \xe2\x80\xae"
+                   "001"); /* right-to-left override */
     refused_for(&s, "display_text");
     fill(&s);
     s.tx.not_after = -1;

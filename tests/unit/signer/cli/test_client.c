@@ -20,10 +20,10 @@
 
 static struct client_target tls_target(const struct fixture *f)
 {
-    return (struct client_target){ .endpoint = fixture_text(f, "signer"),
-                                   .certificate = fixture_text(f, "cert"),
-                                   .key = fixture_text(f, "key"),
-                                   .ca = fixture_text(f, "ca") };
+    return (struct client_target){.endpoint = fixture_text(f, "signer"),
+                                  .certificate = fixture_text(f, "cert"),
+                                  .key = fixture_text(f, "key"),
+                                  .ca = fixture_text(f, "ca")};
 }
 
 static struct client *open_tls(const struct fixture *f)
@@ -37,15 +37,17 @@ static struct client *open_tls(const struct fixture *f)
     return c;
 }
 
-static struct ky_status get_credential(struct client *c, const char *id, uint64_t timeout_us, struct client_outcome *o)
+static struct ky_status get_credential(struct client *c, const char *id, uint64_t timeout_us,
+                                       struct client_outcome *o)
 {
     Kyso__V1__GetCredentialRequest r = KYSO__V1__GET_CREDENTIAL_REQUEST__INIT;
     ProtobufCMessage *reply = NULL;
     struct ky_status st;
 
     r.credential_id = (char *)(uintptr_t)id;
-    r.relying_party = (char *)(uintptr_t)"gateway";
-    st = client_unary(c, "/kyso.v1.Signer/GetCredential", &r.base, timeout_us, &kyso__v1__credential__descriptor, &reply, o);
+    r.relying_party = (char *)(uintptr_t) "gateway";
+    st = client_unary(c, "/kyso.v1.Signer/GetCredential", &r.base, timeout_us,
+                      &kyso__v1__credential__descriptor, &reply, o);
     if (ky_ok(st))
         protobuf_c_message_free_unpacked(reply, NULL);
     return st;
@@ -82,7 +84,7 @@ static void unary_over_tls(void **state)
 
 static void unary_over_unix_socket(void **state)
 {
-    struct client_target t = { .unix_path = fixture_text(*state, "socket") };
+    struct client_target t = {.unix_path = fixture_text(*state, "socket")};
     Grpc__Health__V1__HealthCheckRequest r = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
     ProtobufCMessage *reply = NULL;
     struct client *c = NULL;
@@ -90,8 +92,9 @@ static void unary_over_unix_socket(void **state)
     char why[CLIENT_TEXT_MAX];
 
     assert_true(ky_ok(client_open(&t, 5 * SECOND, &c, why)));
-    assert_true(ky_ok(client_unary(c, "/grpc.health.v1.Health/Check", &r.base, 5 * SECOND,
-                                   &grpc__health__v1__health_check_response__descriptor, &reply, &o)));
+    assert_true(
+        ky_ok(client_unary(c, "/grpc.health.v1.Health/Check", &r.base, 5 * SECOND,
+                           &grpc__health__v1__health_check_response__descriptor, &reply, &o)));
     assert_int_equal(((Grpc__Health__V1__HealthCheckResponse *)reply)->status, 1);
     protobuf_c_message_free_unpacked(reply, NULL);
     client_close(&c);
@@ -123,7 +126,9 @@ static void unknown_method_is_unimplemented(void **state)
     ProtobufCMessage *reply = NULL;
     struct client_outcome o;
 
-    assert_int_equal(client_unary(c, "/kyso.v1.Signer/Nothing", &r.base, 5 * SECOND, &kyso__v1__info_reply__descriptor, &reply, &o).code,
+    assert_int_equal(client_unary(c, "/kyso.v1.Signer/Nothing", &r.base, 5 * SECOND,
+                                  &kyso__v1__info_reply__descriptor, &reply, &o)
+                         .code,
                      KY_UNIMPLEMENTED);
     assert_int_equal(o.grpc_status, 12);
     client_close(&c);
@@ -172,7 +177,8 @@ static void missing_client_certificate_is_a_transport_failure(void **state)
 
     t.certificate = NULL;
     t.key = NULL;
-    if (ky_ok(client_open(&t, 5 * SECOND, &c, why))) { /* TLS 1.3: the refusal comes after our Finished */
+    if (ky_ok(client_open(&t, 5 * SECOND, &c,
+                          why))) { /* TLS 1.3: the refusal comes after our Finished */
         assert_int_equal(get_credential(c, "p256", 5 * SECOND, &o).code, KY_UNAVAILABLE);
         assert_true(o.transport);
         client_close(&c);
@@ -191,7 +197,7 @@ static void bad_targets_are_named(void **state)
     t.key = "/nonexistent.key";
     assert_int_equal(client_open(&t, SECOND, &c, why).code, KY_INVALID);
     assert_non_null(strstr(why, "/nonexistent.key"));
-    t = (struct client_target){ .unix_path = "/nonexistent.sock" };
+    t = (struct client_target){.unix_path = "/nonexistent.sock"};
     assert_int_equal(client_open(&t, SECOND, &c, why).code, KY_UNAVAILABLE);
 }
 
@@ -204,7 +210,8 @@ struct gather {
 static void on_reply(void *arg, struct client_call *call, struct ky_span message)
 {
     struct gather *g = arg;
-    Kyso__V1__SignStreamReply *r = kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
+    Kyso__V1__SignStreamReply *r =
+        kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
     unsigned id;
 
     (void)call;
@@ -231,8 +238,8 @@ static void on_end(void *arg, struct client_call *call, const struct client_outc
 static void thousand_replies_on_one_stream(void **state)
 {
     struct client *c = open_tls(*state);
-    struct gather g = { .ended = false };
-    struct client_handler h = { .on_message = on_reply, .on_end = on_end, .arg = &g };
+    struct gather g = {.ended = false};
+    struct client_handler h = {.on_message = on_reply, .on_end = on_end, .arg = &g};
     struct client_call *call = NULL;
 
     assert_true(ky_ok(client_start(c, "/kyso.v1.Signer/SignStream", 60 * SECOND, &h, &call)));
@@ -259,16 +266,17 @@ static void thousand_replies_on_one_stream(void **state)
 
 static void many_unary_calls_in_flight(void **state)
 {
-    struct client *c[2] = { open_tls(*state), open_tls(*state) };
+    struct client *c[2] = {open_tls(*state), open_tls(*state)};
     struct gather g[200];
     Kyso__V1__InfoRequest r = KYSO__V1__INFO_REQUEST__INIT;
     unsigned done = 0;
 
     memset(g, 0, sizeof g);
     for (unsigned i = 0; i < 200; i++) {
-        struct client_handler h = { .on_end = on_end, .arg = &g[i] };
+        struct client_handler h = {.on_end = on_end, .arg = &g[i]};
 
-        assert_true(ky_ok(client_unary_start(c[i % 2], "/kyso.v1.Signer/Info", &r.base, 30 * SECOND, &h)));
+        assert_true(
+            ky_ok(client_unary_start(c[i % 2], "/kyso.v1.Signer/Info", &r.base, 30 * SECOND, &h)));
     }
     assert_int_equal(client_in_flight(c[0]), 100);
     while (client_in_flight(c[0]) + client_in_flight(c[1]) > 0)
@@ -283,8 +291,9 @@ static void many_unary_calls_in_flight(void **state)
 static void cancelling_and_closing_end_calls(void **state)
 {
     struct client *c = open_tls(*state);
-    struct gather g[2] = { { .ended = false } };
-    struct client_handler h[2] = { { .on_end = on_end, .arg = &g[0] }, { .on_end = on_end, .arg = &g[1] } };
+    struct gather g[2] = {{.ended = false}};
+    struct client_handler h[2] = {{.on_end = on_end, .arg = &g[0]},
+                                  {.on_end = on_end, .arg = &g[1]}};
     struct client_call *call[2];
 
     assert_true(ky_ok(client_start(c, "/kyso.v1.Signer/SignStream", 0, &h[0], &call[0])));
@@ -310,7 +319,8 @@ static void server_gone_in_mid_call(void **state)
     assert_true(o.transport);
     assert_true(o.text[0] != '\0');
     assert_false(client_is_open(c));
-    assert_int_equal(get_credential(c, "p256", SECOND, &o).code, KY_UNAVAILABLE); /* and it stays so */
+    assert_int_equal(get_credential(c, "p256", SECOND, &o).code,
+                     KY_UNAVAILABLE); /* and it stays so */
     client_close(&c);
 }
 

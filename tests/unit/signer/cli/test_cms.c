@@ -16,7 +16,8 @@
 #include "cms.h"
 #include "fixture.h"
 
-static const char content[] = "Hop dong so 12\r\nline two\n"; /* mixed line ends: binary stays binary */
+static const char content[] =
+    "Hop dong so 12\r\nline two\n"; /* mixed line ends: binary stays binary */
 
 static X509 *self_signed(EVP_PKEY *key)
 {
@@ -25,7 +26,9 @@ static X509 *self_signed(EVP_PKEY *key)
     const EVP_MD *md = EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256();
 
     assert_non_null(x);
-    assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"Signer", -1, -1, 0), 1);
+    assert_int_equal(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                                (const unsigned char *)"Signer", -1, -1, 0),
+                     1);
     (void)X509_set_version(x, 2);
     (void)ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
     (void)X509_gmtime_adj(X509_getm_notBefore(x), -3600);
@@ -38,7 +41,8 @@ static X509 *self_signed(EVP_PKEY *key)
     return x;
 }
 
-static void sign_digest(EVP_PKEY *key, const struct ky_algorithm *a, const uint8_t *digest, uint8_t *sig, size_t *n)
+static void sign_digest(EVP_PKEY *key, const struct ky_algorithm *a, const uint8_t *digest,
+                        uint8_t *sig, size_t *n)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
 
@@ -47,7 +51,8 @@ static void sign_digest(EVP_PKEY *key, const struct ky_algorithm *a, const uint8
         assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING), 1);
         assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, a->salt_len), 1);
     }
-    assert_int_equal(EVP_PKEY_CTX_set_signature_md(ctx, EVP_get_digestbyname(ky_hash_name(a->hash))), 1);
+    assert_int_equal(
+        EVP_PKEY_CTX_set_signature_md(ctx, EVP_get_digestbyname(ky_hash_name(a->hash))), 1);
     assert_int_equal(EVP_PKEY_sign(ctx, sig, n, digest, ky_hash_len(a->hash)), 1);
     EVP_PKEY_CTX_free(ctx);
 }
@@ -55,8 +60,9 @@ static void sign_digest(EVP_PKEY *key, const struct ky_algorithm *a, const uint8
 static int verify(const struct fixture *f, const char *data)
 {
     char p7s[128], file[128], ca[128];
-    const char *argv[] = { "openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", p7s, "-content", file,
-                           "-CAfile", ca, "-purpose", "any", "-out", "/dev/null", NULL };
+    const char *argv[] = {"openssl",  "cms", "-verify",  "-binary",   "-inform", "DER",
+                          "-in",      p7s,   "-content", file,        "-CAfile", ca,
+                          "-purpose", "any", "-out",     "/dev/null", NULL};
 
     (void)snprintf(p7s, sizeof p7s, "%s/file.p7s", f->dir);
     (void)snprintf(file, sizeof file, "%s/file", f->dir);
@@ -84,12 +90,18 @@ static void accepted_then_refused(const struct fixture *f, EVP_PKEY *key, struct
     X509 *x = self_signed(key);
     uint8_t digest[64], to_sign[64], sig[512];
     size_t n = sizeof sig;
-    struct cms_content c = { .certificate = x, .chain = &x, .chain_count = 0, .algorithm = a, .signing_time = time(NULL) };
+    struct cms_content c = {.certificate = x,
+                            .chain = &x,
+                            .chain_count = 0,
+                            .algorithm = a,
+                            .signing_time = time(NULL)};
     struct ky_buf der = KY_BUF_INIT(1 << 20);
     struct cms *cms = NULL;
     char changed[sizeof content];
 
-    assert_int_equal(EVP_Digest(content, strlen(content), digest, NULL, EVP_get_digestbyname(ky_hash_name(a.hash)), NULL), 1);
+    assert_int_equal(EVP_Digest(content, strlen(content), digest, NULL,
+                                EVP_get_digestbyname(ky_hash_name(a.hash)), NULL),
+                     1);
     c.digest = KY_SPAN(digest, ky_hash_len(a.hash));
     assert_true(ky_ok(cms_begin(&c, &cms, to_sign)));
     sign_digest(key, &a, to_sign, sig, &n);
@@ -112,15 +124,16 @@ static void every_algorithm_that_cms_can_say(void **state)
         const char *kind;
         struct ky_algorithm a;
     } rows[] = {
-        { "P-256", { KY_ECDSA, KY_SHA256, 0, 0 } },     { "P-384", { KY_ECDSA, KY_SHA384, 0, 0 } },
-        { "P-256", { KY_ECDSA, KY_SHA512, 0, 0 } },     { "RSA", { KY_RSA_PKCS1, KY_SHA256, 0, 0 } },
-        { "RSA", { KY_RSA_PKCS1, KY_SHA512, 0, 0 } },   { "RSA", { KY_RSA_PSS, KY_SHA256, 0, 32 } },
-        { "RSA", { KY_RSA_PSS, KY_SHA384, 0, 20 } },
+        {"P-256", {KY_ECDSA, KY_SHA256, 0, 0}},   {"P-384", {KY_ECDSA, KY_SHA384, 0, 0}},
+        {"P-256", {KY_ECDSA, KY_SHA512, 0, 0}},   {"RSA", {KY_RSA_PKCS1, KY_SHA256, 0, 0}},
+        {"RSA", {KY_RSA_PKCS1, KY_SHA512, 0, 0}}, {"RSA", {KY_RSA_PSS, KY_SHA256, 0, 32}},
+        {"RSA", {KY_RSA_PSS, KY_SHA384, 0, 20}},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        EVP_PKEY *key = strcmp(rows[i].kind, "RSA") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
-                                                         : EVP_PKEY_Q_keygen(NULL, NULL, "EC", rows[i].kind);
+        EVP_PKEY *key = strcmp(rows[i].kind, "RSA") == 0
+                            ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)
+                            : EVP_PKEY_Q_keygen(NULL, NULL, "EC", rows[i].kind);
 
         assert_non_null(key);
         accepted_then_refused(*state, key, rows[i].a);
@@ -133,9 +146,10 @@ static void what_cms_cannot_say_is_refused(void **state)
     EVP_PKEY *ed = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     EVP_PKEY *ec = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     X509 *x = self_signed(ec);
-    uint8_t digest[32] = { 1 }, out[64];
+    uint8_t digest[32] = {1}, out[64];
     struct cms *cms = NULL;
-    struct cms_content c = { .certificate = x, .algorithm = { KY_EDDSA, KY_SHA256, 0, 0 }, .digest = KY_SPAN_OF(digest) };
+    struct cms_content c = {
+        .certificate = x, .algorithm = {KY_EDDSA, KY_SHA256, 0, 0}, .digest = KY_SPAN_OF(digest)};
 
     (void)state;
     assert_int_equal(cms_begin(&c, &cms, out).code, KY_UNSUPPORTED);

@@ -11,7 +11,7 @@
 #include "fixture.h"
 #include "qr.h"
 
-#define SCALE 4
+#define SCALE    4
 #define SIDE_MAX 200
 
 struct modules {
@@ -38,7 +38,8 @@ static void read_drawing(const char *text, struct modules *m)
         if (*p == ' ') {
             cell = 0;
             p++;
-        } else if (strncmp(p, "\u2584", 3) == 0 || strncmp(p, "\u2580", 3) == 0 || strncmp(p, "\u2588", 3) == 0) {
+        } else if (strncmp(p, "\u2584", 3) == 0 || strncmp(p, "\u2580", 3) == 0 ||
+                   strncmp(p, "\u2588", 3) == 0) {
             cell = strncmp(p, "\u2584", 3) == 0 ? 1 : strncmp(p, "\u2580", 3) == 0 ? 2 : 3;
             p += 3;
         }
@@ -74,7 +75,8 @@ static char *draw(const char *text, bool ink)
 
 static void drawn_code_is_read_back(void **state)
 {
-    static const char uri[] = "otpauth://totp/Kyso:079123?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Kyso&digits=6";
+    static const char uri[] =
+        "otpauth://totp/Kyso:079123?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Kyso&digits=6";
     struct fixture *f = *state;
     struct modules m;
     char path[128], command[256], line[512] = "";
@@ -85,8 +87,9 @@ static void drawn_code_is_read_back(void **state)
     free(text);
     assert_true(m.width > 30 && (m.height == m.width || m.height == m.width + 1));
     for (int i = 0; i < m.width; i++) /* the quiet zone */
-        assert_true(m.light[0][i] == 1 && m.light[3][i] == 1 && m.light[i][0] == 1 && m.light[i][3] == 1);
-    if (fixture_run((const char *const[]){ "zbarimg", "--version", NULL }) != 0)
+        assert_true(m.light[0][i] == 1 && m.light[3][i] == 1 && m.light[i][0] == 1 &&
+                    m.light[i][3] == 1);
+    if (fixture_run((const char *const[]){"zbarimg", "--version", NULL}) != 0)
         skip();
     (void)snprintf(path, sizeof path, "%s/qr.pgm", f->dir);
     write_pgm(&m, path);

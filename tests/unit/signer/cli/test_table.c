@@ -28,7 +28,8 @@ static int parse(struct cli *cli, const char *line, char *storage, size_t cap)
 
     (void)cap;
     argv[argc++] = to;
-    for (const char *p = line; *p != '\0'; p++) { /* a shell's simple quoting is enough for the examples */
+    for (const char *p = line; *p != '\0';
+         p++) { /* a shell's simple quoting is enough for the examples */
         if (*p == '\'' && (quote == 0 || quote == '\''))
             quote = quote != 0 ? 0 : '\'';
         else if (*p == ' ' && quote == 0) {
@@ -56,8 +57,10 @@ static void every_row_is_complete(void **state)
             assert_true(strlen(a->help) > 3);
             for (const struct cli_arg *b = a + 1; b->kind != CLI_END; b++)
                 assert_string_not_equal(a->name, b->name);
-            for (const struct cli_group *g = cli_groups; g->title != NULL; g++) /* no option means two things */
-                for (const struct cli_arg *b = g->args; b->kind != CLI_END && (g->uses == 0 || (c->uses & g->uses) != 0); b++)
+            for (const struct cli_group *g = cli_groups; g->title != NULL;
+                 g++) /* no option means two things */
+                for (const struct cli_arg *b = g->args;
+                     b->kind != CLI_END && (g->uses == 0 || (c->uses & g->uses) != 0); b++)
                     assert_string_not_equal(a->name, b->name);
             assert_true(a->kind == CLI_FLAG || a->name[0] != '-' || a->value != NULL);
         }
@@ -107,15 +110,25 @@ static void mistakes_are_named(void **state)
     assert_int_equal(parse_says("kyso frobnicate", "unknown command: frobnicate"), CLI_USAGE);
     assert_int_equal(parse_says("kyso client frob", "unknown command: client frob"), CLI_USAGE);
     assert_int_equal(parse_says("kyso subject add --name X", "missing: ID"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso subject add 1 2 --name X", "unexpected argument 2"), CLI_USAGE);
+    assert_int_equal(parse_says("kyso subject add 1 2 --name X", "unexpected argument 2"),
+                     CLI_USAGE);
     assert_int_equal(parse_says("kyso subject add 1 --name", "needs a value: --name"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso subject add 1 --name X --name Y", "given twice: --name"), CLI_USAGE);
+    assert_int_equal(parse_says("kyso subject add 1 --name X --name Y", "given twice: --name"),
+                     CLI_USAGE);
     assert_int_equal(parse_says("kyso subject add 1 --nam X", "unknown option --nam"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso client add x --may fly", "not one of its choices: --may"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso client add x --may sign --max-hashes -3", "not a value for it: --max-hashes"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso client add x --may sign --spki xyz", "not a value for it: --spki"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso client add x --may sign --no-totp=1", "takes no value: --no-totp"), CLI_USAGE);
-    assert_int_equal(parse_says("kyso status --profile x", "unknown option --profile"), CLI_USAGE); /* not its group */
+    assert_int_equal(parse_says("kyso client add x --may fly", "not one of its choices: --may"),
+                     CLI_USAGE);
+    assert_int_equal(parse_says("kyso client add x --may sign --max-hashes -3",
+                                "not a value for it: --max-hashes"),
+                     CLI_USAGE);
+    assert_int_equal(
+        parse_says("kyso client add x --may sign --spki xyz", "not a value for it: --spki"),
+        CLI_USAGE);
+    assert_int_equal(
+        parse_says("kyso client add x --may sign --no-totp=1", "takes no value: --no-totp"),
+        CLI_USAGE);
+    assert_int_equal(parse_says("kyso status --profile x", "unknown option --profile"),
+                     CLI_USAGE); /* not its group */
     assert_int_equal(parse_says("kyso subject add --json", "\"kind\": \"usage\""), CLI_USAGE);
 }
 
@@ -129,12 +142,19 @@ static void values_are_found(void **state)
 
     (void)state;
     open_cli(&cli, &out, &n);
-    assert_int_equal(parse(&cli, "kyso client add gw --may=approve --delegate a --delegate b --json -- ", words, sizeof words), CLI_USAGE);
+    assert_int_equal(parse(&cli,
+                           "kyso client add gw --may=approve --delegate a --delegate b --json -- ",
+                           words, sizeof words),
+                     CLI_USAGE);
     (void)fclose(cli.out);
     free(out);
     open_cli(&cli, &out, &n);
-    assert_int_equal(parse(&cli, "kyso client add --may=approve --delegate a --delegate b --json --max-hashes 12 -- -gw", words, sizeof words),
-                     CLI_OK);
+    assert_int_equal(
+        parse(
+            &cli,
+            "kyso client add --may=approve --delegate a --delegate b --json --max-hashes 12 -- -gw",
+            words, sizeof words),
+        CLI_OK);
     assert_string_equal(cli_get(&cli, "NAME"), "-gw");
     assert_int_equal(cli_choice(&cli, "--may", 0), 2);
     assert_int_equal(cli_number(&cli, "--max-hashes", 0), 12);
@@ -175,11 +195,12 @@ static void secrets_leave_the_command_line(void **state)
     char *out = NULL;
     size_t n = 0;
     char words[512];
-    struct ky_secret code = { .len = 0 };
+    struct ky_secret code = {.len = 0};
 
     (void)state;
     open_cli(&cli, &out, &n);
-    assert_int_equal(parse(&cli, "kyso sign a.txt --credential c --totp 492039", words, sizeof words), CLI_OK);
+    assert_int_equal(
+        parse(&cli, "kyso sign a.txt --credential c --totp 492039", words, sizeof words), CLI_OK);
     assert_true(ky_ok(cli_secret(&cli, "--totp", &code)));
     assert_int_equal(code.len, 6);
     assert_memory_equal(code.bytes, "492039", 6);
