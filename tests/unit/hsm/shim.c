@@ -35,7 +35,7 @@ static struct {
     size_t fault_count;
     unsigned calls[WHAT_COUNT];
     CK_OBJECT_HANDLE
-        honest_key; /* of the last C_SignInit that was left alone: what alias signs with */
+    honest_key; /* of the last C_SignInit that was left alone: what alias signs with */
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *effect_now(enum what w)
