@@ -70,7 +70,7 @@ static void print_roles(struct cli *cli, const Kyso__V1__Status *s)
     (void)fprintf(cli->out, "  %-16s %-12s %9s %12s\n", "ROLE", "STATE", "RESTARTS", "JOBS");
     for (size_t i = 0; i < s->n_roles; i++) {
         const Kyso__V1__RoleStatus *r = s->roles[i];
-        bool good = strcmp(r->state, "ready") == 0 || strcmp(r->state, "running") == 0;
+        bool good = strcmp(r->state, "serving") == 0 || strcmp(r->state, "ready") == 0;
 
         (void)fprintf(cli->out, "  %-12s %-3u ", r->role, r->index);
         paint(cli, r->state, good);

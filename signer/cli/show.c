@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/bio.h>
 #include <openssl/x509.h>
 
 #include "cli.h"
@@ -38,24 +39,36 @@ static json_t *texts(size_t n, char *const *list)
     return a;
 }
 
+/* RFC 2253 order and escapes, but names stay in their own script. */
+static json_t *show_name(const X509_NAME *name)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    json_t *v = NULL;
+
+    if (b != NULL && X509_NAME_print_ex(b, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0) {
+        long n = BIO_get_mem_data(b, &text);
+
+        v = json_stringn(text, (size_t)n); /* NULL when it is not UTF-8 */
+    }
+    BIO_free(b);
+    return v != NULL ? v : json_string("unreadable");
+}
+
 /* What people want of a certificate: whose, from whom, until when. */
 static void show_certificate(json_t *o, struct ky_span der)
 {
     const unsigned char *p = der.data;
     X509 *x = d2i_X509(NULL, &p, (long)der.len);
-    char *subject = x != NULL ? X509_NAME_oneline(X509_get_subject_name(x), NULL, 0) : NULL;
-    char *issuer = x != NULL ? X509_NAME_oneline(X509_get_issuer_name(x), NULL, 0) : NULL;
     struct tm until;
     char text[32];
 
-    if (subject != NULL && issuer != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(x), &until) == 1) {
-        (void)json_object_set_new(o, "certificate_subject", json_string(subject));
-        (void)json_object_set_new(o, "certificate_issuer", json_string(issuer));
+    if (x != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(x), &until) == 1) {
+        (void)json_object_set_new(o, "certificate_subject", show_name(X509_get_subject_name(x)));
+        (void)json_object_set_new(o, "certificate_issuer", show_name(X509_get_issuer_name(x)));
         (void)json_object_set_new(o, "certificate_until",
                                   json_string(output_time((int64_t)timegm(&until), text)));
     }
-    OPENSSL_free(subject);
-    OPENSSL_free(issuer);
     X509_free(x);
 }
 

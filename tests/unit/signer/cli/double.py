@@ -88,7 +88,7 @@ files = {
 }
 KEYS = {"p256": (1, new_ec()), "p384": (2, ec.generate_private_key(ec.SECP384R1())),
         "rsa": (3, rsa.generate_private_key(65537, 2048)), "ed": (6, ed25519.Ed25519PrivateKey.generate())}
-CERTS = {name: certificate("Nguyen Van A", k, ca, ca_key) for name, (_, k) in KEYS.items()}
+CERTS = {name: certificate("Nguyễn Văn A", k, ca, ca_key) for name, (_, k) in KEYS.items()}
 
 
 def refuse(context, status, text, code, retry=0, after=0):
@@ -316,6 +316,10 @@ class Operator(operator_pb2_grpc.OperatorServicer):
         settings = operator_pb2.AddClient(name="gate\x1b[31mway", may_sign=True, allow_totp=True)
         return operator_pb2.OperationResult(clients=[operator_pb2.Client(settings=settings)])
 
+    def show_credential(self, op, signers):
+        return operator_pb2.OperationResult(credentials=[Signer().GetCredential(
+            signer_pb2.GetCredentialRequest(credential_id=op.credential_id), None)])
+
     def make_csr(self, op, signers):
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, op.subject_dn)])
         csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(KEYS["p256"][1], hashes.SHA256())
@@ -348,7 +352,7 @@ class Operator(operator_pb2_grpc.OperatorServicer):
     def get_status(self, op, signers):
         return operator_pb2.OperationResult(status=operator_pb2.Status(
             server_id="double", version="0", demo=True, ledger_size=7, ledger_root=b"\1" * 32, uptime_s=4000, signatures=3,
-            roles=[operator_pb2.RoleStatus(role="vault", index=0, state="ready", jobs=3)]))
+            roles=[operator_pb2.RoleStatus(role="vault", index=0, state="serving", jobs=3)]))
 
 
 class Health(health_pb2_grpc.HealthServicer):

@@ -100,6 +100,37 @@ class Kyso(unittest.TestCase):
         self.assertIn("gate?[31mway", p.stdout)
         self.assertNotIn("\x1b", p.stdout)
 
+    def test_credential_show(self):
+        chain = f"{self.dir}/chain.pem"
+        p = self.operate("credential", "show", "p256", "--pem", chain)
+        self.assertRegex(p.stdout, r"certificate_subject +CN=Nguyễn Văn A\n")
+        self.assertNotIn("MII", p.stdout)  # people read names, programs read DER
+        self.assertEqual(openssl("verify", "-CAfile", self.says["ca"], chain), 0)
+        self.assertEqual(read(chain).count(b"BEGIN CERTIFICATE"), 2)
+        self.assertIn("MII", json.loads(self.operate("credential", "show", "p256", "--json").stdout)["certificate"])
+
+    def test_init_makes_the_key_and_runs_kysod(self):
+        home = f"{self.dir}/home"
+        os.mkdir(home)
+        for name in ("server.pem", "server.key", "clients-ca.pem", "pin"):
+            with open(f"{home}/{name}", "w") as f:
+                f.write("x")
+            os.chmod(f"{home}/{name}", 0o600)
+        os.mkdir(f"{home}/state", 0o700)
+        with open(f"{home}/kyso.yaml", "w") as f:
+            f.write(f"server_id: test\nstate_dir: {home}/state\ntls:\n  certificate: {home}/server.pem\n  key: {home}/server.key\n"
+                    f"  client_ca: {home}/clients-ca.pem\ntoken:\n  module: /bin/true\n  uri: pkcs11:token=kyso\n  pin_file: {home}/pin\n")
+        with open(f"{home}/kysod", "w") as f:
+            f.write(f'#!/bin/sh\necho "$@" >{home}/argv\ncat {home}/carol.pem.pub >{home}/state/kyso.db\n')
+        os.chmod(f"{home}/kysod", 0o700)
+        init = ["init", "--config", f"{home}/kyso.yaml", "--kysod", f"{home}/kysod", "--operator", "carol", "--operator-key", f"{home}/carol.pem"]
+        self.run_kyso("init", "--config", f"{home}/kyso.yaml", "--kysod", "/bin/false", *init[5:], expect=1)
+        self.assertIn("carol", self.run_kyso(*init).stdout)
+        self.assertEqual(stat.S_IMODE(os.stat(f"{home}/carol.pem").st_mode), 0o600)
+        self.assertEqual(read(f"{home}/argv").decode(),
+                         f"--config {home}/kyso.yaml --init --operator carol:{home}/carol.pem.pub\n")
+        self.assertIn("never overwritten", self.run_kyso(*init, expect=1).stderr)
+
     def test_csr_and_import(self):
         out = f"{self.dir}/a.csr"
         self.operate("credential", "csr", "p256", "--dn", "Nguyen Van A", "--output", out)
