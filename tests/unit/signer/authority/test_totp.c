@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sign with a TOTP code: what signs, what is refused and how it is recorded. Faults 9, 14, 18-21, 24; P17, P24. */
+#include "world.h"
+
+#include <string.h>
+
+static void signs_and_records(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_intent intent;
+    struct ledger_receipt receipt;
+    uint8_t want[64];
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    assert_int_equal(1, got.sign.count);
+    vault_signature(m.hashes, want);
+    assert_memory_equal(want, got.sign.signatures.data, 64);
+    assert_true(ledger_last(w, LEDGER_INTENT, &intent));
+    assert_int_equal(KY_PROOF_TOTP, intent.proof);
+    assert_int_equal(WORLD_START_S / 30, intent.step);
+    assert_int_equal(w->totp_row, intent.authenticator_row);
+    assert_true(ky_span_eq(m.hashes, intent.hashes));
+    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
+    assert_int_equal(LEDGER_SIGNED, receipt.outcome);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+    assert_int_equal(0, w->a->sign_in_flight);
+}
+
+static void same_step_is_spent(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    m = totp_msg(w, "r2", 2, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+}
+
+static void two_at_once_spend_once(void **state)
+{
+    struct world *w = *state;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    uint64_t first = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+
+    m = totp_msg(w, "r2", 2, code, 0);
+    uint64_t second = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_turn(w); /* one turn decides both */
+    assert_int_equal(1, w->vaults[0].signed_jobs);
+    world_run(w);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+    struct ky_record rec;
+    struct ky_status status = KY_STATUS(KY_OK);
+    uint16_t types[2] = { 0 };
+    (void)ky_channel_read(&w->fronts[FRONT_SIGNER]).code;
+    while (ky_channel_next(&w->fronts[FRONT_SIGNER], &rec, &status)) {
+        if (rec.tag == first)
+            types[0] = rec.type;
+        if (rec.tag == second)
+            types[1] = rec.type;
+    }
+    assert_int_equal(DOOR_R_SIGN, types[0]);
+    assert_int_equal(DOOR_REFUSED, types[1]);
+}
+
+static void older_step_after_newer(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    m = totp_msg(w, "r2", 2, code, -1);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+}
+
+/* Fault 20: t-1, t-1 again, then t: accept, deny, accept. */
+static void older_then_newer(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, -1);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    m = totp_msg(w, "r2", 2, code, -1);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+    m = totp_msg(w, "r3", 3, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+static void spent_through_another_credential(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    m = totp_msg(w, "r2", 1, code, 0);
+    m.credential_id = text(w->credential2);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+}
+
+static void spent_after_clean_restart(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    world_stop(w);
+    world_boot(w);
+    assert_int_equal(0, ledger_count(w, LEDGER_ANCHORED));
+    m = totp_msg(w, "r2", 2, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+    m = totp_msg(w, "r3", 3, code, 1); /* a fresh step still works: the restart was clean */
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+/* After an unclean start every step up to now + window is refused, spent or not. */
+static void unclean_restart_refuses_the_window(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    world_advance(w, 2000000); /* an anchor, then records after it */
+    world_run(w);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    world_crash(w);
+    world_boot(w);
+    assert_int_equal(1, ledger_count(w, LEDGER_ANCHORED));
+    for (int step = 0; step <= 1; step++) {
+        m = totp_msg(w, step == 0 ? "r2" : "r3", 2, code, step);
+        ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+        assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
+    }
+    world_advance(w, 60000000u);
+    m = totp_msg(w, "r4", 2, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+static void clock_backwards_reopens_nothing(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    w->wall_us -= 3600000000u;
+    m = totp_msg(w, "r2", 2, code, 0); /* right for the clock as it stands now */
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
+}
+
+static void bad_codes_are_charged_and_lock(void **state)
+{
+    static const char *const codes[] = { "000000", "12345", "123456789", "12a456", "999999" };
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_denied denied;
+    char code[9];
+
+    for (int i = 0; i < 5; i++) {
+        struct door_tx m = sign_msg(w, "r1", 1);
+        m.proof = KY_PROOF_TOTP;
+        m.proof_secret = text(codes[i]);
+        ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+        assert_denied(w, &got, KY_DENIED, strlen(codes[i]) == 6 && i != 3 ? KY_PROOF_WRONG : KY_PROOF_MALFORMED);
+        assert_true(ledger_last(w, LEDGER_DENIED, &denied));
+        assert_int_equal(AUTHORITY_CHARGE_SUBJECT, denied.charged);
+        assert_int_equal(w->subject_row, denied.subject_row);
+    }
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0); /* the right one: too late */
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_LOCKED);
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+    world_advance(w, 900u * 1000000u);
+    m = totp_msg(w, "r1", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+/* P17: 64 parallel guesses in one turn show five outcomes, then the lock. */
+static void parallel_guesses_see_five(void **state)
+{
+    struct world *w = *state;
+    struct door_tx m = sign_msg(w, "r", 1);
+
+    m.proof = KY_PROOF_TOTP;
+    m.proof_secret = text("000000");
+    w->config.policy.client_failures_per_minute = 1000;
+    for (int i = 0; i < 64; i++)
+        front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_turn(w);
+    assert_int_equal(64, ledger_count(w, LEDGER_DENIED));
+    assert_int_equal(1, authority_subject_account(w->a, w->subject_row).lockout.locks);
+    assert_int_equal(5, authority_subject_account(w->a, w->subject_row).lockout.total);
+}
+
+static void unknown_and_foreign_look_alike(void **state)
+{
+    struct world *w = *state;
+    struct answer absent, foreign;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    m.credential_id = text("c7f-0123456789abcdef");
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &absent);
+    assert_denied(w, &absent, KY_NOT_FOUND, KY_NOT_FOUND);
+    m.credential_id = text(w->foreign);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &foreign);
+    assert_denied(w, &foreign, KY_NOT_FOUND, KY_NOT_FOUND);
+    assert_int_equal(absent.cut, foreign.cut);
+    assert_memory_equal(absent.bytes, foreign.bytes, absent.cut);
+}
+
+static void guessed_id_of_a_real_row(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    m.credential_id = text("c1-0000000000000000");
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_NOT_FOUND, KY_NOT_FOUND);
+}
+
+static void strangers_and_wrong_doors(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_denied denied;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    memcpy(m.spki, spki_nobody, 32);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_UNAUTHENTICATED, KY_UNAUTHENTICATED);
+    assert_true(ledger_last(w, LEDGER_DENIED, &denied));
+    assert_memory_equal(spki_nobody, denied.spki, 32);
+    memcpy(m.spki, spki_approver, 32);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_NO_RIGHT);
+    memcpy(m.spki, spki_bank, 32);
+    ask(w, FRONT_APPROVER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_WRONG_DOOR);
+    m.relying_party = text("another-bank"); /* no delegate right */
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_NOT_FOUND, KY_NOT_FOUND);
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+}
+
+static void bad_digests(void **state)
+{
+    static const uint8_t zero[32];
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    struct door_tx n = m;
+
+    n.hashes = KY_SPAN_OF(zero);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+    assert_denied(w, &got, KY_DENIED, KY_HASH_FORBIDDEN);
+    n = m;
+    n.hash = 9; /* SHA-1 has no number here */
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+    assert_denied(w, &got, KY_DENIED, KY_HASH_FORBIDDEN);
+    n = m;
+    n.hashes.len = 31;
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+    assert_denied(w, &got, KY_INVALID, KY_INVALID);
+    n = m;
+    n.scheme = KY_RSA_PKCS1;
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+    assert_denied(w, &got, KY_INVALID, KY_INVALID);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got); /* nothing of that spent the code */
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+static void set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s)
+{
+    struct cache_entry *e = cache_get(w->a, ROW_CREDENTIAL, w->credential_row);
+    struct row_credential c = e->credential;
+
+    c.state = credential_state;
+    c.epoch++;
+    c.not_after_s = not_after_s;
+    assert_true(ky_ok(authority_row_put(w->a, ROW_CREDENTIAL, w->credential_row, &c, 0, NULL)));
+    world_run(w);
+}
+
+static void inactive_credentials(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    set_credential(w, CREDENTIAL_SUSPENDED, WORLD_START_S + 1000000);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_INACTIVE, KY_INACTIVE);
+    set_credential(w, CREDENTIAL_ACTIVE, WORLD_START_S - 1);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_INACTIVE, KY_INACTIVE);
+    set_credential(w, CREDENTIAL_ACTIVE, WORLD_START_S + 1000000);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+/* P18, for one client: over the threshold it is suspended by a record, and its next request is refused as that. */
+static void spraying_suspends_the_client(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_client_state record;
+    struct door_tx m = sign_msg(w, "r", 1);
+    char code[9];
+
+    w->a->state->limits.client.failures_per_minute = 3;
+    m.proof = KY_PROOF_TOTP;
+    m.proof_secret = text("000000");
+    for (int i = 0; i < 4; i++)
+        ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_true(ledger_last(w, LEDGER_CLIENT_STATE, &record));
+    assert_int_equal(w->client_row, record.client_row);
+    assert_int_equal(1, record.suspended);
+    m = totp_msg(w, "r1", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_CLIENT_SUSPENDED);
+    assert_int_equal(1, ledger_count(w, LEDGER_CLIENT_STATE));
+}
+
+/* Fault 24: a sealed seed of another epoch does not open. */
+static void authenticators_that_do_not_count(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    struct row_authenticator x = cache_get(w->a, ROW_AUTHENTICATOR, w->totp_row)->authenticator;
+
+    m.authenticator_id = text(w->device_id);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
+    m.authenticator_id = (struct ky_span){ 0 };
+    x.epoch = 2;
+    assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, w->totp_row, &x, 0, NULL)));
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
+    x = cache_get(w->a, ROW_AUTHENTICATOR, w->totp_row)->authenticator;
+    x.epoch = 1;
+    x.state = ROW_AUTH_UNCONFIRMED;
+    assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, w->totp_row, &x, 0, NULL)));
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(signs_and_records), T(same_step_is_spent), T(two_at_once_spend_once), T(older_step_after_newer),
+        T(older_then_newer), T(spent_through_another_credential), T(spent_after_clean_restart),
+        T(unclean_restart_refuses_the_window), T(clock_backwards_reopens_nothing), T(bad_codes_are_charged_and_lock),
+        T(parallel_guesses_see_five), T(unknown_and_foreign_look_alike), T(guessed_id_of_a_real_row),
+        T(strangers_and_wrong_doors), T(bad_digests), T(inactive_credentials), T(spraying_suspends_the_client),
+        T(authenticators_that_do_not_count),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The world's life: folder, provisioning, rows, clock, turns. */
+#include "world.h"
+
+#include <fcntl.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kyso/wire.h"
+#include "seed.h"
+
+const uint8_t world_seed[20] = "12345678901234567890"; /* RFC 6238's own */
+const uint8_t spki_bank[32] = { 1 }, spki_approver[32] = { 2 }, spki_other[32] = { 3 }, spki_nobody[32] = { 9 };
+
+static uint64_t wall(void *context)
+{
+    return ((struct world *)context)->wall_us;
+}
+
+static uint64_t mono(void *context)
+{
+    return ((struct world *)context)->mono_us;
+}
+
+static void control(void *context, const struct control_msg *m)
+{
+    struct world *w = context;
+
+    if (w->told_count < sizeof(w->told) / sizeof(w->told[0]))
+        w->told[w->told_count++] = *m;
+}
+
+const struct control_msg *world_told(const struct world *w, uint32_t type)
+{
+    for (uint32_t i = w->told_count; i > 0; i--)
+        if (w->told[i - 1].type == type)
+            return &w->told[i - 1];
+    return NULL;
+}
+
+static void set_config(struct world *w)
+{
+    static char id[] = "ca.example", verify[] = "always", empty[] = "";
+
+    w->config = (struct config){
+        .server_id = id,
+        .state_dir = w->dir,
+        .demo = true,
+        .token = { .vaults = 1, .sessions = 1, .verify = verify },
+        .limits = { .queue = 64, .per_client = 48, .max_hashes = 16, .sign_deadline_ms = 2000,
+                    .generate_deadline_ms = 60000, .replay_window_s = 86400, .pending_ttl_s = 120 },
+        .policy = { .totp_window = 1, .lock_tries = 5, .lock_first_s = 900, .lock_max_s = 86400, .lock_total = 20,
+                    .client_failures_per_minute = 50, .client_failure_percent = 5, .begins_per_5min = 3 },
+        .ledger = { .checkpoint_file = empty, .checkpoint_interval_s = 10, .anchor_interval_ms = 1000,
+                    .anchor_records = 10000 },
+    };
+}
+
+void world_start(struct world *w)
+{
+    struct authority_hooks hooks = { .context = w, .wall_us = wall, .mono_us = mono, .control = control };
+
+    log_setup("test", "text", "error");
+    assert_true(ky_ok(authority_new(&w->config, &hooks, &w->a)));
+    w->told_count = 0;
+    w->front_generation++;
+    for (int i = 0; i < FRONT_COUNT; i++) {
+        int pair[2];
+        assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
+        w->front_fds[i] = pair[0];
+        ky_channel_init(&w->fronts[i], pair[0], 8u * 1024u * 1024u);
+        assert_true(ky_ok(peer_add(w->a, (uint8_t)(i == FRONT_SIGNER ? KY_DOOR_SIGNER : KY_DOOR_APPROVER), 0,
+                                   w->front_generation, pair[1], NULL)));
+    }
+    vault_join(w, 0);
+}
+
+void world_turn(struct world *w)
+{
+    for (int i = 0; i < FRONT_COUNT; i++)
+        assert_true(ky_ok(ky_channel_flush(&w->fronts[i])) || w->a->phase == PHASE_SEALED);
+    for (struct peer *p = w->a->peers; p != NULL; p = p->next)
+        p->readable = true;
+    (void)authority_turn(w->a);
+    vault_pump(w);
+}
+
+void world_run(struct world *w)
+{
+    for (int i = 0; i < 8; i++) {
+        w->mono_us += 100;
+        world_turn(w);
+    }
+}
+
+void world_advance(struct world *w, uint64_t us)
+{
+    w->wall_us += us;
+    w->mono_us += us;
+}
+
+void world_boot(struct world *w)
+{
+    world_start(w);
+    world_run(w);
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_non_null(world_told(w, CONTROL_READY));
+}
+
+static void close_ends(struct world *w)
+{
+    for (int i = 0; i < FRONT_COUNT; i++)
+        if (w->front_fds[i] >= 0) {
+            ky_channel_wipe(&w->fronts[i]);
+            close(w->front_fds[i]);
+            w->front_fds[i] = -1;
+        }
+    for (int i = 0; i < WORLD_VAULTS; i++)
+        if (w->vaults[i].alive) {
+            ky_channel_wipe(&w->vaults[i].channel);
+            close(w->vaults[i].fd);
+            w->vaults[i].alive = false;
+        }
+}
+
+void world_crash(struct world *w)
+{
+    authority_free(&w->a);
+    close_ends(w);
+}
+
+void world_stop(struct world *w)
+{
+    struct control_msg m = { .type = CONTROL_DRAIN };
+
+    peer_control(w->a, &m, -1);
+    world_run(w);
+    assert_int_equal(PHASE_DONE, w->a->phase);
+    world_crash(w);
+}
+
+/* --- rows -------------------------------------------------------------------------------------------------------------- */
+
+static void lookup_u32(struct world *w, enum store_lookup kind, uint32_t of, uint32_t row)
+{
+    uint8_t key[4] = { (uint8_t)of, (uint8_t)(of >> 8), (uint8_t)(of >> 16), (uint8_t)(of >> 24) };
+
+    assert_true(ky_ok(store_lookup_add(w->a->store, kind, KY_SPAN_OF(key), row)));
+}
+
+static uint32_t put(struct world *w, enum row_table table, const void *msg)
+{
+    uint32_t row = 0;
+
+    assert_true(ky_ok(authority_row_put(w->a, table, 0, msg, 0, &row)));
+    return row;
+}
+
+static uint32_t add_subject(struct world *w, const char *id)
+{
+    struct row_subject s = { .subject_id = text(id), .name = text("Nguyen Van A") };
+    uint32_t row = put(w, ROW_SUBJECT, &s);
+
+    assert_true(ky_ok(store_lookup_add(w->a->store, STORE_BY_SUBJECT_ID, text(id), row)));
+    return row;
+}
+
+static uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party, char id[AUTHORITY_ID_MAX])
+{
+    struct ky_buf parties = KY_BUF_INIT(256);
+    struct row_credential c = {
+        .subject_row = subject,
+        .state = CREDENTIAL_ACTIVE,
+        .storage = KY_STORE_WRAPPED,
+        .key_type = KY_KEY_P256,
+        .epoch = 1,
+        .blob = text("a wrapped key"),
+        .public_key = text("a public key"),
+        .not_before_s = WORLD_START_S - 86400,
+        .not_after_s = WORLD_START_S + 30 * 86400,
+    };
+
+    ky_put_bytes(&parties, text(relying_party));
+    c.relying_parties = ky_buf_span(&parties);
+    assert_true(ky_ok(authority_id_make('c', store_row_count(w->a->store, ROW_CREDENTIAL) + 1, id)));
+    c.credential_id = text(id);
+    uint32_t row = put(w, ROW_CREDENTIAL, &c);
+    lookup_u32(w, STORE_CREDENTIALS_OF, subject, row);
+    ky_buf_free(&parties);
+    return row;
+}
+
+static uint32_t add_totp(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
+{
+    uint8_t sealed[SEED_SEALED_MAX];
+    struct row_authenticator x = { .subject_row = subject, .kind = ROW_AUTH_TOTP, .state = ROW_AUTH_ACTIVE, .epoch = 1,
+                                   .otp_hash = 0, .otp_digits = 6 };
+    size_t n = 0;
+
+    assert_true(ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
+    x.authenticator_id = text(id);
+    assert_true(ky_ok(seed_seal(&w->a->seed_key, x.authenticator_id, 1, KY_SPAN_OF(world_seed), sealed, &n)));
+    x.sealed_seed = KY_SPAN(sealed, n);
+    uint32_t row = put(w, ROW_AUTHENTICATOR, &x);
+    lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, row);
+    return row;
+}
+
+static void add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
+{
+    struct row_authenticator x = { .subject_row = subject, .kind = ROW_AUTH_DEVICE, .state = ROW_AUTH_ACTIVE, .epoch = 1,
+                                   .device_key_type = POLICY_DEVICE_ES256 };
+
+    assert_true(ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
+    x.authenticator_id = text(id);
+    x.device_key = KY_SPAN(w->device_spki, w->device_spki_len);
+    lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, put(w, ROW_AUTHENTICATOR, &x));
+}
+
+static uint32_t add_client(struct world *w, const char *name, const uint8_t spki[32], uint32_t rights)
+{
+    struct row_client c = { .name = text(name), .spkis = KY_SPAN(spki, 32), .rights = rights };
+
+    return put(w, ROW_CLIENT, &c);
+}
+
+static void add_everyone(struct world *w)
+{
+    const uint32_t signs = ROW_RIGHT_SIGN | ROW_RIGHT_TOTP | ROW_RIGHT_APPROVAL;
+
+    w->client_row = add_client(w, WORLD_RP, spki_bank, signs);
+    add_client(w, "devices", spki_approver, ROW_RIGHT_APPROVE);
+    add_client(w, "other", spki_other, signs);
+    w->subject_row = add_subject(w, "079000000001");
+    uint32_t stranger = add_subject(w, "079000000002");
+    w->credential_row = add_credential(w, w->subject_row, WORLD_RP, w->credential);
+    add_credential(w, w->subject_row, WORLD_RP, w->credential2);
+    add_credential(w, stranger, "other", w->foreign);
+    w->totp_row = add_totp(w, w->subject_row, w->totp);
+    add_device(w, w->subject_row, w->device_id);
+    add_device(w, stranger, w->other_device);
+}
+
+static void make_device(struct world *w)
+{
+    unsigned char *der = NULL;
+
+    w->device = EVP_EC_gen("P-256");
+    assert_non_null(w->device);
+    int n = i2d_PUBKEY(w->device, &der);
+    assert_in_range(n, 1, (int)sizeof(w->device_spki));
+    memcpy(w->device_spki, der, (size_t)n);
+    w->device_spki_len = (size_t)n;
+    OPENSSL_free(der);
+}
+
+static void provision(struct world *w)
+{
+    struct ky_buf operators = KY_BUF_INIT(512);
+
+    ky_put_bytes(&operators, text("op1"));
+    ky_put_bytes(&operators, KY_SPAN(w->device_spki, w->device_spki_len));
+    world_start(w);
+    w->a->boot.create = true;
+    w->a->boot.operators = ky_buf_span(&operators);
+    world_run(w);
+    assert_int_equal(PHASE_DONE, w->a->phase);
+    assert_non_null(world_told(w, CONTROL_DONE));
+    world_crash(w);
+    ky_buf_free(&operators);
+}
+
+int world_setup(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+
+    assert_non_null(w);
+    snprintf(w->dir, sizeof(w->dir), "/tmp/kyso-authority-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    w->wall_us = (uint64_t)WORLD_START_S * 1000000u;
+    w->mono_us = 5000000;
+    for (int i = 0; i < FRONT_COUNT; i++)
+        w->front_fds[i] = -1;
+    set_config(w);
+    make_device(w);
+    provision(w);
+    world_boot(w);
+    add_everyone(w);
+    world_run(w);
+    *state = w;
+    return 0;
+}
+
+int world_teardown(void **state)
+{
+    struct world *w = *state;
+    char command[128];
+
+    world_crash(w);
+    EVP_PKEY_free(w->device);
+    snprintf(command, sizeof(command), "rm -rf '%s'", w->dir);
+    int rc = system(command);
+    free(w);
+    return rc;
+}
