@@ -7,6 +7,8 @@
  */
 #include "store_private.h"
 
+#include <string.h>
+
 #include "kyso/wire.h"
 
 struct ky_status store_usable(const struct store *s)
@@ -126,6 +128,7 @@ struct ky_status store_commit(struct store *s)
     if (ky_ok(st)) {
         s->turns++;
         s->committed = s->merkle.size;
+        memcpy(s->head_root, s->staged_root, sizeof(s->head_root));
         s->in_turn = false;
     }
     return st;
@@ -196,34 +199,52 @@ struct ky_status store_append(struct store *s, const struct ky_schema *schema, c
     return st;
 }
 
-/* The start's reading goes in order from the snapshot (or 0) to the head: hashing along proves every leaf of it. */
-static struct ky_status replay_leaf(struct store *s, uint64_t index, struct ky_span leaf)
+/* One reading. From the first leaf, or from the snapshot's size, to the head it hashes along: that proves every leaf of it. */
+struct reading {
+    uint64_t next;
+    uint64_t end;
+    bool proves;
+    struct merkle tree;
+    uint8_t head[32]; /* root at `end`, if it proves */
+};
+
+static struct reading reading_of(const struct store *s, uint64_t from, uint64_t limit)
 {
-    if (index != s->replay.size) {
-        return KY_STATUS(KY_OK);
+    struct reading r = {.next = from, .end = s->committed};
+    if (limit != 0 && limit < s->committed - from) {
+        r.end = from + limit;
     }
-    merkle_append(&s->replay, leaf);
-    if (s->in_turn || s->replay.size != s->committed) {
-        return KY_STATUS(KY_OK);
+    r.proves = r.end == s->committed && (from == 0 || from == s->snapshot.size);
+    if (r.proves && from != 0) {
+        r.tree = s->snapshot;
     }
-    uint8_t read[32];
-    uint8_t head[32];
-    merkle_root(&s->replay, read);
-    merkle_root(&s->merkle, head);
-    return KY_STATUS(ky_span_eq(KY_SPAN_OF(read), KY_SPAN_OF(head)) ? KY_OK : KY_CORRUPT);
+    memcpy(r.head, s->head_root, sizeof(r.head));
+    return r;
 }
 
-static struct ky_status read_leaf(struct store *s, sqlite3_stmt *stmt, uint64_t want,
-                                  store_leaf_fn fn, void *ctx)
+static struct ky_status read_leaf(struct reading *r, sqlite3_stmt *stmt, store_leaf_fn fn,
+                                  void *ctx)
 {
     struct ky_span leaf = store_column(stmt, 1);
     struct ledger_leaf head;
     struct ky_status st = ledger_leaf_parse(leaf, &head);
-    if (!ky_ok(st) || head.index != want || (uint64_t)sqlite3_column_int64(stmt, 0) != want) {
+    if (!ky_ok(st) || head.index != r->next || (uint64_t)sqlite3_column_int64(stmt, 0) != r->next) {
         return KY_STATUS(KY_CORRUPT);
     }
-    st = replay_leaf(s, want, leaf);
-    return ky_ok(st) ? fn(ctx, leaf, store_column(stmt, 2)) : st;
+    r->next++;
+    if (r->proves) {
+        merkle_append(&r->tree, leaf);
+    }
+    return fn(ctx, leaf, store_column(stmt, 2));
+}
+
+static struct ky_status end_reading(const struct reading *r)
+{
+    uint8_t root[32];
+    merkle_root(&r->tree, root);
+    bool holds =
+        r->next == r->end && (!r->proves || ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(r->head)));
+    return KY_STATUS(holds ? KY_OK : KY_CORRUPT);
 }
 
 struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn,
@@ -234,7 +255,7 @@ struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limi
     if (!ky_ok(st) || from >= s->committed) {
         return st;
     }
-    uint64_t end = limit == 0 || limit > s->committed - from ? s->committed : from + limit;
+    struct reading r = reading_of(s, from, limit);
     /* A statement of its own: fn may read again. */
     int rc = sqlite3_prepare_v2(
         s->db,
@@ -243,17 +264,14 @@ struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limi
         -1, &stmt, NULL);
     if (rc == SQLITE_OK) {
         (void)sqlite3_bind_int64(stmt, 1, (sqlite3_int64)from);
-        (void)sqlite3_bind_int64(stmt, 2, (sqlite3_int64)end);
+        (void)sqlite3_bind_int64(stmt, 2, (sqlite3_int64)r.end);
         while (ky_ok(st) && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-            st = read_leaf(s, stmt, from++, fn, ctx);
+            st = read_leaf(&r, stmt, fn, ctx);
         }
     }
-    sqlite3_finalize(stmt);
+    (void)sqlite3_finalize(stmt);
     if (ky_ok(st) && rc != SQLITE_DONE) {
         return store_fail(s, rc);
     }
-    if (ky_ok(st) && from != end) {
-        return KY_STATUS(KY_CORRUPT);
-    }
-    return st;
+    return ky_ok(st) ? end_reading(&r) : st;
 }

@@ -34,8 +34,8 @@ enum store_mode { STORE_CREATE, STORE_OPEN, STORE_READ_ONLY };
  * KY_SEALED (locked; cause EWOULDBLOCK or SQLITE_BUSY), KY_INVALID (no keys).
  * READ_ONLY is for offline export, is refused beside a running server and needs no keys: with none, no MAC is checked.
  * Beside `path` stand `path`-wal and `path`.lock; copy them together, or after a clean stop.
- * After OPEN: store_snapshot_read, then store_ledger_read from its size (or 0) to the end before any row is read. That reading
- * hashes along and fails with KY_CORRUPT at the head when any of its leaves was changed.
+ * After OPEN: store_snapshot_read, then store_ledger_read from its size (or 0) without a limit before any row is read. A
+ * reading from either to the end hashes along: KY_CORRUPT, after the last leaf, when any of its leaves was changed.
  */
 KY_MUST_CHECK struct ky_status store_open(const char *path, enum store_mode mode, const struct store_keys *keys,
                                           struct store **out_store);

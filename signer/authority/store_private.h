@@ -69,7 +69,9 @@ struct store {
     uint64_t turns;
     uint64_t committed; /* leaves; merkle.size counts the staged ones too */
     struct merkle merkle;
-    struct merkle replay; /* what the start's reading has authenticated so far */
+    struct merkle snapshot;  /* the tree of the snapshot that was read: where the tail begins */
+    uint8_t head_root[32];   /* at `committed` */
+    uint8_t staged_root[32]; /* of the turn row that is being committed */
     struct store_versions versions[ROW_TABLE_END];
     struct ky_buf rows[ROW_TABLE_END]; /* the body that the last read of each table borrows */
     struct ky_buf leaf;

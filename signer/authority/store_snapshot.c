@@ -130,7 +130,7 @@ static struct ky_status take_snapshot(struct store *s, struct ky_buf *out_blob, 
     }
     st = get_versions(s, snap.versions);
     if (ky_ok(st)) {
-        s->replay = tree;
+        s->snapshot = tree;
         *out_size = snap.size;
     }
     return st;

@@ -62,6 +62,7 @@ struct ky_status store_turn_put(struct store *s, uint64_t turn)
 {
     struct store_turn t = {.turn = turn, .tree = s->merkle};
     merkle_root(&t.tree, t.root);
+    memcpy(s->staged_root, t.root, sizeof(t.root));
     turn_mac(s, &t, t.mac);
     ky_buf_reset(&s->body);
     store_put_peaks(&t.tree, &s->body);
@@ -163,6 +164,7 @@ struct ky_status store_turn_load(struct store *s)
     }
     if (ky_ok(st)) {
         s->merkle = head.tree;
+        memcpy(s->head_root, head.root, sizeof(head.root));
         s->committed = head.tree.size;
         s->turns = head.turn;
     }

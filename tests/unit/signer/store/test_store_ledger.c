@@ -277,6 +277,9 @@ static void export_as_a_stranger(struct bench *b)
     if (geteuid() == 0 && setuid(65534) != 0) {
         _exit(2);
     }
+    if (access(b->path, R_OK) != 0) {
+        _exit(77); /* the folder above is closed to strangers */
+    }
     if (access(b->path, W_OK) == 0 || !ky_ok(store_open(b->path, STORE_READ_ONLY, NULL, &s))) {
         _exit(3);
     }
@@ -301,6 +304,9 @@ static void an_export_from_a_medium_that_cannot_be_written(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(chmod(b->folder, 0700), 0);
     assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) {
+        skip();
+    }
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
@@ -368,10 +374,17 @@ static void the_full_check_finds_what_a_start_from_a_snapshot_does_not_read(void
         "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 3");
     OK(bench_start(b));
     EXPECT(KY_CORRUPT, store_ledger_check(b->store));
-    bench_sql(
-        b,
-        "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 22");
+    bench_sql(b, "CREATE TABLE good AS SELECT * FROM ledger;"
+                 "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22)"
+                 " WHERE idx = 22");
     EXPECT(KY_CORRUPT, bench_start(b)); /* the tail is proved by reading it */
+    bench_sql(
+        b, "UPDATE ledger SET leaf = (SELECT leaf FROM good WHERE good.idx = 22) WHERE idx = 22");
+    OK(bench_start(b));
+    struct counted c = {0};
+    EXPECT(KY_CORRUPT,
+           store_ledger_read(b->store, 0, 0, count_leaf, &c)); /* whoever reads it all is told */
+    OK(store_ledger_read(b->store, 0, 25 - 1, count_leaf, &c));
 }
 
 static void another_key_is_refused(void **state)
