@@ -29,10 +29,9 @@ static struct ky_span hash_at(const struct hash_list *l, size_t i)
     return KY_SPAN(l->bytes.data + i * l->hash_len, l->hash_len);
 }
 
-/* The first of the list's first `limit` entries that equals h. */
-static size_t index_of(const struct hash_list *l, size_t limit, struct ky_span h)
+static size_t index_of(const struct hash_list *l, struct ky_span h)
 {
-    for (size_t i = 0; i < limit; i++) {
+    for (size_t i = 0; i < l->count; i++) {
         if (ky_span_eq(hash_at(l, i), h)) {
             return i;
         }
@@ -40,33 +39,28 @@ static size_t index_of(const struct hash_list *l, size_t limit, struct ky_span h
     return NOT_LISTED;
 }
 
-static bool has_duplicate(const struct hash_list *l)
-{
-    for (size_t i = 1; i < l->count; i++) {
-        if (index_of(l, i, hash_at(l, i)) != NOT_LISTED) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool bit(const uint8_t *bits, size_t i)
 {
     return (bits[i / 8] & 1u << (i % 8)) != 0;
 }
 
-/* Fills take; an unlisted hash outranks a spent one, wherever they stand in the request. */
+/* Fills take. An unlisted hash outranks a repeated one, and that a spent one, wherever they stand. */
 static struct ky_status match_all(const struct hash_list *listed, const struct hash_list *requested,
                                   const uint8_t *used, uint8_t *take)
 {
     bool any_spent = false;
+    bool any_twice = false;
     for (size_t i = 0; i < requested->count; i++) {
-        const size_t at = index_of(listed, listed->count, hash_at(requested, i));
+        const size_t at = index_of(listed, hash_at(requested, i));
         if (at == NOT_LISTED) {
             return KY_STATUS(KY_HASH_NOT_IN_SAD);
         }
         any_spent = any_spent || bit(used, at);
+        any_twice = any_twice || bit(take, at);
         take[at / 8] = (uint8_t)(take[at / 8] | 1u << (at % 8));
+    }
+    if (any_twice) {
+        return KY_STATUS(KY_INVALID);
     }
     return any_spent ? KY_STATUS(KY_HASH_SPENT) : KY_STATUS(KY_OK);
 }
@@ -76,8 +70,7 @@ struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested
 {
     struct hash_list all;
     struct hash_list wanted;
-    if (!hash_list(listed, hash_len, &all) || !hash_list(requested, hash_len, &wanted) ||
-        has_duplicate(&all) || has_duplicate(&wanted)) {
+    if (!hash_list(listed, hash_len, &all) || !hash_list(requested, hash_len, &wanted)) {
         return KY_STATUS(KY_INVALID);
     }
     uint8_t take[(KY_HASHES_MAX + 7) / 8] = {0};

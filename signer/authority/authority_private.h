@@ -11,6 +11,8 @@
 #include "map.h"
 #include "state.h"
 
+#define TURN_US 25000u            /* ... and not for longer than this: the heartbeat waits for it */
+#define TURN_LOOKS_AT_CLOCK 16u
 #define TURN_REQUESTS 1024u       /* decided per turn, so that a commit stays short */
 #define HEARTBEAT_US 20000u
 #define VAULT_CREDIT 200u         /* jobs at one vault */

@@ -60,15 +60,22 @@ static void decide(struct authority *a, struct peer *p, const struct ky_record *
     }
 }
 
-/* Takes records until there are none or the budget is used. */
+/* A front calls an authority dead whose heartbeat is 100 ms old: a turn of dear requests must end well before. */
+static bool turn_is_long(const struct authority *a)
+{
+    return a->hooks.mono_us(a->hooks.context) - a->mono_us > TURN_US;
+}
+
+/* Takes records until there are none, the budget is used or the turn has become long. */
 static uint32_t take(struct authority *a, struct peer *p, uint32_t budget)
 {
     struct ky_record rec;
     struct ky_status status = KY_STATUS(KY_OK);
     uint32_t n = 0;
+    bool full = false;
 
-    while (n < budget && ky_channel_next(&p->channel, &rec, &status)) {
-        n++;
+    while (!full && ky_channel_next(&p->channel, &rec, &status)) {
+        full = ++n == budget || (n % TURN_LOOKS_AT_CLOCK == 0 && turn_is_long(a));
         if (p->door == 0)
             dispatch_result(a, p, &rec);
         else
@@ -76,7 +83,7 @@ static uint32_t take(struct authority *a, struct peer *p, uint32_t budget)
     }
     if (!ky_ok(status))
         p->ended = true;
-    p->readable = n == budget;
+    p->readable = full;
     return n;
 }
 

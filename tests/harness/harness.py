@@ -185,10 +185,10 @@ class Harness:
     def add_clients(self):
         """portal signs for itself, gateway also for ministry-a and ministry-b, approver approves."""
         pki = f"{self.state}/pki"
-        self.kyso("client", "add", "portal", "--may", "sign", "--certificate", f"{pki}/portal.pem")
-        self.kyso("client", "add", "gateway", "--may", "sign", "--certificate", f"{pki}/gateway.pem",
+        self.kyso("client", "add", "portal", "--may", "sign", "--cert", f"{pki}/portal.pem")
+        self.kyso("client", "add", "gateway", "--may", "sign", "--cert", f"{pki}/gateway.pem",
                   "--delegate", "ministry-a", "--delegate", "ministry-b")
-        self.kyso("client", "add", "approver", "--may", "approve", "--certificate", f"{pki}/approver.pem")
+        self.kyso("client", "add", "approver", "--may", "approve", "--cert", f"{pki}/approver.pem")
 
     def add_citizen(self, subject, key_type="p256", storage=None, relying_parties=("*",), activate=True,
                     totp_hash="sha1", digits=6, totps=1, device="es256"):

@@ -141,7 +141,8 @@ KY_MUST_CHECK struct ky_status policy_hashes_check(uint8_t key_type, const struc
 
 /*
  * Every requested hash must be listed and unused; one that is not fails the whole request. Any unlisted one is KY_HASH_NOT_IN_SAD,
- * whatever else was spent. Both lists hold 1..KY_HASHES_MAX hashes.
+ * whatever else was spent. Both lists hold 1..KY_HASHES_MAX hashes; `listed` passed policy_hashes_check when its transaction
+ * began, so it names none twice and is not searched for that here: this runs for each hash of a long list.
  *   used      one bit per listed hash (bit i of byte i/8); not changed
  *   out_take  bits to add to `used` when the intent is written, same size
  *   out_left  hashes of the list still unused after that
