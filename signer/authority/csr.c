@@ -24,6 +24,7 @@ static const struct {
     [KY_KEY_RSA4096] = {{.scheme = KY_RSA_PKCS1, .hash = KY_SHA256},
                         NID_sha256WithRSAEncryption,
                         true},
+    [KY_KEY_ED25519] = {{.scheme = KY_EDDSA}, NID_ED25519, false},
 };
 
 struct ky_status csr_algorithm(uint8_t key_type, struct ky_algorithm *out_algorithm)
@@ -65,13 +66,25 @@ done:
     return status;
 }
 
-struct ky_status csr_digest(const struct csr_request *r, uint8_t out_digest[KY_DIGEST_MAX],
-                            size_t *out_len)
+static void put_input(const struct ky_algorithm *a, struct ky_span tbs, struct ky_buf *out)
+{
+    uint8_t digest[KY_DIGEST_MAX];
+    unsigned len = 0;
+
+    if (a->hash == KY_HASH_NONE)
+        ky_buf_put(out, tbs.data, tbs.len);
+    else if (EVP_Digest(tbs.data, tbs.len, digest, &len,
+                        EVP_get_digestbyname(ky_hash_name(a->hash)), NULL) == 1)
+        ky_buf_put(out, digest, len);
+    else
+        out->failed = true;
+}
+
+struct ky_status csr_input(const struct csr_request *r, struct ky_buf *out)
 {
     struct ky_algorithm algorithm;
     X509_REQ *req = NULL;
     uint8_t *tbs = NULL;
-    unsigned len = 0;
     struct ky_status status = csr_algorithm(r->key_type, &algorithm);
 
     if (!ky_ok(status))
@@ -80,13 +93,9 @@ struct ky_status csr_digest(const struct csr_request *r, uint8_t out_digest[KY_D
     if (!ky_ok(status))
         return status;
     int tbs_len = i2d_re_X509_REQ_tbs(req, &tbs);
-    status = KY_STATUS(KY_INTERNAL);
-    if (tbs_len <= 0 || EVP_Digest(tbs, (size_t)tbs_len, out_digest, &len,
-                                   EVP_get_digestbyname(ky_hash_name(algorithm.hash)), NULL) != 1)
-        goto done;
-    *out_len = len;
-    status = KY_STATUS(KY_OK);
-done:
+    if (tbs_len > 0)
+        put_input(&algorithm, KY_SPAN(tbs, (size_t)tbs_len), out);
+    status = tbs_len > 0 && !out->failed ? KY_STATUS(KY_OK) : KY_STATUS(KY_NOMEM);
     OPENSSL_free(tbs);
     X509_REQ_free(req);
     return status;

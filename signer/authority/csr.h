@@ -26,13 +26,15 @@ struct csr_request {
  */
 KY_MUST_CHECK struct ky_status dn_parse(struct ky_span text, X509_NAME **out_name);
 
-/* How a CSR of this key is signed: ECDSA with SHA-256 (P-384: SHA-384), RSA PKCS #1 v1.5 with SHA-256.
- * KY_UNIMPLEMENTED for Ed25519: a vault signs digests only and PKCS #10 cannot say so; certify its public key directly. */
+/*
+ * How a CSR of this key is signed: ECDSA with SHA-256 (P-384: SHA-384), RSA PKCS #1 v1.5 with SHA-256. Ed25519 signs the
+ * CertificationRequestInfo itself (RFC 8410 s.6): its hash is KY_HASH_NONE. Errors: KY_UNIMPLEMENTED.
+ */
 KY_MUST_CHECK struct ky_status csr_algorithm(uint8_t key_type, struct ky_algorithm *out_algorithm);
 
-/* The digest of the CertificationRequestInfo. Errors: KY_INVALID, KY_UNIMPLEMENTED, KY_NOMEM. */
-KY_MUST_CHECK struct ky_status csr_digest(const struct csr_request *r,
-                                          uint8_t out_digest[KY_DIGEST_MAX], size_t *out_len);
+/* Appends what the key signs: the digest of the CertificationRequestInfo, or for Ed25519 its bytes.
+ * Errors: KY_INVALID, KY_UNIMPLEMENTED, KY_NOMEM. */
+KY_MUST_CHECK struct ky_status csr_input(const struct csr_request *r, struct ky_buf *out);
 /* The finished DER request, verified under its own key. Errors: KY_TOKEN_WRONG_SIGNATURE (I7), as above. */
 KY_MUST_CHECK struct ky_status csr_assemble(const struct csr_request *r,
                                             struct ky_span raw_signature, struct ky_buf *out_der);

@@ -28,8 +28,7 @@ struct csr_wish { /* a job's context */
 struct csr_job { /* what is signed, while it is being asked for */
     struct csr_request request;
     struct ky_algorithm algorithm;
-    uint8_t digest[KY_DIGEST_MAX];
-    size_t digest_len;
+    struct ky_buf input; /* owned: a digest, or the bytes that an Ed25519 key signs */
 };
 
 static struct ky_status record_intent(struct operation *o, uint32_t number,
@@ -43,7 +42,7 @@ static struct ky_status record_intent(struct operation *o, uint32_t number,
         .credential_epoch = c->epoch,
         .scheme = csr->algorithm.scheme,
         .hash = csr->algorithm.hash,
-        .hashes = KY_SPAN(csr->digest, csr->digest_len),
+        .hashes = ky_buf_span(&csr->input),
         .not_after_s = authority_now_s(o->a),
     };
 
@@ -91,7 +90,7 @@ static struct ky_status submit_csr(struct operation *o, uint32_t number,
         .key_epoch = c->epoch,
         .blob = c->blob,
         .public_key = c->public_key,
-        .digests = KY_SPAN(csr->digest, csr->digest_len),
+        .digests = ky_buf_span(&csr->input),
     };
     struct ky_status status = KY_STATUS(KY_BUSY);
 
@@ -110,13 +109,33 @@ static struct ky_status submit_csr(struct operation *o, uint32_t number,
     return status;
 }
 
+/* Nothing is promised before everything that can be checked has been: an intent must end in a receipt (I4). */
+static struct ky_status promise_csr(struct operation *o, uint32_t number,
+                                    const struct row_credential *c, struct csr_job *csr)
+{
+    uint64_t intent = 0;
+    struct ky_status status = csr_algorithm(c->key_type, &csr->algorithm);
+
+    if (ky_ok(status))
+        status = csr_input(&csr->request, &csr->input);
+    if (!ky_ok(status))
+        return operate_no(o, status.code, "subject_dn: CN=...,O=...,C=VN");
+    status = record_intent(o, number, c, csr, &intent);
+    if (!ky_ok(status))
+        return status;
+    status = submit_csr(o, number, c, csr, intent);
+    if (ky_ok(status))
+        return status;
+    struct ky_status recorded = record_receipt(o, intent, status.code, status.cause, NULL);
+    return ky_ok(recorded) ? status : recorded;
+}
+
 struct ky_status operate_make_csr(struct operation *o)
 {
     const Kyso__V1__MakeCsr *m = o->op->make_csr;
-    struct csr_job csr = {.digest_len = 0};
+    struct csr_job csr = {.input = KY_BUF_INIT(CSR_DER_MAX)};
     struct row_credential row;
     uint32_t number = 0;
-    uint64_t intent = 0;
     struct ky_status status = operate_credential(o, m->credential_id, &number, &row);
 
     if (!ky_ok(status))
@@ -127,21 +146,9 @@ struct ky_status operate_make_csr(struct operation *o)
     csr.request = (struct csr_request){.public_key = row.public_key,
                                        .key_type = row.key_type,
                                        .subject_dn = ky_span_text(m->subject_dn)};
-    status = csr_algorithm(row.key_type, &csr.algorithm);
-    if (!ky_ok(status))
-        return operate_no(o, status.code,
-                          "PKCS #10 cannot carry this key's signatures: certify its public key");
-    status = csr_digest(&csr.request, csr.digest, &csr.digest_len);
-    if (!ky_ok(status))
-        return operate_no(o, status.code, "subject_dn: CN=...,O=...,C=VN");
-    status = record_intent(o, number, &row, &csr, &intent);
-    if (!ky_ok(status))
-        return status;
-    status = submit_csr(o, number, &row, &csr, intent);
-    if (ky_ok(status))
-        return status;
-    struct ky_status recorded = record_receipt(o, intent, status.code, status.cause, NULL);
-    return ky_ok(recorded) ? status : recorded;
+    status = promise_csr(o, number, &row, &csr);
+    ky_buf_free(&csr.input);
+    return status;
 }
 
 /* KY_OK with the CSR in o->result, or why this signature is not released. */

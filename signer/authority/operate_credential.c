@@ -233,6 +233,13 @@ static struct ky_status submit_destroy(struct operation *o, uint32_t number, str
     return status;
 }
 
+static const char *state_word(uint8_t state)
+{
+    return state == STATE(ACTIVE)      ? "active"
+           : state == STATE(SUSPENDED) ? "suspended"
+                                       : "destroyed";
+}
+
 struct ky_status operate_set_credential_state(struct operation *o)
 {
     const Kyso__V1__SetCredentialState *m = o->op->set_credential_state;
@@ -262,8 +269,8 @@ struct ky_status operate_set_credential_state(struct operation *o)
     if (to == STATE(DESTROYED) && !has_object)
         row.blob = KY_SPAN(NULL, 0);
     operate_give_credential(o, &row, subject.subject_id);
-    o->result.message =
-        operate_message(o, "credential %s changed, epoch %u", m->credential_id, row.epoch);
+    o->result.message = operate_message(o, "credential %s is %s, epoch %u", m->credential_id,
+                                        state_word(to), row.epoch);
     status = authority_row_put(o->a, ROW_CREDENTIAL, number, &row, o->index, NULL);
     if (!ky_ok(status))
         return status;

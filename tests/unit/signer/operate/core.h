@@ -34,7 +34,7 @@ struct authority {
     struct ledger_operation operation; /* the last LEDGER_OPERATION record, its spans emptied */
     char operation_name[64], operation_operators[300], operation_target[140];
     struct ledger_intent intent; /* the last one, spans emptied */
-    uint8_t intent_digest[64];
+    uint8_t intent_digest[1024];
     struct ledger_receipt receipt; /* the last one, spans emptied */
     unsigned operations, denials, unlocks, client_states, intents, receipts, forgotten;
     /* at the vault */
