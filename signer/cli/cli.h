@@ -24,7 +24,9 @@ enum cli_exit {
 };
 
 enum cli_kind { CLI_END = 0, CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_PATH, CLI_HEX, CLI_CHOICE };
-enum { CLI_REQUIRED = 1, CLI_MANY = 2, CLI_SECRET = 4 };
+enum { CLI_REQUIRED = 1, CLI_SECRET = 4, CLI_MANY_SHIFT = 8 };
+#define CLI_MANY(most)   ((unsigned)(most) << CLI_MANY_SHIFT) /* may be given again, this often */
+#define CLI_MANY_OF(arg) ((arg)->flags >> CLI_MANY_SHIFT)     /* 0 = once */
 
 struct cli_arg {
     const char *name;  /* "--subject", or "FILE" for one that is told by its place */
@@ -56,7 +58,11 @@ struct cli_group {
 extern const struct cli_group cli_groups[]; /* ends with title == NULL */
 extern const char *const cli_exit_help[];   /* by enum cli_exit */
 
-#define CLI_VALUES_MAX 512u
+#define CLI_VALUES_MAX    512u
+#define CLI_OPERATORS_MAX 4u
+#define CLI_LIST_MAX      64u
+#define CLI_CHAIN_MAX     8u
+#define CLI_WORDS_MAX     8u
 struct cli_value {
     const struct cli_arg *arg;
     char *text; /* borrowed from argv or the environment; NULL for a flag */
@@ -144,6 +150,7 @@ enum cli_door { CLI_DOOR_SIGNER, CLI_DOOR_APPROVER };
 int server_config(struct cli *cli); /* loads cli->config */
 int server_open(struct cli *cli, enum cli_door door, struct client **out_client);
 int server_open_operator(struct cli *cli, struct client **out_client);
+int server_profile(struct cli *cli); /* loads cli->profile where --profile is given */
 const char *server_option(struct cli *cli, const char *option,
                           const char *profile_key); /* option, else the profile's */
 int server_call(struct cli *cli, struct client *c, const char *path,
@@ -156,7 +163,7 @@ int server_refused(struct cli *cli,
 
 /* Stamps, signs and runs the operation. The result is freed with kyso__v1__operation_result__free_unpacked. */
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result);
-/* The same, then prints its message and `shown` and frees both. */
+/* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
 
 /* --- show.c ---------------------------------------------------------------------------------------- */

@@ -12,8 +12,6 @@
 #include "keys.h"
 #include "kyso/alg.h"
 
-#define FILES_MAX 64u
-
 struct approval {
     struct cli *cli;
     struct client *client;               /* owned */
@@ -106,8 +104,8 @@ static int find_transaction(struct approval *a)
 /* The hashes must be exactly those of the files, in order. */
 static int expect_files(struct approval *a)
 {
-    const char *files[FILES_MAX];
-    size_t n = cli_all(a->cli, "--expect-file", files, FILES_MAX);
+    const char *files[KY_HASHES_MAX];
+    size_t n = cli_all(a->cli, "--expect-file", files, KY_HASHES_MAX);
     uint8_t digest[64];
 
     if (n == 0)

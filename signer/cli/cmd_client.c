@@ -7,7 +7,6 @@
 #include "kyso/alg.h"
 
 #define PINS_MAX 2u
-#define LIST_MAX 64u
 
 struct pins {
     uint8_t sha256[PINS_MAX][32];
@@ -32,10 +31,10 @@ static int pin_certificate(struct cli *cli, const char *path, struct pins *p)
 
 static int gather_pins(struct cli *cli, struct pins *p)
 {
-    const char *certificates[PINS_MAX + 1];
-    const char *hashes[PINS_MAX + 1];
-    size_t c = cli_all(cli, "--cert", certificates, PINS_MAX + 1);
-    size_t h = cli_all(cli, "--spki", hashes, PINS_MAX + 1);
+    const char *certificates[PINS_MAX];
+    const char *hashes[PINS_MAX];
+    size_t c = cli_all(cli, "--cert", certificates, PINS_MAX);
+    size_t h = cli_all(cli, "--spki", hashes, PINS_MAX);
     int rc = CLI_OK;
 
     if (c + h == 0 || c + h > PINS_MAX)
@@ -57,8 +56,8 @@ int cmd_client_add(struct cli *cli)
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__AddClient add = KYSO__V1__ADD_CLIENT__INIT;
     struct pins pins = {.count = 0};
-    const char *delegates[LIST_MAX];
-    const char *subjects[LIST_MAX];
+    const char *delegates[CLI_LIST_MAX];
+    const char *subjects[CLI_LIST_MAX];
     int rc = gather_pins(cli, &pins);
 
     if (rc != CLI_OK)
@@ -66,9 +65,9 @@ int cmd_client_add(struct cli *cli)
     add.name = (char *)(uintptr_t)cli_get(cli, "NAME");
     add.n_spki_sha256 = pins.count;
     add.spki_sha256 = pins.list;
-    add.n_relying_parties = cli_all(cli, "--delegate", delegates, LIST_MAX);
+    add.n_relying_parties = cli_all(cli, "--delegate", delegates, CLI_LIST_MAX);
     add.relying_parties = (char **)(uintptr_t)delegates;
-    add.n_subjects = cli_all(cli, "--subject", subjects, LIST_MAX);
+    add.n_subjects = cli_all(cli, "--subject", subjects, CLI_LIST_MAX);
     add.subjects = (char **)(uintptr_t)subjects;
     add.may_sign = cli_choice(cli, "--may", 1) == 1;
     add.may_approve = !add.may_sign;

@@ -8,14 +8,11 @@
 #include "cli.h"
 #include "keys.h"
 
-#define LIST_MAX  64u
-#define CHAIN_MAX 8u
-
 int cmd_credential_create(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__CreateCredential create = KYSO__V1__CREATE_CREDENTIAL__INIT;
-    const char *parties[LIST_MAX];
+    const char *parties[CLI_LIST_MAX];
     int key_type = cli_choice(cli, "--key-type", KYSO__V1__KEY_TYPE__KEY_TYPE_P256);
     bool edwards =
         key_type ==
@@ -24,7 +21,7 @@ int cmd_credential_create(struct cli *cli)
     create.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
     create.key_type = (Kyso__V1__KeyType)key_type; /* the choices stand in the numbers' order */
     create.storage = (Kyso__V1__KeyStorage)cli_choice(cli, "--storage", edwards ? 2 : 1);
-    create.n_relying_parties = cli_all(cli, "--relying-party", parties, LIST_MAX);
+    create.n_relying_parties = cli_all(cli, "--relying-party", parties, CLI_LIST_MAX);
     create.relying_parties = (char **)(uintptr_t)parties;
     create.max_hashes = cli_number(cli, "--max-hashes", 0);
     op.op_case = KYSO__V1__OPERATION__OP_CREATE_CREDENTIAL;
@@ -140,8 +137,8 @@ int cmd_credential_csr(struct cli *cli)
 }
 
 struct chain {
-    X509 *certificates[CHAIN_MAX + 1];      /* owned; the credential's first */
-    ProtobufCBinaryData der[CHAIN_MAX + 1]; /* owned by OpenSSL's allocator */
+    X509 *certificates[CLI_CHAIN_MAX + 1];      /* owned; the credential's first */
+    ProtobufCBinaryData der[CLI_CHAIN_MAX + 1]; /* owned by OpenSSL's allocator */
     size_t count;
 };
 
@@ -155,13 +152,13 @@ static void chain_wipe(struct chain *c)
 
 static int chain_load(struct cli *cli, struct chain *c)
 {
-    const char *files[CHAIN_MAX];
-    size_t n = cli_all(cli, "--chain", files, CHAIN_MAX);
+    const char *files[CLI_CHAIN_MAX];
+    size_t n = cli_all(cli, "--chain", files, CLI_CHAIN_MAX);
     const char *path = cli_get(cli, "CERTIFICATE");
 
     for (size_t i = 0; i <= n; path = i < n ? files[i] : NULL, i++) {
         size_t got =
-            keys_load_certificates(path, c->certificates + c->count, CHAIN_MAX + 1 - c->count);
+            keys_load_certificates(path, c->certificates + c->count, CLI_CHAIN_MAX + 1 - c->count);
 
         if (got == 0)
             return cli_fail(cli, CLI_USAGE,

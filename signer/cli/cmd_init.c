@@ -15,8 +15,6 @@
 #include "cli.h"
 #include "keys.h"
 
-#define OPERATORS_MAX 4u
-
 extern char **environ;
 
 static int save_pair(struct cli *cli, const char *path, EVP_PKEY *key)
@@ -132,19 +130,19 @@ static int check_absent(struct cli *cli)
 
 int cmd_init(struct cli *cli)
 {
-    const char *names[OPERATORS_MAX];
-    const char *keys[OPERATORS_MAX];
-    char pairs[OPERATORS_MAX][PATH_MAX + 80];
+    const char *names[CLI_OPERATORS_MAX];
+    const char *keys[CLI_OPERATORS_MAX];
+    char pairs[CLI_OPERATORS_MAX][PATH_MAX + 80];
     char kysod[PATH_MAX];
-    char *argv[5 + 2 * OPERATORS_MAX + 1] = {kysod, (char *)(uintptr_t) "--config", NULL,
-                                             (char *)(uintptr_t) "--init"};
+    char *argv[5 + 2 * CLI_OPERATORS_MAX + 1] = {kysod, (char *)(uintptr_t) "--config", NULL,
+                                                 (char *)(uintptr_t) "--init"};
     const char *config = cli_get(cli, "--config");
-    size_t n = cli_all(cli, "--operator", names, OPERATORS_MAX);
+    size_t n = cli_all(cli, "--operator", names, CLI_OPERATORS_MAX);
     size_t argc = 4;
     json_t *operators;
     int rc;
 
-    if (n == 0 || n != cli_all(cli, "--operator-key", keys, OPERATORS_MAX))
+    if (n == 0 || n != cli_all(cli, "--operator-key", keys, CLI_OPERATORS_MAX))
         return cli_fail(cli, CLI_USAGE,
                         "give --operator NAME --operator-key FILE (made when absent)",
                         "the first operator is missing");

@@ -17,7 +17,6 @@
 #include "ledger_verify.h"
 
 #define LINE_MAX_BYTES     (1024u * 1024u)
-#define TYPES_MAX          16u
 #define FIRST_CHECKPOINT_S 15
 
 /* --- show and export ------------------------------------------------------------------------- */
@@ -27,7 +26,7 @@ struct printer {
     FILE *out;
     bool lines; /* JSON lines, else text */
     bool private_data;
-    const char *types[TYPES_MAX];
+    const char *types[CLI_LIST_MAX];
     size_t type_count;
     struct ky_buf line;
 };
@@ -106,7 +105,7 @@ int cmd_ledger_show(struct cli *cli)
     uint64_t limit = cli_number(cli, "--limit", 0);
     int rc;
 
-    p.type_count = cli_all(cli, "--type", p.types, TYPES_MAX);
+    p.type_count = cli_all(cli, "--type", p.types, CLI_LIST_MAX);
     ledger_tail_init(&t);
     rc = ledger_server_tail(cli, &t);
     if (last > 0)

@@ -10,16 +10,14 @@
 
 #include "sign_job.h"
 
-#define CHAIN_MAX 8u
-
 static int gather_inputs(struct sign_job *job)
 {
     struct cli *cli = job->cli;
-    const char *hashes[KY_HASHES_MAX + 1];
+    const char *hashes[KY_HASHES_MAX];
     size_t files = cli_all(cli, "FILE", job->files, KY_HASHES_MAX);
-    size_t n = cli_all(cli, "--hash", hashes, KY_HASHES_MAX + 1);
+    size_t n = cli_all(cli, "--hash", hashes, KY_HASHES_MAX);
 
-    if ((files == 0) == (n == 0) || n > KY_HASHES_MAX)
+    if ((files == 0) == (n == 0))
         return cli_fail(cli, CLI_USAGE, "give FILEs, or --hash HEX, at most 256",
                         "nothing to sign, or two kinds of it");
     if (n > 0 && cli_has(cli, "--cms"))
@@ -107,7 +105,7 @@ static int choose_algorithm(struct sign_job *job)
 
 static int begin_cms(struct sign_job *job, size_t i)
 {
-    X509 *chain[CHAIN_MAX];
+    X509 *chain[CLI_CHAIN_MAX];
     struct cms_content c = {.certificate = job->certificate,
                             .chain = chain,
                             .algorithm = job->algorithm,
@@ -116,7 +114,7 @@ static int begin_cms(struct sign_job *job, size_t i)
     uint8_t attributes[KY_DIGEST_MAX];
     struct ky_status st;
 
-    for (size_t k = 0; k < job->credential->n_chain && c.chain_count < CHAIN_MAX; k++) {
+    for (size_t k = 0; k < job->credential->n_chain && c.chain_count < CLI_CHAIN_MAX; k++) {
         const unsigned char *der = job->credential->chain[k].data;
 
         chain[c.chain_count] = d2i_X509(NULL, &der, (long)job->credential->chain[k].len);
@@ -159,11 +157,14 @@ static int hash_inputs(struct sign_job *job)
 static int fill_request(struct sign_job *job)
 {
     struct cli *cli = job->cli;
-    const char *party = server_option(cli, "--relying-party", "relying_party");
+    const char *party;
     const char *text = cli_get(cli, "--text");
     const char *id = cli_get(cli, "--request-id");
     uint8_t random[12];
 
+    if (server_profile(cli) != CLI_OK)
+        return CLI_USAGE;
+    party = server_option(cli, "--relying-party", "relying_party");
     if (party == NULL)
         return cli_fail(cli, CLI_USAGE,
                         "give --relying-party RP, or put relying_party in the profile",

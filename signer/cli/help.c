@@ -70,7 +70,7 @@ static void print_usage(FILE *out, const struct cli_command *c)
     (void)fprintf(out, "kyso %s", c->words);
     for (const struct cli_arg *a = c->args; a->kind != CLI_END; a++) {
         bool required = (a->flags & CLI_REQUIRED) != 0;
-        const char *dots = (a->flags & CLI_MANY) != 0 ? "..." : "";
+        const char *dots = CLI_MANY_OF(a) != 0 ? "..." : "";
 
         if (placed(a))
             (void)fprintf(out, required ? " %s%s" : " [%s%s]", a->name, dots);
@@ -85,10 +85,9 @@ static void print_args(FILE *out, const struct cli_arg *args)
     char left[96];
 
     for (const struct cli_arg *a = args; a->kind != CLI_END; a++) {
-        (void)snprintf(left, sizeof left, "%s%s%s%s", a->name,
-                       placed(a) || a->value == NULL ? "" : " ",
-                       placed(a) || a->value == NULL ? "" : a->value,
-                       (a->flags & CLI_MANY) != 0 ? " ..." : "");
+        (void)snprintf(
+            left, sizeof left, "%s%s%s%s", a->name, placed(a) || a->value == NULL ? "" : " ",
+            placed(a) || a->value == NULL ? "" : a->value, CLI_MANY_OF(a) != 0 ? " ..." : "");
         (void)fprintf(out, strlen(left) > 26 ? "  %s\n%29s%s" : "  %-26s %s%s", left,
                       strlen(left) > 26 ? "" : a->help, strlen(left) > 26 ? a->help : "");
         if (a->env != NULL)
@@ -245,8 +244,8 @@ void help_completion_bash(FILE *out)
 
 int cmd_help(struct cli *cli)
 {
-    const char *words[8];
-    size_t n = cli_all(cli, "WORD", words, 8);
+    const char *words[CLI_WORDS_MAX];
+    size_t n = cli_all(cli, "WORD", words, CLI_WORDS_MAX);
     const struct cli_command *c;
     int used = 0;
 

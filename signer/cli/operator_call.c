@@ -9,7 +9,6 @@
 #include "cli.h"
 #include "keys.h"
 
-#define OPERATORS_MAX      4u
 #define OPERATION_MAX      (200u * 1024u)
 #define EXPIRES_S          120
 #define OPERATE_TIMEOUT_US 90000000u /* an RSA-4096 key takes its time */
@@ -17,18 +16,18 @@
 static const char domain[] = "kyso.v1.operation"; /* its NUL separates it from the bytes */
 
 struct signing {
-    const char *names[OPERATORS_MAX];
-    const char *keys[OPERATORS_MAX];
+    const char *names[CLI_OPERATORS_MAX];
+    const char *keys[CLI_OPERATORS_MAX];
     size_t count;
-    struct ky_buf signatures[OPERATORS_MAX];
+    struct ky_buf signatures[CLI_OPERATORS_MAX];
 };
 
 static int gather(struct cli *cli, struct signing *s)
 {
-    size_t keys = cli_all(cli, "--operator-key", s->keys, OPERATORS_MAX);
+    size_t keys = cli_all(cli, "--operator-key", s->keys, CLI_OPERATORS_MAX);
 
-    s->count = cli_all(cli, "--operator", s->names, OPERATORS_MAX);
-    for (size_t i = 0; i < OPERATORS_MAX; i++)
+    s->count = cli_all(cli, "--operator", s->names, CLI_OPERATORS_MAX);
+    for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
         s->signatures[i] = KY_BUF_INIT(256);
     if (s->count == 0 || keys == 0)
         return cli_fail(
@@ -80,8 +79,8 @@ static int execute(struct cli *cli, struct signing *s, struct ky_span operation,
                    Kyso__V1__OperationResult **out_result)
 {
     Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
-    Kyso__V1__OperatorSignature items[OPERATORS_MAX];
-    Kyso__V1__OperatorSignature *list[OPERATORS_MAX];
+    Kyso__V1__OperatorSignature items[CLI_OPERATORS_MAX];
+    Kyso__V1__OperatorSignature *list[CLI_OPERATORS_MAX];
     ProtobufCMessage *reply = NULL;
     Kyso__V1__ExecuteReply *executed;
     int rc = CLI_OK;
@@ -140,7 +139,7 @@ int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationR
     if (rc == CLI_OK)
         rc = execute(cli, &s, KY_SPAN(message.data + sizeof domain, n), out_result);
 done:
-    for (size_t i = 0; i < OPERATORS_MAX; i++)
+    for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
         ky_buf_free(&s.signatures[i]);
     ky_buf_free(&message);
     return rc;

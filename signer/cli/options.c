@@ -71,7 +71,7 @@ static size_t times_given(const struct cli *cli, const struct cli_arg *a)
 static const struct cli_arg *next_place(const struct cli *cli)
 {
     for (const struct cli_arg *a = cli->command->args; a->kind != CLI_END; a++)
-        if (!is_option(a) && ((a->flags & CLI_MANY) != 0 || times_given(cli, a) == 0))
+        if (!is_option(a) && (times_given(cli, a) == 0 || CLI_MANY_OF(a) != 0))
             return a;
     return NULL;
 }
@@ -115,10 +115,14 @@ static int wrong(struct cli *cli, const char *what, const char *which)
 
 static int keep(struct cli *cli, const struct cli_arg *a, char *text)
 {
+    size_t given = times_given(cli, a);
+
     if (cli->count == CLI_VALUES_MAX)
         return wrong(cli, "too many arguments, from", a->name);
-    if ((a->flags & CLI_MANY) == 0 && times_given(cli, a) != 0)
+    if (CLI_MANY_OF(a) == 0 && given != 0)
         return wrong(cli, "given twice:", a->name);
+    if (CLI_MANY_OF(a) != 0 && given == CLI_MANY_OF(a)) /* never dropped in silence */
+        return wrong(cli, "given too often:", a->name);
     if (a->kind != CLI_FLAG && !fits(a, text))
         return wrong(cli, a->kind == CLI_CHOICE ? "not one of its choices:" : "not a value for it:",
                      a->name);

@@ -45,12 +45,12 @@ static void rebase(json_t *profile, const char *key, const char *path)
         (void)json_object_set_new(profile, key, json_string(full));
 }
 
-static int load_profile(struct cli *cli)
+int server_profile(struct cli *cli)
 {
     const char *path = cli_get(cli, "--profile");
     json_error_t error;
 
-    if (path == NULL || cli->profile != NULL)
+    if (path == NULL || json_is_object(cli->profile))
         return CLI_OK;
     cli->profile = json_load_file(path, 0, &error);
     if (!json_is_object(cli->profile))
@@ -70,7 +70,7 @@ const char *server_option(struct cli *cli, const char *option, const char *profi
 
     if (v != NULL)
         return v;
-    if (load_profile(cli) != CLI_OK)
+    if (server_profile(cli) != CLI_OK)
         return NULL;
     return json_string_value(json_object_get(cli->profile, profile_key));
 }
@@ -117,13 +117,13 @@ int server_open(struct cli *cli, enum cli_door door, struct client **out_client)
     bool approver = door == CLI_DOOR_APPROVER;
     char why[CLIENT_TEXT_MAX];
     char *found = NULL;
-    struct client_target t = {
-        .endpoint = server_option(cli, "--endpoint", approver ? "approver_endpoint" : "endpoint")};
+    struct client_target t = {.endpoint = NULL};
     struct ky_status st;
-    int rc = load_profile(cli);
+    int rc = server_profile(cli);
 
     if (rc != CLI_OK)
         return rc;
+    t.endpoint = server_option(cli, "--endpoint", approver ? "approver_endpoint" : "endpoint");
     t.certificate = server_option(cli, "--cert", "cert");
     t.key = server_option(cli, "--key", "key");
     t.ca = server_option(cli, "--ca", "ca");

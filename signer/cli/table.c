@@ -4,6 +4,7 @@
  * man page, shell completion and the tests read it; nothing about a command stands elsewhere.
  */
 #include "cli.h"
+#include "kyso/alg.h"
 
 #define END                                                                                        \
     {                                                                                              \
@@ -30,9 +31,9 @@ static const struct cli_arg common_args[] = {
     END,
 };
 static const struct cli_arg operator_args[] = {
-    {"--operator", "NAME", CLI_TEXT, CLI_MANY, "KYSO_OPERATOR",
+    {"--operator", "NAME", CLI_TEXT, CLI_MANY(CLI_OPERATORS_MAX), "KYSO_OPERATOR",
      "who signs the operation; twice for two operators"},
-    {"--operator-key", "PEM", CLI_PATH, CLI_MANY, "KYSO_OPERATOR_KEY",
+    {"--operator-key", "PEM", CLI_PATH, CLI_MANY(CLI_OPERATORS_MAX), "KYSO_OPERATOR_KEY",
      "that operator's private key, in the same order"},
     OPT("--socket", "PATH", CLI_PATH, 0, "the operators' socket (default: from the configuration)"),
     OPT("--server-id", "ID", CLI_TEXT, 0, "the server's name (default: from the configuration)"),
@@ -91,13 +92,15 @@ static const struct cli_arg subject_id_args[] = {
 static const struct cli_arg client_add_args[] = {
     OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED,
         "the client's name; its own relying party has the same name"),
-    OPT("--cert", "PEM", CLI_PATH, CLI_MANY,
+    OPT("--cert", "PEM", CLI_PATH, CLI_MANY(2),
         "certificate whose key is pinned; two while one rolls over"),
-    OPT("--spki", "HEX", CLI_HEX, CLI_MANY, "or the SHA-256 of its SubjectPublicKeyInfo"),
+    OPT("--spki", "HEX", CLI_HEX, CLI_MANY(2), "or the SHA-256 of its SubjectPublicKeyInfo"),
     OPT("--may", "sign|approve", CLI_CHOICE, CLI_REQUIRED,
         "sign for relying parties, or carry devices' approvals"),
-    OPT("--delegate", "RP", CLI_TEXT, CLI_MANY, "a relying party it may act for beyond itself"),
-    OPT("--subject", "ID", CLI_TEXT, CLI_MANY, "only for these people (default: everyone)"),
+    OPT("--delegate", "RP", CLI_TEXT, CLI_MANY(CLI_LIST_MAX),
+        "a relying party it may act for beyond itself"),
+    OPT("--subject", "ID", CLI_TEXT, CLI_MANY(CLI_LIST_MAX),
+        "only for these people (default: everyone)"),
     SWITCH("--no-totp", "refuse TOTP codes from this client"),
     SWITCH("--no-approval", "refuse device approvals for this client"),
     OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),
@@ -113,7 +116,7 @@ static const struct cli_arg credential_create_args[] = {
         "kind of key (default p256)"),
     OPT("--storage", "wrapped|resident", CLI_CHOICE, 0,
         "in the database under the KEK, or in the token (default wrapped; ed25519 resident)"),
-    OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY,
+    OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY(CLI_LIST_MAX),
         "who may use it; * for any client"),
     OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),
     END,
@@ -148,7 +151,7 @@ static const struct cli_arg credential_import_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
     OPT("CERTIFICATE", NULL, CLI_PATH, CLI_REQUIRED,
         "PEM or DER; more certificates in a PEM file join the chain"),
-    OPT("--chain", "FILE", CLI_PATH, CLI_MANY, "issuers, nearest first, PEM or DER"),
+    OPT("--chain", "FILE", CLI_PATH, CLI_MANY(CLI_CHAIN_MAX), "issuers, nearest first, PEM or DER"),
     END,
 };
 static const struct cli_arg totp_args[] = {
@@ -181,9 +184,10 @@ static const struct cli_arg authenticator_id_args[] = {
     END,
 };
 static const struct cli_arg sign_args[] = {
-    OPT("FILE", NULL, CLI_PATH, CLI_MANY,
+    OPT("FILE", NULL, CLI_PATH, CLI_MANY(KY_HASHES_MAX),
         "what to sign: only its hash leaves this machine; signature in FILE.sig"),
-    OPT("--hash", "HEX", CLI_HEX, CLI_MANY, "or a digest made elsewhere; signatures are printed"),
+    OPT("--hash", "HEX", CLI_HEX, CLI_MANY(KY_HASHES_MAX),
+        "or a digest made elsewhere; signatures are printed"),
     OPT("--credential", "ID", CLI_TEXT, CLI_REQUIRED, "whose key signs"),
     OPT("--relying-party", "RP", CLI_TEXT, 0, "for whom (default: the profile's)"),
     {"--totp", "CODE", CLI_TEXT, CLI_SECRET, "KYSO_TOTP", "the citizen's code"},
@@ -192,7 +196,8 @@ static const struct cli_arg sign_args[] = {
     OPT("--totp-digits", "N", CLI_NUMBER, 0, "of --totp-secret (default 6)"),
     OPT("--totp-hash", "sha1|sha256|sha512", CLI_CHOICE, 0, "of --totp-secret (default sha1)"),
     SWITCH("--approval",
-           "open a transaction, show the matching code, wait for the device, then sign"),
+           "open a transaction, show the matching code, wait for the device, then sign; "
+           "with --json the pending transaction comes first, on a line of its own"),
     {"--sad", "HEX", CLI_TEXT, CLI_SECRET, "KYSO_SAD", "spend an earlier authorization"},
     OPT("--authenticator", "ID", CLI_TEXT, 0,
         "the TOTP authenticator (default: any of the citizen's)"),
@@ -215,7 +220,7 @@ static const struct cli_arg approve_args[] = {
     OPT("--code", "NN", CLI_TEXT, 0, "the matching code the relying party shows (default: asks)"),
     OPT("--expect-digest", "HEX", CLI_HEX, 0,
         "refuse unless the fields give this transaction digest"),
-    OPT("--expect-file", "FILE", CLI_PATH, CLI_MANY,
+    OPT("--expect-file", "FILE", CLI_PATH, CLI_MANY(KY_HASHES_MAX),
         "refuse unless the hashes are those of these files"),
     SWITCH("--reject", "say no"),
     SWITCH("--not-me", "say no and lock the account: someone else asked"),
@@ -226,7 +231,7 @@ static const struct cli_arg ledger_show_args[] = {
     OPT("--from", "N", CLI_NUMBER, 0, "first record (default 0)"),
     OPT("--limit", "N", CLI_NUMBER, 0, "how many (default: all)"),
     OPT("--last", "N", CLI_NUMBER, 0, "the last N instead"),
-    OPT("--type", "NAME", CLI_TEXT, CLI_MANY,
+    OPT("--type", "NAME", CLI_TEXT, CLI_MANY(CLI_LIST_MAX),
         "only records of this type: intent, receipt, denied, ..."),
     SWITCH("--private", "include personal data from the side table"),
     END,
@@ -247,7 +252,7 @@ static const struct cli_arg health_args[] = {
     END,
 };
 static const struct cli_arg help_args[] = {
-    OPT("WORD", NULL, CLI_TEXT, CLI_MANY, "a command"),
+    OPT("WORD", NULL, CLI_TEXT, CLI_MANY(CLI_WORDS_MAX), "a command"),
     SWITCH("--man", "print the manual page (troff)"),
     OPT("--completion", "bash", CLI_CHOICE, 0, "print a completion script for this shell"),
     END,

@@ -182,6 +182,8 @@ class Signer(signer_pb2_grpc.SignerServicer):
         if request.credential_id == "slow":
             while context.is_active():
                 time.sleep(0.01)
+        if request.credential_id in ("big", "huge"):
+            return types_pb2.Credential(credential_id="big", chain=[b"c" * 100_000] * (9 if request.credential_id == "big" else 11))
         if request.credential_id == "die":
             os._exit(9)
         if request.credential_id == "busy":

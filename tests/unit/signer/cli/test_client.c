@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -82,6 +84,18 @@ static void unary_over_tls(void **state)
     assert_null(c);
 }
 
+static void long_messages_and_too_long_ones(void **state)
+{
+    struct client *c = open_tls(*state);
+    struct client_outcome o;
+
+    assert_true(ky_ok(get_credential(c, "big", 5 * SECOND, &o))); /* dozens of DATA frames */
+    assert_int_equal(get_credential(c, "huge", 5 * SECOND, &o).code, KY_INTERNAL);
+    assert_true(strstr(o.text, "too long") != NULL);
+    assert_true(ky_ok(get_credential(c, "p256", 5 * SECOND, &o))); /* only that call ended */
+    client_close(&c);
+}
+
 static void unary_over_unix_socket(void **state)
 {
     struct client_target t = {.unix_path = fixture_text(*state, "socket")};
@@ -145,6 +159,27 @@ static void deadline_ends_the_call_and_only_it(void **state)
     assert_true(ky_now_us() - began < 3 * SECOND);
     assert_true(ky_ok(get_credential(c, "p256", 5 * SECOND, &o)));
     client_close(&c);
+}
+
+/* A socket that nobody ever accepts from: only the client's own clock can end the call. */
+static void deadline_holds_against_a_silent_server(void **state)
+{
+    const struct fixture *f = *state;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct client_target t = {.unix_path = addr.sun_path};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct client *c = NULL;
+    struct client_outcome o;
+    char why[CLIENT_TEXT_MAX];
+
+    (void)snprintf(addr.sun_path, sizeof addr.sun_path, "%s/silent.sock", f->dir);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_true(ky_ok(client_open(&t, SECOND, &c, why)));
+    assert_int_equal(get_credential(c, "p256", SECOND / 10, &o).code, KY_DEADLINE);
+    assert_int_equal(client_in_flight(c), 0);
+    client_close(&c);
+    (void)close(fd);
 }
 
 static void wrong_server_certificate_is_refused(void **state)
@@ -328,10 +363,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unary_over_tls),
+        cmocka_unit_test(long_messages_and_too_long_ones),
         cmocka_unit_test(unary_over_unix_socket),
         cmocka_unit_test(refusals_are_read_with_their_details),
         cmocka_unit_test(unknown_method_is_unimplemented),
         cmocka_unit_test(deadline_ends_the_call_and_only_it),
+        cmocka_unit_test(deadline_holds_against_a_silent_server),
         cmocka_unit_test(wrong_server_certificate_is_refused),
         cmocka_unit_test(missing_client_certificate_is_a_transport_failure),
         cmocka_unit_test(bad_targets_are_named),

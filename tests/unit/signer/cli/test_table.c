@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "cli.h"
+#include "kyso/alg.h"
 
 #define WORDS_MAX 32
 
@@ -130,6 +131,33 @@ static void mistakes_are_named(void **state)
     assert_int_equal(parse_says("kyso status --profile x", "unknown option --profile"),
                      CLI_USAGE); /* not its group */
     assert_int_equal(parse_says("kyso subject add --json", "\"kind\": \"usage\""), CLI_USAGE);
+}
+
+static void too_many_values_are_never_dropped(void **state)
+{
+    static const char *const start[] = {"sign", "--credential", "c", "--totp", "1"};
+    static char words[KY_HASHES_MAX + 8][16];
+    char *argv[KY_HASHES_MAX + 8];
+    struct cli cli;
+    char *out = NULL;
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < KY_HASHES_MAX + 6; i++) {
+        (void)snprintf(words[i], sizeof words[i], "f%zu", i);
+        if (i < 5)
+            (void)snprintf(words[i], sizeof words[i], "%s", start[i]);
+        argv[i] = words[i];
+    }
+    open_cli(&cli, &out, &n);
+    assert_int_equal(options_parse(&cli, KY_HASHES_MAX + 5, argv), CLI_OK);
+    (void)fclose(cli.out);
+    free(out);
+    open_cli(&cli, &out, &n);
+    assert_int_equal(options_parse(&cli, KY_HASHES_MAX + 6, argv), CLI_USAGE);
+    (void)fclose(cli.out);
+    assert_non_null(strstr(out, "given too often: FILE"));
+    free(out);
 }
 
 static void values_are_found(void **state)
@@ -263,6 +291,7 @@ int main(void)
         cmocka_unit_test(every_row_is_complete),
         cmocka_unit_test(every_example_parses),
         cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(too_many_values_are_never_dropped),
         cmocka_unit_test(values_are_found),
         cmocka_unit_test(environment_stands_in_and_options_win),
         cmocka_unit_test(secrets_leave_the_command_line),
