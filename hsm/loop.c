@@ -189,9 +189,9 @@ int hsm_loop_run(struct hsm_vault *v, struct hsm_pool *pool)
             continue; /* EINTR is all there can be */
         if (p[1].revents != 0)
             read_control(&l);
-        if (p[0].revents & (POLLOUT | POLLERR))
+        if (p[0].revents & POLLOUT)
             l.ended = l.ended || !ky_ok(ky_channel_flush(&l.channel));
-        if (p[0].revents & (POLLIN | POLLHUP))
+        if (p[0].revents & ~POLLOUT) /* input, or an end that a read will name */
             read_channel(&l);
     }
     drain(&l);

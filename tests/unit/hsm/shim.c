@@ -34,8 +34,8 @@ static struct {
     struct fault faults[FAULTS_MAX];
     size_t fault_count;
     unsigned calls[WHAT_COUNT];
-    CK_OBJECT_HANDLE
-    honest_key; /* of the last C_SignInit that was left alone: what alias signs with */
+    /* Of the last C_SignInit that was left alone: what alias signs with. */
+    _Atomic CK_OBJECT_HANDLE honest_key;
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *effect_now(enum what w)

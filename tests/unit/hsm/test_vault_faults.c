@@ -210,6 +210,41 @@ static void test_a_lost_module_or_login_ends_the_vault(void **state)
     }
 }
 
+/* Sessions die under four threads that share handles: every job is still answered, and right. */
+static void test_threads_survive_dying_sessions(void **state)
+{
+    enum { JOBS = 300 };
+    const struct vault_options threads = {.shim = true, .sessions = 4, .cache_keys = 8};
+    const struct test_key *const keys[] = {&alice, &bob, &seal};
+    static uint8_t digests[JOBS][32];
+    bool answered[JOBS] = {false};
+    struct job_r_sign r;
+
+    (void)state;
+    (void)setenv("KYSO_SHIM",
+                 "init:40:1:b3,init:90:1:b3,sign:140:1:b3,init:200:1:60,sign:250:1:flip", 1);
+    struct vault v = vault_start(&threads);
+    assert_int_equal(ky_random(digests, sizeof(digests)).code, KY_OK);
+    for (size_t i = 0; i < JOBS; i++) {
+        struct job_sign job = sign_job(keys[i % 3], &ecdsa, KY_SPAN(digests[i], 32));
+
+        vault_post(&v, &job_sign_schema, &job, i);
+    }
+    vault_flush(&v);
+    for (size_t got = 0; got < JOBS; got++) {
+        struct ky_record rec = vault_next(&v);
+        const struct test_key *k = keys[rec.tag % 3];
+
+        assert_true(rec.tag < JOBS && !answered[rec.tag]);
+        answered[rec.tag] = true;
+        assert_int_equal(rec.type, JOB_R_SIGN);
+        assert_int_equal(ky_msg_decode(&job_r_sign_schema, rec.payload, &r).code, KY_OK);
+        assert_true(independently_verified(KY_SPAN(k->spki, k->spki_len), KY_KEY_P256, &ecdsa,
+                                           KY_SPAN(digests[rec.tag], 32), r.signatures));
+    }
+    vault_stop(&v);
+}
+
 static off_t logins(const char *path)
 {
     struct stat st;
@@ -283,6 +318,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_aliased_handle_never_signs_for_another),
         cmocka_unit_test(test_first_use_trusts_a_seen_handle),
         cmocka_unit_test(test_a_lost_module_or_login_ends_the_vault),
+        cmocka_unit_test(test_threads_survive_dying_sessions),
         cmocka_unit_test(test_how_often_the_pin_is_tried),
     };
 
