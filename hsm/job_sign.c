@@ -122,6 +122,14 @@ static struct ky_status sign_all(struct hsm_worker *w, const struct sign_plan *p
     return st;
 }
 
+/* An Ed25519 CSR signs the CertificationRequestInfo itself (RFC 8410 s.6): one message, longer than any digest, so that
+ * neither can be taken for the other. */
+static bool is_whole_message(const struct job_sign *in)
+{
+    return in->key_type == KY_KEY_ED25519 && in->scheme == KY_EDDSA && in->hash == KY_HASH_NONE &&
+           in->mgf_hash == 0 && in->salt_len == 0 && in->digests.len > KY_DIGEST_MAX;
+}
+
 static struct ky_status plan_citizen(struct hsm_worker *w, const struct job_sign *in,
                                      struct sign_plan *out)
 {
@@ -132,9 +140,10 @@ static struct ky_status plan_citizen(struct hsm_worker *w, const struct job_sign
                       .salt_len = in->salt_len},
         .key_type = in->key_type,
         .inputs = in->digests,
-        .input_len = ky_hash_len(in->hash),
+        .input_len = is_whole_message(in) ? in->digests.len : ky_hash_len(in->hash),
     };
-    struct ky_status st = ky_algorithm_check(in->key_type, &p.algorithm);
+    struct ky_status st = is_whole_message(in) ? KY_STATUS(KY_OK)
+                                               : ky_algorithm_check(in->key_type, &p.algorithm);
 
     if (!ky_ok(st))
         return st;

@@ -43,7 +43,8 @@ struct job_sign {
     uint32_t key_epoch;
     struct ky_span blob;       /* WRAPPED: the wrapped key. RESIDENT: its CKA_ID */
     struct ky_span public_key; /* DER SubjectPublicKeyInfo from the authenticated row: I7 */
-    struct ky_span digests;    /* n * hash_len. LEDGER: one message, signed whole (Ed25519) or as its SHA-256 (P-256) */
+    struct ky_span digests;    /* n * hash_len. CITIZEN, Ed25519 and hash 0: one message over 64 bytes, signed whole (a CSR).
+                                * LEDGER: one message, signed whole (Ed25519) or as its SHA-256 (P-256) */
 };
 struct job_generate {
     uint32_t generation;
