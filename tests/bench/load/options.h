@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is to be offered to the server, from the command line. */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONNECTIONS_MAX 64u
+
+enum proof { PROOF_SAD, PROOF_TOTP, PROOF_APPROVAL };
+
+struct options { /* strings borrowed from argv */
+    const char *endpoint, *certificate, *key, *ca;
+    const char *relying_party;
+    const char *population;
+    const char *status_endpoint; /* of /metrics; NULL = no turns counted */
+    long kysod;                  /* pid; 0 = no CPU by role */
+    enum proof proof;
+    bool stream;      /* SignStream, one per connection */
+    bool interactive; /* runs are commanded on standard input */
+    bool quiet;       /* no progress line */
+    unsigned connections;
+    unsigned in_flight; /* over all connections */
+    unsigned hashes;    /* a request */
+    unsigned list;      /* hashes that a SAD lists */
+    unsigned stock;     /* SADs or approvals made before the clock */
+    unsigned citizens;  /* use the first N of the population; 0 = all */
+    double seconds;
+    double warmup;
+    double rate;   /* requests per second, open loop; 0 = closed loop */
+    double sample; /* share of the signatures that is verified afterwards */
+};
+
+bool options_parse(int argc, char **argv, struct options *out); /* false: usage was printed */
+
+#endif

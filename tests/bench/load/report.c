@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/* README.md defines each member. */
+#include "report.h"
+
+#include <stdio.h>
+
+#include <jansson.h>
+
+static const char *const grpc_names[GRPC_STATUSES] = {
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+};
+
+static json_t *rounded(double v, double unit)
+{
+    return json_real((double)(long long)(v / unit + 0.5) * unit);
+}
+
+static json_t *errors_by_status(const struct tally *t)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i < GRPC_STATUSES; i++)
+        if (t->errors[i] > 0)
+            (void)json_object_set_new(o, grpc_names[i], json_integer((json_int_t)t->errors[i]));
+    if (t->bad_replies > 0)
+        (void)json_object_set_new(o, "bad_reply", json_integer((json_int_t)t->bad_replies));
+    if (t->lost > 0)
+        (void)json_object_set_new(o, "lost", json_integer((json_int_t)t->lost));
+    return o;
+}
+
+static json_t *cpu_by_role(const struct tally *t)
+{
+    json_t *o = json_object();
+
+    for (unsigned i = 0; i < t->after.count && t->signatures > 0; i++) {
+        const char *name = t->after.role[i].name;
+        double us = (double)roles_used_us(&t->before, &t->after, name) / (double)t->signatures;
+
+        if (us >= 0.005)
+            (void)json_object_set_new(o, name, rounded(us, 0.01));
+    }
+    return o;
+}
+
+bool report(const struct load *load, const struct tally *t, size_t verified, size_t bad)
+{
+    const struct histogram *h = &t->latency;
+    json_t *o = json_object();
+    bool ok;
+
+    (void)json_object_set_new(o, "per_s", rounded(t->seconds > 0 ? (double)t->signatures / t->seconds : 0, 0.1));
+    (void)json_object_set_new(o, "signatures", json_integer((json_int_t)t->signatures));
+    (void)json_object_set_new(o, "requests", json_integer((json_int_t)t->requests));
+    (void)json_object_set_new(o, "seconds", rounded(t->seconds, 0.001));
+    (void)json_object_set_new(o, "in_flight", json_integer(load->options.in_flight));
+    (void)json_object_set_new(o, "p50_ms", rounded((double)histogram_at(h, 0.50) / 1e3, 0.001));
+    (void)json_object_set_new(o, "p99_ms", rounded((double)histogram_at(h, 0.99) / 1e3, 0.001));
+    (void)json_object_set_new(o, "p999_ms", rounded((double)histogram_at(h, 0.999) / 1e3, 0.001));
+    (void)json_object_set_new(o, "max_ms", rounded((double)h->max_us / 1e3, 0.001));
+    (void)json_object_set_new(o, "errors", json_integer((json_int_t)(tally_errors(t) + bad)));
+    (void)json_object_set_new(o, "errors_by_status", errors_by_status(t));
+    if (t->last_error[0] != '\0')
+        (void)json_object_set_new(o, "last_error", json_string(t->last_error));
+    (void)json_object_set_new(o, "verified", json_integer((json_int_t)verified));
+    (void)json_object_set_new(o, "not_verified", json_integer((json_int_t)bad));
+    (void)json_object_set_new(o, "cpu_us_per_sig", cpu_by_role(t));
+    if (t->before.has_turns && t->after.has_turns && t->signatures > 0)
+        (void)json_object_set_new(o, "fsyncs_per_sig",
+                                  rounded((double)(t->after.turns - t->before.turns) / (double)t->signatures, 0.00001));
+    if (load->options.rate > 0) {
+        (void)json_object_set_new(o, "offered_per_s", json_real(load->options.rate));
+        (void)json_object_set_new(o, "unsent", json_integer((json_int_t)t->unsent));
+        (void)json_object_set_new(o, "backlog_max", json_integer((json_int_t)t->backlog_max));
+    }
+    (void)json_object_set_new(o, "exhausted", json_boolean(t->exhausted));
+    ok = json_dumpf(o, stdout, JSON_REAL_PRECISION(8)) == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0;
+    json_decref(o);
+    return ok;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run: requests in flight under a clock, every reply checked. One thread drives all connections.
+ */
+#ifndef BENCH_RUN_H
+#define BENCH_RUN_H
+
+#include "client.h"
+#include "histogram.h"
+#include "options.h"
+#include "population.h"
+#include "roles.h"
+#include "sample.h"
+#include "tickets.h"
+
+#define GRPC_STATUSES 17u
+
+struct tally {
+    struct histogram latency;             /* requests that were answered well and began under the clock */
+    uint64_t signatures;                  /* whose reply came under the clock */
+    uint64_t requests;
+    uint64_t errors[GRPC_STATUSES];       /* by gRPC status */
+    uint64_t bad_replies;                 /* wrong id, count or length: said OK and was not */
+    uint64_t lost;                        /* unanswered when the run was given up */
+    uint64_t unsent;                      /* open loop: due, never sent */
+    uint64_t backlog_max;                 /* open loop */
+    double seconds;
+    bool exhausted;                       /* proofs ran out before the time */
+    char last_error[CLIENT_TEXT_MAX + 64];
+    struct roles before, after;
+};
+
+struct load { /* what lives over all runs */
+    struct options options; /* in_flight, seconds and rate change from run to run */
+    struct population population;
+    struct client *clients[CONNECTIONS_MAX]; /* owned */
+    struct tickets tickets;
+    struct sample sample;
+    uint64_t serial; /* of request ids */
+};
+
+/* False: connections lost or no memory; the tally then says what there is. */
+bool run(struct load *load, struct tally *out);
+uint64_t tally_errors(const struct tally *t);
+
+#endif

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A slot is filled from the next proof, sent, and freed by its reply. In a stream the reply names its request, and the
+ * request id carries the slot's number; the whole id must match.
+ */
+#include "slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kyso/record.h"
+#include "kyso/secret.h"
+
+#define CALL_US 20000000u
+
+static bool length_fits(const struct citizen *c, const ProtobufCBinaryData *s)
+{
+    const struct ky_key_info *info = ky_key_info(c->key_type);
+
+    if (c->algorithm.scheme == KY_ECDSA) /* DER, at most two integers of one byte more each */
+        return s->len >= 8 && s->len <= info->sig_len + 8u && s->data[0] == 0x30;
+    return s->len == info->sig_len;
+}
+
+/* Status was OK: is it an answer to this request? */
+static bool check_reply(struct slot *s, const Kyso__V1__SignReply *reply)
+{
+    struct load *load = s->running->load;
+    const struct citizen *c = &load->population.citizens[s->citizen];
+
+    if (strcmp(reply->request_id, s->id) != 0 || reply->n_signatures != s->wire.request.n_hashes)
+        return false;
+    for (size_t i = 0; i < reply->n_signatures; i++) {
+        const ProtobufCBinaryData *signature = &reply->signatures[i];
+
+        if (!length_fits(c, signature) ||
+            !sample_offer(&load->sample, s->citizen, s->wire.digests[i], KY_SPAN(signature->data, signature->len)))
+            return false;
+    }
+    return true;
+}
+
+static void free_slot(struct slot *s)
+{
+    s->busy = false;
+    s->running->free_list[s->running->free_count++] = s;
+}
+
+static void count_error(struct tally *t, int status, const char *code, const char *text)
+{
+    t->errors[status >= 0 && status < (int)GRPC_STATUSES ? status : 2]++;
+    (void)snprintf(t->last_error, sizeof t->last_error, "%.32s: %.200s", code, text);
+}
+
+static void end_slot(struct slot *s)
+{
+    struct running *r = s->running;
+    struct tally *t = r->tally;
+    uint64_t now = ky_now_us();
+
+    if (s->good) {
+        if (now >= r->clock_from_us && now < r->clock_to_us) {
+            t->signatures += s->wire.request.n_hashes;
+            t->requests++;
+        }
+        if (s->timed)
+            histogram_add(&t->latency, now - s->start_us);
+    }
+    free_slot(s);
+    if (!r->stopped && r->load->options.rate <= 0)
+        (void)slot_send(r, ky_now_us()); /* closed loop: the next one at once */
+}
+
+static void unary_message(void *arg, struct client_call *call, struct ky_span message)
+{
+    struct slot *s = arg;
+    Kyso__V1__SignReply *reply = kyso__v1__sign_reply__unpack(NULL, message.len, message.data);
+
+    (void)call;
+    s->good = !s->good && reply != NULL && check_reply(s, reply);
+    if (reply != NULL)
+        kyso__v1__sign_reply__free_unpacked(reply, NULL);
+}
+
+static void unary_end(void *arg, struct client_call *call, const struct client_outcome *outcome)
+{
+    struct slot *s = arg;
+
+    (void)call;
+    if (outcome->grpc_status != 0) {
+        s->good = false;
+        count_error(s->running->tally, outcome->grpc_status, ky_code_info(outcome->code)->name, outcome->text);
+        s->running->broken = s->running->broken || outcome->transport;
+    } else if (!s->good) {
+        s->running->tally->bad_replies++;
+    }
+    end_slot(s);
+}
+
+static void stream_message(void *arg, struct client_call *call, struct ky_span message)
+{
+    struct running *r = arg;
+    Kyso__V1__SignStreamReply *reply = kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
+    unsigned long index = reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->load->options.in_flight;
+    struct slot *s = index < r->load->options.in_flight ? &r->slots[index] : NULL;
+
+    (void)call;
+    if (s == NULL || !s->busy || strcmp(reply->request_id, s->id) != 0) {
+        r->tally->bad_replies++;
+    } else {
+        s->good = reply->outcome_case == KYSO__V1__SIGN_STREAM_REPLY__OUTCOME_REPLY && check_reply(s, reply->reply);
+        if (reply->outcome_case == KYSO__V1__SIGN_STREAM_REPLY__OUTCOME_ERROR)
+            count_error(r->tally, (int)reply->error->grpc_status,
+                        reply->error->detail != NULL ? reply->error->detail->code : "", reply->error->message);
+        else if (!s->good)
+            r->tally->bad_replies++;
+        end_slot(s);
+    }
+    if (reply != NULL)
+        kyso__v1__sign_stream_reply__free_unpacked(reply, NULL);
+}
+
+static void stream_end(void *arg, struct client_call *call, const struct client_outcome *outcome)
+{
+    struct running *r = arg;
+
+    for (unsigned i = 0; i < r->load->options.connections; i++)
+        if (r->streams[i] == call)
+            r->streams[i] = NULL;
+    if (outcome->grpc_status != 0) {
+        count_error(r->tally, outcome->grpc_status, ky_code_info(outcome->code)->name, outcome->text);
+        r->broken = true;
+    }
+}
+
+bool slot_open_streams(struct running *r)
+{
+    struct client_handler h = {.on_message = stream_message, .on_end = stream_end, .arg = r};
+
+    for (unsigned i = 0; i < r->load->options.connections; i++)
+        if (!ky_ok(client_start(r->load->clients[i], "/kyso.v1.Signer/SignStream", 0, &h, &r->streams[i])))
+            return false;
+    return true;
+}
+
+/* Hashes and proof of the next request; false when proofs have run out. */
+static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpProof *totp, Kyso__V1__ApprovalProof *approval)
+{
+    struct load *load = s->running->load;
+    unsigned n = load->options.hashes;
+    struct ticket *ticket = NULL;
+    unsigned first = 0;
+
+    if (load->options.proof == PROOF_TOTP) {
+        if (!population_code(&load->population, ky_wall_us() / 1000000u, &s->code) ||
+            !ky_ok(ky_random(s->wire.digests, (size_t)n * sizeof s->wire.digests[0])))
+            return false;
+        s->citizen = s->code.citizen;
+        totp->code = s->code.code;
+        totp->authenticator_id = (char *)(uintptr_t)s->code.authenticator_id;
+        q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_TOTP;
+        q->totp = totp;
+        return true;
+    }
+    ticket = tickets_take(&load->tickets, n, &first);
+    if (ticket == NULL)
+        return false;
+    s->citizen = ticket->citizen;
+    for (unsigned i = 0; i < n; i++)
+        ticket_hash(ticket, first + i, s->wire.digests[i]);
+    if (load->options.proof == PROOF_SAD) {
+        q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
+        q->sad = (ProtobufCBinaryData){.len = sizeof ticket->sad, .data = ticket->sad};
+        return true;
+    }
+    approval->transaction_id = ticket->transaction_id;
+    approval->authenticator_id = load->population.citizens[ticket->citizen].device_id;
+    approval->matching_code = ticket->matching_code;
+    approval->signature = (ProtobufCBinaryData){.len = ticket->signature_len, .data = ticket->signature};
+    q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_APPROVAL;
+    q->approval = approval;
+    return true;
+}
+
+static bool send_filled(struct slot *s, const Kyso__V1__SignRequest *q)
+{
+    struct running *r = s->running;
+    unsigned connection = s->index % r->load->options.connections;
+    struct client_handler h = {.on_message = unary_message, .on_end = unary_end, .arg = s};
+
+    if (r->load->options.stream)
+        return r->streams[connection] != NULL && ky_ok(client_send(r->streams[connection], &q->base));
+    return ky_ok(client_unary_start(r->load->clients[connection], "/kyso.v1.Signer/Sign", &q->base, CALL_US, &h));
+}
+
+bool slot_send(struct running *r, uint64_t start_us)
+{
+    struct slot *s = r->free_list[r->free_count - 1];
+    Kyso__V1__SignRequest q = KYSO__V1__SIGN_REQUEST__INIT;
+    Kyso__V1__TotpProof totp = KYSO__V1__TOTP_PROOF__INIT;
+    Kyso__V1__ApprovalProof approval = KYSO__V1__APPROVAL_PROOF__INIT;
+    struct load *load = r->load;
+
+    if (!fill_proof(s, &q, &totp, &approval)) {
+        r->tally->exhausted = true;
+        r->stopped = true;
+        return false;
+    }
+    wire_fill(&s->wire, &load->population.citizens[s->citizen], load->options.relying_party, load->options.hashes);
+    (void)snprintf(s->id, sizeof s->id, "%x-%llx", s->index, (unsigned long long)load->serial++);
+    q.request_id = s->id;
+    q.request = &s->wire.request;
+    s->good = false;
+    s->start_us = start_us;
+    s->timed = start_us >= r->clock_from_us && start_us < r->clock_to_us;
+    if (!send_filled(s, &q)) {
+        r->broken = true;
+        r->stopped = true;
+        return false;
+    }
+    s->busy = true;
+    r->free_count--;
+    return true;
+}
