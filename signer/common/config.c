@@ -65,6 +65,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     UINT("generate_deadline_ms", config_limits, generate_deadline_ms),
     UINT("replay_window_s", config_limits, replay_window_s),
     UINT("pending_ttl_s", config_limits, pending_ttl_s),
+    UINT("heartbeat_ms", config_limits, heartbeat_ms),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t policy_fields[] = {

@@ -46,6 +46,7 @@ struct config_limits {
     uint32_t generate_deadline_ms; /* vault: 60000 */
     uint32_t replay_window_s;      /* 86400 */
     uint32_t pending_ttl_s;        /* 120 */
+    uint32_t heartbeat_ms;         /* 100: fronts call an authority dead that is silent for longer (I6) */
 };
 struct config_policy {
     uint32_t totp_window;

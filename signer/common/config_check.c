@@ -42,6 +42,7 @@ static const struct number_rule numbers[] = {
     N("limits.generate_deadline_ms", limits.generate_deadline_ms, 60000, 1000, 600000),
     N("limits.replay_window_s", limits.replay_window_s, 86400, 60, 604800),
     N("limits.pending_ttl_s", limits.pending_ttl_s, 120, 1, 600),
+    N("limits.heartbeat_ms", limits.heartbeat_ms, 100, 50, 60000),
     N("policy.totp_window", policy.totp_window, 1, 1, 10),
     N("policy.lock_tries", policy.lock_tries, 5, 1, 100),
     N("policy.lock_first_s", policy.lock_first_s, 900, 1, 86400),
