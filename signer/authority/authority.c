@@ -378,6 +378,7 @@ struct ky_status authority_load_rows(struct authority *a)
 struct ky_status authority_row_put(struct authority *a, enum row_table table, uint32_t row, const void *msg,
                                    uint64_t operation, uint32_t *out_row)
 {
+    const struct ledger_leaf leaf = { .time_us = a->wall_us, .type = LEDGER_ADMIN };
     uint32_t written = row;
 
     if (a->store == NULL || a->failed || a->phase == PHASE_SEALED)
@@ -385,6 +386,8 @@ struct ky_status authority_row_put(struct authority *a, enum row_table table, ui
     struct ky_status status = store_row_put(a->store, table, row, msg, operation, a->wall_us, &written);
     if (status.code == KY_INVALID)
         return status;
+    if (ky_ok(status)) /* the store has staged the row's LEDGER_ADMIN record: the fold sees it, as a replay will */
+        status = state_apply(a->state, &leaf, NULL, (struct ky_span){ 0 });
     if (ky_ok(status) && table == ROW_CLIENT)
         status = client_load(a, written);
     if (ky_ok(status) && table == ROW_OPERATOR)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The hash map against a plain table, under random puts and removals; and the replay ring over many chunks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "state.h"
+
+static void agrees_with_a_table(void **state)
+{
+    static int values[4096];
+    bool there[4096] = { false };
+    struct map m = { 0 };
+    uint32_t x = 1;
+    size_t count = 0;
+
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        x = x * 1664525u + 1013904223u;
+        uint32_t row = (x >> 8) % 4096;
+        struct map_key key = map_key_number(3, row);
+        if ((x >> 28) % 2) {
+            assert_true(map_put(&m, key, &values[row]));
+            count += !there[row];
+            there[row] = true;
+        } else {
+            assert_ptr_equal(there[row] ? &values[row] : NULL, map_remove(&m, key));
+            count -= there[row];
+            there[row] = false;
+        }
+        assert_int_equal(count, m.count);
+        uint32_t probe = (x >> 4) % 4096;
+        assert_ptr_equal(there[probe] ? &values[probe] : NULL, map_get(&m, map_key_number(3, probe)));
+    }
+    for (uint32_t row = 0; row < 4096; row++)
+        assert_ptr_equal(there[row] ? &values[row] : NULL, map_get(&m, map_key_number(3, row)));
+    size_t cursor = 0, seen = 0;
+    while (map_next(&m, &cursor) != NULL)
+        seen++;
+    assert_int_equal(count, seen);
+    map_free(&m);
+}
+
+static void ring_forgets_the_oldest(void **state)
+{
+    struct state_limits limits = { .replay_window_s = 10, .replay_max = 1u << 20, .tx_max = 10 };
+    struct state *s = NULL;
+    uint8_t key[MAP_KEY_LEN];
+
+    (void)state;
+    assert_true(ky_ok(state_new(&limits, &s)));
+    for (uint32_t i = 0; i < 100000; i++) {
+        struct replay e = { .at_s = 1000 + i / 1000, .kind = REPLAY_SIGN, .state = REPLAY_SIGNED, .intent = i };
+        state_replay_key(i, ky_span_text("rp"), ky_span_text("id"), e.key);
+        assert_true(ky_ok(state_replay_put(s, &e)));
+        if (i % 1000 == 999)
+            state_collect(s, 1000 + i / 1000);
+    }
+    for (uint32_t i = 0; i < 100000; i += 97) {
+        state_replay_key(i, ky_span_text("rp"), ky_span_text("id"), key);
+        const struct replay *e = state_replay(s, key);
+        if (i / 1000 + 10 <= 99) {
+            assert_null(e);
+        } else {
+            assert_non_null(e);
+            assert_int_equal(i, e->intent);
+        }
+    }
+    assert_int_equal(10000, s->replay.by_key.count);
+    state_free(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_a_table),
+        cmocka_unit_test(ring_forgets_the_oldest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starts and stops: provisioning, orphan intents, the anchor, what seals a node, checkpoints and snapshots. I4; P2, P6; faults 48-51, 58. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void expect_sealed(struct world *w, const char *part)
+{
+    world_start(w);
+    world_run(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    const struct control_msg *m = world_told(w, CONTROL_SEALED);
+    assert_non_null(m);
+    if (strstr(m->text, part) == NULL)
+        fail_msg("sealed because \"%s\", not \"%s\"", m->text, part);
+    assert_null(world_told(w, CONTROL_READY));
+}
+
+static void copy(const char *dir, const char *from, const char *to)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command), "for s in '' -wal; do rm -f '%s/%s'$s; test ! -e '%s/%s'$s || cp '%s/%s'$s '%s/%s'$s; done",
+             dir, to, dir, from, dir, from, dir, to);
+    assert_int_equal(0, system(command));
+}
+
+static void sign_one(struct world *w, const char *id, uint8_t seed, int64_t step, enum ky_code code)
+{
+    struct answer got;
+    char otp[9];
+    struct door_tx m = totp_msg(w, id, seed, otp, step);
+
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(code == KY_OK ? DOOR_R_SIGN : DOOR_REFUSED, got.type);
+    assert_int_equal(code, got.code);
+}
+
+static void provisioning_writes_what_it_must(void **state)
+{
+    struct world *w = *state;
+    struct ledger_genesis genesis;
+    struct row_operator op;
+
+    assert_true(ledger_last(w, LEDGER_GENESIS, &genesis));
+    assert_true(ky_span_eq(text("ca.example"), genesis.server_id));
+    assert_int_equal(1, genesis.demo);
+    assert_int_equal(1, ledger_count(w, LEDGER_GENESIS));
+    assert_int_equal(1, authority_operator_by_id(w->a, text("op1")));
+    assert_true(ky_ok(store_row_get(w->a->store, ROW_OPERATOR, 1, &op)));
+    assert_true(ky_span_eq(KY_SPAN(w->device_spki, w->device_spki_len), op.public_key));
+    struct ledger_start start;
+    assert_true(ledger_last(w, LEDGER_START, &start));
+    assert_int_equal(1, start.clean);
+}
+
+static void never_made_twice(void **state)
+{
+    struct world *w = *state;
+
+    world_stop(w);
+    world_start(w);
+    w->a->boot.create = true;
+    world_run(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "anchors a ledger already"));
+    world_crash(w);
+    memset(w->anchor_len, 0, sizeof(w->anchor_len)); /* even with a blank token: the file is there */
+    world_start(w);
+    w->a->boot.create = true;
+    world_run(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "there already"));
+}
+
+/* kill -9 between intent and receipt: one receipt, the id answers "new proof needed", the code stays spent. */
+static void orphans_are_abandoned(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_receipt receipt;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    w->vaults[0].hold = true;
+    front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_run(w);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+    world_crash(w);
+    w->vaults[0].hold = false;
+    world_boot(w);
+    assert_int_equal(1, ledger_count(w, LEDGER_RECEIPT));
+    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
+    assert_int_equal(LEDGER_ABANDONED, receipt.outcome);
+    assert_int_equal(KY_PROOF_NEEDED, receipt.code);
+    assert_int_equal(0, w->a->state->flights.count);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_PROOF_NEEDED, KY_PROOF_NEEDED);
+    sign_one(w, "r2", 2, 0, KY_DENIED);
+    assert_int_equal(0, w->vaults[0].signed_jobs);
+    world_crash(w);
+    world_boot(w); /* and again: no second receipt */
+    assert_int_equal(1, ledger_count(w, LEDGER_RECEIPT));
+}
+
+static void older_database_seals(void **state)
+{
+    struct world *w = *state;
+
+    world_stop(w);
+    copy(w->dir, "kyso.db", "old.db");
+    world_boot(w);
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 1100000); /* the next anchor */
+    world_run(w);
+    world_crash(w);
+    copy(w->dir, "old.db", "kyso.db");
+    expect_sealed(w, "older than the token's anchor");
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r2", 1, code, 1);
+    uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_run(w);
+    assert_false(front_answer(w, FRONT_SIGNER, tag, &got)); /* a sealed node says nothing but heartbeats */
+}
+
+/* Two histories from one past, the one in the database longer than the one that the token saw. */
+static void forked_database_seals(void **state)
+{
+    struct world *w = *state;
+    uint8_t anchors[2][256];
+    size_t len[2];
+
+    world_stop(w);
+    copy(w->dir, "kyso.db", "old.db");
+    memcpy(anchors, w->anchors, sizeof(anchors));
+    memcpy(len, w->anchor_len, sizeof(len));
+    world_boot(w);
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 1100000);
+    world_run(w);
+    uint8_t of_first[2][256];
+    size_t len_first[2];
+    memcpy(of_first, w->anchors, sizeof(of_first));
+    memcpy(len_first, w->anchor_len, sizeof(len_first));
+    world_crash(w);
+    copy(w->dir, "old.db", "kyso.db"); /* another history, with the token of before */
+    memcpy(w->anchors, anchors, sizeof(anchors));
+    memcpy(w->anchor_len, len, sizeof(len));
+    world_boot(w);
+    for (int i = 0; i < 4; i++)
+        sign_one(w, "other", 1, 2, KY_DENIED);
+    world_crash(w);
+    memcpy(w->anchors, of_first, sizeof(of_first)); /* longer, but not the one that the token knows */
+    memcpy(w->anchor_len, len_first, sizeof(len_first));
+    expect_sealed(w, "forked");
+}
+
+static void missing_database_is_not_made_again(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+
+    world_stop(w);
+    snprintf(path, sizeof(path), "%s/kyso.db", w->dir);
+    assert_int_equal(0, unlink(path));
+    expect_sealed(w, "missing");
+    assert_int_not_equal(0, access(path, F_OK));
+}
+
+static void another_token_seals(void **state)
+{
+    struct world *w = *state;
+
+    world_stop(w);
+    memset(w->anchor_len, 0, sizeof(w->anchor_len));
+    expect_sealed(w, "no anchor");
+}
+
+static void second_server_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct world *other = calloc(1, sizeof(*other));
+
+    *other = *w;
+    memset(other->vaults, 0, sizeof(other->vaults));
+    expect_sealed(other, "another server");
+    world_crash(other);
+    free(other);
+    sign_one(w, "r1", 1, 0, KY_OK);
+}
+
+static void another_server_id_seals(void **state)
+{
+    static char id[] = "other.example";
+    struct world *w = *state;
+
+    world_stop(w);
+    w->config.server_id = id;
+    expect_sealed(w, "server_id");
+}
+
+static void checkpoints_are_published(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    char note[1024] = { 0 };
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 10100000);
+    world_run(w);
+    snprintf(path, sizeof(path), "%s/checkpoint", w->dir);
+    FILE *f = fopen(path, "re");
+    assert_non_null(f);
+    assert_true(fread(note, 1, sizeof(note) - 1, f) > 60);
+    fclose(f);
+    char want[64];
+    snprintf(want, sizeof(want), "ca.example\n%llu\n", (unsigned long long)store_ledger_size(w->a->store));
+    assert_memory_equal(want, note, strlen(want));
+    assert_non_null(strstr(note, "\xe2\x80\x94 ca.example "));
+    struct authority_stats stats;
+    authority_stats(w->a, &stats);
+    assert_true(ky_span_eq(text(note), stats.checkpoint));
+}
+
+static void drain_finishes_and_says_so(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct control_msg drain = { .type = CONTROL_DRAIN };
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    w->vaults[0].hold = true;
+    uint64_t first = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_run(w);
+    peer_control(w->a, &drain, -1);
+    m = totp_msg(w, "r2", 2, code, 1);
+    uint64_t second = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_run(w);
+    assert_int_equal(PHASE_DRAIN, w->a->phase);
+    assert_true(front_answer(w, FRONT_SIGNER, second, &got)); /* admits nothing */
+    assert_int_equal(KY_UNAVAILABLE, got.code);
+    vault_die(w, 0);
+    w->vaults[0].hold = false;
+    vault_join(w, 0);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, first, &got)); /* loses nothing */
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    assert_int_equal(PHASE_DONE, w->a->phase);
+    assert_int_equal(1, ledger_count(w, LEDGER_STOP));
+    assert_int_equal(w->a->side.snapshot_size, store_ledger_size(w->a->store));
+    assert_int_equal(1, w->a->side.anchor_pending.clean);
+}
+
+static void figures(void **state)
+{
+    struct world *w = *state;
+    struct authority_stats s;
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    sign_one(w, "r2", 1, 0, KY_DENIED);
+    authority_stats(w->a, &s);
+    assert_int_equal(1, s.signatures);
+    assert_int_equal(1, s.denials);
+    assert_int_equal(0, s.in_flight);
+    assert_int_equal(3, s.role_count);
+    assert_false(s.sealed);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(provisioning_writes_what_it_must), T(never_made_twice), T(orphans_are_abandoned), T(older_database_seals),
+        T(forked_database_seals), T(missing_database_is_not_made_again), T(another_token_seals),
+        T(second_server_is_refused), T(another_server_id_seals), T(checkpoints_are_published),
+        T(drain_finishes_and_says_so), T(figures),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
