@@ -198,7 +198,8 @@ static void turn_once(struct loop *l)
     for (struct peer *p = a->peers; p != NULL; p = p->next)
         watch(l, p);
     if (goes_on(a))
-        (void)event_base_loop(l->base, more ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        /* ONCE also when it must not sleep: NONBLOCK alone goes round for as long as a peer has bytes */
+        (void)event_base_loop(l->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0));
 }
 
 int loop_run(const struct loop_options *o)
