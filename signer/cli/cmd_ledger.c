@@ -15,6 +15,7 @@
 #include "ledger_json.h"
 #include "ledger_source.h"
 #include "ledger_verify.h"
+#include "ledger_words.h"
 
 #define LINE_MAX_BYTES     (1024u * 1024u)
 #define FIRST_CHECKPOINT_S 15
@@ -60,6 +61,8 @@ static void print_record(struct printer *p, const json_t *v)
         if (head || (text != NULL && (text[0] == '\0' || strspn(text, "0") == strlen(text))) ||
             (json_is_integer(field) && json_integer_value(field) == 0))
             continue;
+        if (json_is_integer(field) && type != NULL)
+            text = ledger_word(type, key, json_integer_value(field));
         (void)fprintf(p->out, " %s=", key);
         if (text == NULL)
             (void)json_dumpf(field, p->out, JSON_COMPACT | JSON_ENCODE_ANY);
@@ -294,17 +297,22 @@ static int server_tail_with_checkpoint(struct verification *v)
 
 static void report(struct verification *v)
 {
+    struct ky_span origin = checkpoint_origin(ky_buf_span(&v->tail.checkpoint));
+    struct ky_span spki = ky_buf_span(&v->tail.key);
+    struct ky_buf vkey = KY_BUF_INIT(4096);
     uint8_t root[32];
+    json_t *o;
 
     ledger_verify_root(&v->verifier, root);
-    output_object(
-        v->cli,
-        json_pack(
-            "{s:s,s:I,s:o,s:I,s:b,s:o}", "message", "The ledger verifies.", "records",
-            (json_int_t)ledger_verify_size(&v->verifier), "root", output_hex(KY_SPAN_OF(root)),
-            "under_checkpoint", (json_int_t)v->signed_size, "key_pinned", v->pinned, "origin",
-            json_stringn((const char *)checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).data,
-                         checkpoint_origin(ky_buf_span(&v->tail.checkpoint)).len)));
+    o = json_pack("{s:s,s:I,s:o,s:I,s:b}", "message", "The ledger verifies.", "records",
+                  (json_int_t)ledger_verify_size(&v->verifier), "root",
+                  output_hex(KY_SPAN_OF(root)), "under_checkpoint", (json_int_t)v->signed_size,
+                  "key_pinned", v->pinned);
+    (void)json_object_set_new(o, "origin", json_stringn((const char *)origin.data, origin.len));
+    if (ky_ok(checkpoint_vkey(origin, key_type_of(spki), spki, &vkey))) /* what to pin next time */
+        (void)json_object_set_new(o, "key", json_stringn((const char *)vkey.data, vkey.len));
+    ky_buf_free(&vkey);
+    output_object(v->cli, o);
 }
 
 int cmd_ledger_verify(struct cli *cli)

@@ -67,12 +67,12 @@ static void print_numbers(struct cli *cli, const Kyso__V1__Status *s)
 
 static void print_roles(struct cli *cli, const Kyso__V1__Status *s)
 {
-    (void)fprintf(cli->out, "  %-16s %-12s %9s %12s\n", "ROLE", "STATE", "RESTARTS", "JOBS");
+    (void)fprintf(cli->out, "  %-20s %-12s %9s %12s\n", "ROLE", "STATE", "RESTARTS", "JOBS");
     for (size_t i = 0; i < s->n_roles; i++) {
         const Kyso__V1__RoleStatus *r = s->roles[i];
         bool good = strcmp(r->state, "serving") == 0 || strcmp(r->state, "ready") == 0;
 
-        (void)fprintf(cli->out, "  %-12s %-3u ", r->role, r->index);
+        (void)fprintf(cli->out, "  %-16s %-3u ", r->role, r->index);
         paint(cli, r->state, good);
         (void)fprintf(cli->out, "%*s %9llu %12llu\n",
                       (int)(strlen(r->state) < 12 ? 12 - strlen(r->state) : 0), "",

@@ -34,6 +34,9 @@ int cli_fail(struct cli *cli, int code, const char *next, const char *format, ..
     va_start(ap, format);
     (void)vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
+    for (char *p = line; *p != '\0'; p++) /* one line, whatever a library said */
+        if (*p == '\n')
+            *p = p[1] == '\0' ? '\0' : ' ';
     if (cli->json) {
         json_t *e = json_pack("{s:{s:s,s:s*,s:s*}}", "error", "kind", exit_names[code], "message",
                               line, "next", next);

@@ -284,6 +284,7 @@ class Kyso(unittest.TestCase):
         self.assertEqual((v["records"], v["under_checkpoint"], v["key_pinned"], v["origin"]), (11, 9, False, "double"))
         p = self.operate("ledger", "verify")
         self.assertIn("pin it with --key", p.stderr)
+        self.assertEqual(v["key"], self.says["ledger_vkey"])
         for pin in (self.says["ledger_key"], self.says["ledger_vkey"]):
             p = self.operate("ledger", "verify", "--key", pin)
             self.assertNotIn("warning", p.stderr)

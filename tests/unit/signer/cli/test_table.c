@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "kyso/alg.h"
+#include "ledger_words.h"
 
 #define WORDS_MAX 32
 
@@ -285,6 +286,21 @@ static void control_bytes_do_not_reach_the_terminal(void **state)
     free(text);
 }
 
+static void ledger_numbers_have_words(void **state)
+{
+    (void)state;
+    assert_string_equal(ledger_word("denied", "reason", KY_PROOF_REPLAYED), "proof-replayed");
+    assert_string_equal(ledger_word("receipt", "outcome", 1), "signed");
+    assert_string_equal(ledger_word("intent", "kind", 2), "csr");
+    assert_string_equal(ledger_word("event", "kind", 6), "flood");
+    assert_string_equal(ledger_word("denied", "request_type", 22), "decide");
+    assert_null(ledger_word("denied", "request_type", 19)); /* a gap */
+    assert_null(ledger_word("denied", "request_type", 4000));
+    assert_null(ledger_word("denied", "reason", -1));
+    assert_null(ledger_word("admin", "kind", 1));
+    assert_null(ledger_word("admin", "row", 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +312,7 @@ int main(void)
         cmocka_unit_test(environment_stands_in_and_options_win),
         cmocka_unit_test(secrets_leave_the_command_line),
         cmocka_unit_test(manual_and_completion_know_every_command),
+        cmocka_unit_test(ledger_numbers_have_words),
         cmocka_unit_test(control_bytes_do_not_reach_the_terminal),
     };
 
