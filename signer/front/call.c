@@ -372,7 +372,7 @@ void call_tick(struct call *call, uint64_t now_us)
     struct conn *c = call->conn;
     if (call->finished) {
         /* A status that the peer will not fetch, however busy it looks otherwise. */
-        if (call->finished_us && now_us - call->finished_us > 2 * c->front->patience.stall_us)
+        if (call->finished_us && front_older(now_us, call->finished_us, 2 * c->front->patience.stall_us))
             conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
     } else if (call->deadline_us && now_us >= call->deadline_us) {
         call_finish(call, KY_DEADLINE, 0, NULL);

@@ -366,14 +366,23 @@ static bool is_slow(const struct conn *c, uint64_t now_us)
 {
     const struct front_patience *p = &c->front->patience;
     if (c->state == CONN_HANDSHAKE)
-        return now_us - c->accepted_us > p->handshake_us;
-    if (!c->first_frame && now_us - c->open_us > p->handshake_us)
+        return front_older(now_us, c->accepted_us, p->handshake_us);
+    if (!c->first_frame && front_older(now_us, c->open_us, p->handshake_us))
         return true;
-    if (c->partial_since_us && now_us - c->partial_since_us > p->frame_us && !conn_backlogged(c))
+    if (c->partial_since_us && front_older(now_us, c->partial_since_us, p->frame_us) && !conn_backlogged(c))
         return true;
-    if (c->out.len > c->out_taken && now_us - c->written_us > p->stall_us)
+    if (c->out.len > c->out_taken && front_older(now_us, c->written_us, p->stall_us))
         return true;
-    return c->queued > 0 && now_us - c->body_us > p->stall_us;
+    return c->queued > 0 && front_older(now_us, c->body_us, p->stall_us);
+}
+
+/* With a reset: a peer that does not read would keep our last bytes in the kernel as long as it likes. */
+static void cut_off(struct conn *c)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    front_count(c->front, DOOR_EVENT_FLOOD, c->peer, c->spki);
+    conn_kill(c);
 }
 
 void conn_tick(struct conn *c, uint64_t now_us, int64_t wall_s)
@@ -383,13 +392,12 @@ void conn_tick(struct conn *c, uint64_t now_us, int64_t wall_s)
     if (c->state == CONN_DEAD)
         return;
     if (is_slow(c, now_us)) {
-        front_count(c->front, DOOR_EVENT_FLOOD, c->peer, c->spki);
-        conn_kill(c);
+        cut_off(c);
     } else if (c->not_after_s && wall_s > c->not_after_s) { /* item 13: expired while connected */
         conn_offend(c, DOOR_EVENT_BAD_CERTIFICATE, NGHTTP2_NO_ERROR);
-    } else if (c->state == CONN_OPEN && now_us - c->open_us > 2 * age_us) {
+    } else if (c->state == CONN_OPEN && front_older(now_us, c->open_us, 2 * age_us)) {
         conn_kill(c);
-    } else if (c->state == CONN_OPEN && !c->goaway && now_us - c->open_us > age_us) {
+    } else if (c->state == CONN_OPEN && !c->goaway && front_older(now_us, c->open_us, age_us)) {
         conn_goaway(c, true); /* a new connection shows its certificate again */
     }
 }

@@ -42,6 +42,9 @@ struct conn {
     uint64_t accepted_us;
     uint64_t open_us;
     uint64_t partial_since_us; /* first byte of a frame that is not whole yet; 0 = none */
+    uint32_t frame_left;       /* bytes to come of its payload (at first: of the preface) */
+    uint8_t frame_head;        /* bytes had of its header */
+    uint8_t frame_length[3];
     uint64_t written_us;       /* last progress of out */
     uint64_t body_us;          /* last progress of queued */
     uint32_t tokens;           /* control frames it may still send for nothing */

@@ -89,9 +89,9 @@ static void tick_drain(struct front *f, uint64_t now_us)
 {
     if (!f->draining)
         return;
-    if (!f->goaway_final && now_us - f->drain_since_us > GOAWAY_NOTICE_US)
+    if (!f->goaway_final && front_older(now_us, f->drain_since_us, GOAWAY_NOTICE_US))
         drain_finally(f);
-    if ((f->goaway_final && f->conn_count == 0) || now_us - f->drain_since_us > f->patience.drain_us)
+    if ((f->goaway_final && f->conn_count == 0) || front_older(now_us, f->drain_since_us, f->patience.drain_us))
         front_stop(f, 0);
 }
 
@@ -104,7 +104,7 @@ static void tick_lost(struct front *f, uint64_t now_us)
         drain_finally(f);
     }
     /* link_tick has answered everybody; the supervisor starts a new front with the new authority. */
-    if (f->conn_count == 0 || now_us - f->drain_since_us > LAST_WORDS_US)
+    if (f->conn_count == 0 || front_older(now_us, f->drain_since_us, LAST_WORDS_US))
         front_stop(f, 1);
 }
 
@@ -113,7 +113,7 @@ static void tick_second(struct front *f, uint64_t now_us)
     struct conn *c;
     int64_t wall_s = (int64_t)(ky_wall_us() / SECOND_US);
 
-    if (now_us - f->second_us < SECOND_US)
+    if (!front_older(now_us, f->second_us, SECOND_US - TICK_US / 2))
         return;
     f->second_us = now_us;
     TAILQ_FOREACH(c, &f->conns, all)

@@ -105,6 +105,12 @@ void front_stop(struct front *f, int exit_code);
 /* Counts a refusal that never became a request; told to the authority once a second. */
 void front_count(struct front *f, enum door_event_kind kind, const char *peer, const uint8_t *spki);
 
+/* Has more than limit_us passed since then? A time later than now_us is no time ago. */
+static inline bool front_older(uint64_t now_us, uint64_t then_us, uint64_t limit_us)
+{
+    return now_us > then_us && now_us - then_us > limit_us;
+}
+
 /* listener.c */
 KY_MUST_CHECK struct ky_status listener_open(struct front *f);
 void listener_pause(struct front *f, uint64_t until_us);

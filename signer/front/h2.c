@@ -11,7 +11,7 @@
 #define TOKENS_MAX 2000u
 #define TOKENS_START 1000u
 #define TOKENS_PER_S 100u
-#define TOKENS_PER_FRAME 3u      /* earned by a request, by its data and by a reply */
+#define TOKENS_PER_FRAME 4u      /* earned by a request, by its data and by a reply; each frame costs one */
 #define TOKENS_INVALID_FRAME 50u /* spent by a frame that breaks the rules */
 #define RESET_BURST 1000u
 #define RESETS_PER_S 200u
@@ -20,6 +20,8 @@
 #define OPERATOR_STREAM_WINDOW (512u * 1024u)
 #define CONNECTION_WINDOW (1024 * 1024)
 #define FILL_MAX (64u * 1024u)
+#define FRAME_HEAD 9u
+#define PREFACE 24u /* "PRI * HTTP/2.0 ..." */
 
 static void tokens_earn(struct conn *c, uint32_t n)
 {
@@ -86,8 +88,6 @@ static void on_call_frame(struct conn *c, const nghttp2_frame *frame)
 
     if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.length > 0)
         tokens_earn(c, TOKENS_PER_FRAME);
-    else if (!end)
-        tokens_spend(c, 1);
     if (!call || c->state != CONN_OPEN)
         return;
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
@@ -101,14 +101,9 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, void *u
     struct conn *c = user;
 
     (void)s;
-    c->partial_since_us = 0;
     c->first_frame = true;
-    if (c->state != CONN_OPEN)
-        return 0;
-    if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)
+    if (c->state == CONN_OPEN && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
         on_call_frame(c, frame);
-    else
-        tokens_spend(c, 1);
     return 0;
 }
 
@@ -156,6 +151,10 @@ static int on_frame_send(nghttp2_session *s, const nghttp2_frame *frame, void *u
 
     if (frame->hd.type == NGHTTP2_DATA)
         tokens_earn(c, TOKENS_PER_FRAME);
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && c->state == CONN_OPEN)
+        front_count(c->front, /* the library's own verdict; ours is counted in conn_offend */
+                    frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? DOOR_EVENT_FLOOD : DOOR_EVENT_BAD_FRAME,
+                    c->peer, c->spki);
     if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && call &&
         !call->remote_done)
         return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
@@ -208,17 +207,47 @@ struct ky_status h2_start(struct conn *c)
     if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0])) != 0 ||
         nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0)
         return KY_STATUS(KY_NOMEM);
+    c->frame_left = PREFACE;
     c->tokens = TOKENS_START;
     c->tokens_us = ky_now_us();
     return KY_STATUS(KY_OK);
+}
+
+/*
+ * Follows the frames' boundaries, which nghttp2 does not tell: one that is begun has to be finished in
+ * time, and each costs a token, also those that the library passes over in silence.
+ */
+static void follow_frames(struct conn *c, const uint8_t *p, size_t n)
+{
+    while (n > 0 && c->state == CONN_OPEN) {
+        size_t step = 1;
+        if (c->frame_left > 0) {
+            step = n < c->frame_left ? n : c->frame_left;
+            c->frame_left -= (uint32_t)step;
+        } else {
+            if (c->frame_head == 0)
+                c->partial_since_us = ky_now_us();
+            if (c->frame_head < sizeof(c->frame_length))
+                c->frame_length[c->frame_head] = *p;
+            c->frame_head++;
+        }
+        if (c->frame_head == FRAME_HEAD) {
+            c->frame_head = 0;
+            c->frame_left = (uint32_t)c->frame_length[0] << 16 | (uint32_t)c->frame_length[1] << 8 | c->frame_length[2];
+            tokens_spend(c, 1);
+        }
+        if (c->frame_head == 0 && c->frame_left == 0)
+            c->partial_since_us = 0;
+        p += step;
+        n -= step;
+    }
 }
 
 void h2_feed(struct conn *c, const uint8_t *p, size_t n)
 {
     ssize_t taken;
 
-    if (c->partial_since_us == 0)
-        c->partial_since_us = ky_now_us(); /* on_frame_recv clears it */
+    follow_frames(c, p, n);
     c->reading = true;
     taken = nghttp2_session_mem_recv(c->h2, p, n);
     c->reading = false;

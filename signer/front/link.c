@@ -69,6 +69,17 @@ static void on_record(struct front *f, const struct ky_record *r)
     settle(f, s, r);
 }
 
+/* I6: silent for longer and the front answers by itself; what already waits a little later, within 200 ms (P3). */
+static uint64_t heartbeat_max_us(const struct front *f)
+{
+    return (uint64_t)f->config->limits.heartbeat_ms * 1000u;
+}
+
+static uint64_t waiting_max_us(const struct front *f)
+{
+    return heartbeat_max_us(f) * 3 / 2;
+}
+
 /* Once per readable event: one read(2), every whole record of it. */
 static void link_read(struct front *f)
 {
@@ -138,9 +149,9 @@ void link_close(struct front *f)
 bool link_serving(struct front *f)
 {
     struct front_link *l = &f->link;
-    if (!l->lost && ky_now_us() - l->heartbeat_us > LINK_HEARTBEAT_MAX_US)
+    if (!l->lost && ky_now_us() - l->heartbeat_us > heartbeat_max_us(f))
         link_read(f); /* perhaps it was this process that did not run */
-    return !l->lost && l->serving && ky_now_us() - l->heartbeat_us <= LINK_HEARTBEAT_MAX_US;
+    return !l->lost && l->serving && ky_now_us() - l->heartbeat_us <= heartbeat_max_us(f);
 }
 
 struct slot *link_acquire(struct front *f, struct call *call, const struct method *method)
@@ -219,9 +230,9 @@ static void fail(struct front *f, struct slot *s, enum ky_code code, uint32_t re
 static bool all_must_fail(struct front *f, uint64_t now_us)
 {
     struct front_link *l = &f->link;
-    if (!l->lost && now_us - l->heartbeat_us > LINK_WAIT_MAX_US)
+    if (!l->lost && front_older(now_us, l->heartbeat_us, waiting_max_us(f)))
         link_read(f);
-    return l->lost || ky_now_us() - l->heartbeat_us > LINK_WAIT_MAX_US;
+    return l->lost || ky_now_us() - l->heartbeat_us > waiting_max_us(f);
 }
 
 void link_tick(struct front *f, uint64_t now_us)

@@ -13,9 +13,6 @@
 #include "kyso/record.h"
 #include "kyso/tx.h"
 
-#define LINK_HEARTBEAT_MAX_US 100000u /* I6: older than this and the front answers by itself */
-#define LINK_WAIT_MAX_US 150000u      /* the same for what already waits: UNAVAILABLE within 200 ms (P3) */
-
 struct front;
 struct call;
 struct method;
@@ -49,7 +46,7 @@ struct front_link {
 
 KY_MUST_CHECK struct ky_status link_open(struct front *f, int fd, uint32_t slots);
 void link_close(struct front *f);
-/* A heartbeat younger than LINK_HEARTBEAT_MAX_US says so. Reads the channel before it says no. */
+/* A heartbeat younger than limits.heartbeat_ms says so (I6). Reads the channel before it says no. */
 bool link_serving(struct front *f);
 /* NULL when limits.queue requests are in flight. */
 struct slot *link_acquire(struct front *f, struct call *call, const struct method *method);

@@ -129,7 +129,9 @@ class Front:
                 "--door", door, "--index", "0"]
         if patience_ms:
             argv += ["--patience-ms", str(patience_ms)]
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # A sanitizer keeps what was freed: little of it, so that the resident size means something.
+        env = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4")
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
         ready = self._line()
         self.port, self.pid = ready["port"], ready["pid"]
         self.exit = None
@@ -160,6 +162,16 @@ class Front:
     def rss_kib(self):
         with open(f"/proc/{self.pid}/status") as f:
             return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+    def wait_exit(self, seconds=10):
+        """True when the front has ended by itself."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with open(f"/proc/{self.pid}/stat") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+            time.sleep(0.02)
+        return False
 
     def stop(self):
         """Lets the front go; returns (last figures, exit status)."""
@@ -230,7 +242,9 @@ class WireTest(unittest.TestCase):
 
     def assert_alive(self, front):
         """Another client is undisturbed."""
-        reply = self.signer(front).Sign(self.sign_request(), timeout=10)
+        if not hasattr(front, "witness"):
+            front.witness = self.signer(front)
+        reply = front.witness.Sign(self.sign_request(), timeout=10)
         self.assertEqual(reply.signatures[0], self.sign_request().request.hashes[0] * 2)
 
     def refused(self, call, code, text=None):
@@ -244,7 +258,7 @@ class WireTest(unittest.TestCase):
 
     # raw bytes ------------------------------------------------------------------------------
 
-    def tls(self, front, identity="client", alpn=("h2",), maximum=None, minimum=None):
+    def tls(self, front, identity="client", alpn=("h2",), maximum=None, minimum=None, receive=0):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(os.path.join(self.folder, "ca.pem"))
         if minimum:
@@ -256,15 +270,19 @@ class WireTest(unittest.TestCase):
                                     os.path.join(self.folder, identity + ".key"))
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        raw = socket.create_connection(("127.0.0.1", front.port), timeout=20)
+        raw = socket.socket()
+        raw.settimeout(20)
+        if receive:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        raw.connect(("127.0.0.1", front.port))
         try:
             return context.wrap_socket(raw, server_hostname="localhost")
         except Exception:
             raw.close()
             raise
 
-    def http2(self, front, settings=b"", identity="client"):
-        s = Http2(self.tls(front, identity), settings)
+    def http2(self, front, settings=b"", identity="client", receive=0):
+        s = Http2(self.tls(front, identity, receive=receive), settings)
         self.addCleanup(s.close)
         return s
 
