@@ -90,12 +90,15 @@ static uint32_t take(struct authority *a, struct peer *p, uint32_t budget)
 static void settle(struct authority *a)
 {
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
+        uint32_t taken = 1;
         if (p->door != 0 || !p->readable)
             continue;
-        do {
+        while (taken > 0) { /* of a dead one, all that it left behind */
             peer_read(p);
-            (void)take(a, p, UINT32_MAX);
-        } while (p->dead && !p->ended); /* all that a dead one left behind */
+            taken = take(a, p, UINT32_MAX);
+            if (!p->dead)
+                break;
+        }
     }
 }
 
