@@ -97,7 +97,7 @@ const struct ky_schema ledger_authorized_schema =
 static const struct ky_field ended_fields[] = {
     KY_FTEXT(struct ledger_ended, transaction_id, KY_NAME_MAX),
     KY_FU8(struct ledger_ended, state),
-    KY_FU16(struct ledger_ended, reason),
+    KY_FCODE(struct ledger_ended, reason),
     KY_FU8(struct ledger_ended, not_me),
     KY_FU32(struct ledger_ended, authenticator_row),
 };
@@ -136,7 +136,7 @@ const struct ky_schema ledger_intent_schema =
 static const struct ky_field receipt_fields[] = {
     KY_FU64(struct ledger_receipt, intent),
     KY_FU8(struct ledger_receipt, outcome),
-    KY_FU16(struct ledger_receipt, code),
+    KY_FCODE(struct ledger_receipt, code),
     KY_FU32(struct ledger_receipt, cause),
     KY_FU16(struct ledger_receipt, sig_len),
     KY_FBYTES(struct ledger_receipt, signatures, MAX_SIGNATURE_BYTES),
@@ -145,7 +145,7 @@ const struct ky_schema ledger_receipt_schema =
     KY_SCHEMA("receipt", LEDGER_RECEIPT, struct ledger_receipt, receipt_fields);
 
 static const struct ky_field denied_fields[] = {
-    KY_FU16(struct ledger_denied, reason),
+    KY_FCODE(struct ledger_denied, reason),
     KY_FU16(struct ledger_denied, request_type),
     KY_FU8(struct ledger_denied, charged),
     KY_FU32(struct ledger_denied, client_row),
@@ -169,7 +169,7 @@ const struct ky_schema ledger_unlocked_schema =
 static const struct ky_field client_state_fields[] = {
     KY_FU32(struct ledger_client_state, client_row),
     KY_FU8(struct ledger_client_state, suspended),
-    KY_FU16(struct ledger_client_state, reason),
+    KY_FCODE(struct ledger_client_state, reason),
 };
 const struct ky_schema ledger_client_state_schema =
     KY_SCHEMA("client-state", LEDGER_CLIENT_STATE, struct ledger_client_state, client_state_fields);

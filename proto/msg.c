@@ -29,7 +29,7 @@ static bool span_fits(const struct ky_field *f, struct ky_span s)
 static size_t field_fixed_len(const struct ky_field *f)
 {
     static const uint8_t widths[] = {
-        [KY_F_U8] = 1,  [KY_F_U16] = 2,   [KY_F_U32] = 4,
+        [KY_F_U8] = 1,  [KY_F_U16] = 2,   [KY_F_CODE] = 2, [KY_F_U32] = 4,
         [KY_F_U64] = 8, [KY_F_BYTES] = 4, [KY_F_TEXT] = 4,
     };
     return f->type == KY_F_FIX ? f->max : widths[f->type];
@@ -68,6 +68,7 @@ static uint8_t *write_int(uint8_t *to, const uint8_t *from, enum ky_field_type t
         *to = *from;
         return to + 1;
     case KY_F_U16:
+    case KY_F_CODE:
         memcpy(&u16, from, sizeof(u16));
         le16_put(to, u16);
         return to + 2;
@@ -123,6 +124,7 @@ static void read_int(uint8_t *to, const uint8_t *from, enum ky_field_type type)
         *to = *from;
         return;
     case KY_F_U16:
+    case KY_F_CODE:
         u16 = le16_get(from);
         memcpy(to, &u16, sizeof(u16));
         return;

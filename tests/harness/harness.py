@@ -168,8 +168,8 @@ class Harness:
         """The ledger as a list of dicts, oldest first; of some types only when named."""
         argv = ["ledger", "export"]
         lines = self.kyso(*argv).stdout.splitlines()
-        records = [json.loads(line) for line in lines if line.startswith("{")]
-        return [r for r in records if not types or r.get("type") in types]
+        records = [r for r in map(json.loads, lines) if "type" in r]  # the last line is the checkpoint
+        return [r for r in records if not types or r["type"] in types]
 
     def profile(self, client, relying_party=None):
         """Writes and names a client profile for `kyso --profile`."""

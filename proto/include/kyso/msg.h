@@ -18,6 +18,7 @@
 enum ky_field_type {
     KY_F_U8,    /* uint8_t  */
     KY_F_U16,   /* uint16_t */
+    KY_F_CODE,  /* uint16_t that is an enum ky_code: JSON shows its name */
     KY_F_U32,   /* uint32_t */
     KY_F_U64,   /* uint64_t */
     KY_F_FIX,   /* uint8_t[max] */
@@ -42,6 +43,7 @@ struct ky_schema {
 
 #define KY_FU8(S, f)       { #f, offsetof(S, f), 0, KY_F_U8 }
 #define KY_FU16(S, f)      { #f, offsetof(S, f), 0, KY_F_U16 }
+#define KY_FCODE(S, f)     { #f, offsetof(S, f), 0, KY_F_CODE }
 #define KY_FU32(S, f)      { #f, offsetof(S, f), 0, KY_F_U32 }
 #define KY_FU64(S, f)      { #f, offsetof(S, f), 0, KY_F_U64 }
 #define KY_FFIX(S, f)      { #f, offsetof(S, f), sizeof(((S *)0)->f), KY_F_FIX }

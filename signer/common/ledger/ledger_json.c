@@ -79,6 +79,10 @@ static void put_field(struct ky_buf *out, const struct ky_field *f, const uint8_
         memcpy(&u16, at, sizeof(u16));
         put_format(out, "%u", (unsigned)u16);
         break;
+    case KY_F_CODE:
+        memcpy(&u16, at, sizeof(u16));
+        put_format(out, "\"%s\"", ky_code_info((enum ky_code)u16)->name);
+        break;
     case KY_F_U32:
         memcpy(&u32, at, sizeof(u32));
         put_format(out, "%" PRIu32, u32);

@@ -27,7 +27,7 @@ static bool is_span(const struct ky_field *f)
 
 static size_t int_width(const struct ky_field *f)
 {
-    static const size_t widths[] = {[KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8};
+    static const size_t widths[] = {[KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_CODE] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8};
     return widths[f->type];
 }
 
