@@ -119,7 +119,7 @@ static bool is_grpc_type(struct ky_span v)
 {
     static const char base[] = "application/grpc";
     size_t n = sizeof(base) - 1;
-    if (v.len < n || memcmp(v.data, base, n) != 0)
+    if (v.len < n || !ky_span_eq(KY_SPAN(v.data, n), ky_span_text(base)))
         return false;
     return v.len == n || v.data[n] == ';' ||
            ky_span_eq(KY_SPAN(v.data + n, v.len - n), ky_span_text("+proto"));

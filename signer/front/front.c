@@ -80,7 +80,7 @@ static void drain_finally(struct front *f)
         conn_goaway(c, true);
     TAILQ_FOREACH(call, &f->calls, all) {
         stream_advance(call);
-        if (call->method && call->in_flight == 0 && !call->remote_done)
+        if (call->method && call->in_flight == 0)
             call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS, NULL); /* idle streams, watchers */
     }
 }

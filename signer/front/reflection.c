@@ -130,7 +130,7 @@ static bool declares(struct ky_span file, struct ky_span name)
         if (field < 4 || field > 6)
             continue;
         while (pb_next(&d, &inner, &value))
-            if (inner == 1 && value.len <= name.len && memcmp(value.data, name.data, value.len) == 0 &&
+            if (inner == 1 && value.len <= name.len && ky_span_eq(value, KY_SPAN(name.data, value.len)) &&
                 (value.len == name.len || name.data[value.len] == '.'))
                 return true;
     }
@@ -141,7 +141,7 @@ static struct ky_span by_symbol(const struct reflection *r, struct ky_span symbo
 {
     for (size_t i = 0; i < r->count; i++) {
         struct ky_span package = r->files[i].package;
-        if (symbol.len <= package.len + 1 || memcmp(symbol.data, package.data, package.len) != 0 ||
+        if (symbol.len <= package.len + 1 || !ky_span_eq(KY_SPAN(symbol.data, package.len), package) ||
             symbol.data[package.len] != '.')
             continue;
         if (declares(r->files[i].bytes,

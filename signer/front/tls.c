@@ -114,7 +114,7 @@ static bool identify(struct conn *c)
     int len;
 
     SSL_get0_alpn_selected(c->ssl, &proto, &proto_len);
-    if (!cert || proto_len != 2 || memcmp(proto, "h2", 2) != 0 || !not_after(cert, &c->not_after_s))
+    if (!cert || !ky_span_eq(KY_SPAN(proto, proto_len), KY_SPAN(alpn_h2 + 1, 2)) || !not_after(cert, &c->not_after_s))
         return false;
     len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
     if (len <= 0)
