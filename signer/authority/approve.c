@@ -46,6 +46,8 @@ static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_
                                                list_has(v->client->data.subjects, subject->subject.subject_id, false)),
     };
     code = policy_request_allowed(&p).code;
+    if (code == KY_NOT_FOUND && v->device == NULL && v->a->cache.corrupt)
+        return KY_CORRUPT;
     if (code != KY_OK)
         return code;
     v->why.authenticator_row = v->device->row;

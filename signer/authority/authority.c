@@ -256,7 +256,7 @@ void authority_deny(struct authority *a, const struct request *r, struct ledger_
 
     why->request_type = r->type;
     if (ky_ok(authority_append(a, &ledger_denied_schema, why, (struct ky_span){ 0 }, NULL)))
-        authority_refuse(a, &to, why->reason, 0);
+        authority_refuse(a, &to, why->reason == KY_CORRUPT ? KY_NOT_FOUND : why->reason, 0);
 }
 
 /* --- rows ------------------------------------------------------------------------------------------------ */

@@ -64,6 +64,7 @@ KY_MUST_CHECK struct ky_status authority_salted(struct ky_span text, struct ky_b
 /*
  * Appends LEDGER_DENIED and refuses: the one way to say no to a request that was judged. The record's reason is the precise code,
  * request_type is filled in from r; rows and ids that are known are the caller's.
+ * KY_CORRUPT (a row that does not hold) is told as KY_NOT_FOUND: such a row is as good as none.
  */
 enum { /* bits of ledger_denied.charged */
     AUTHORITY_CHARGE_SUBJECT = 1, /* subject and client: a code was tried */

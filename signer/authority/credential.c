@@ -95,6 +95,7 @@ static struct cache_entry *load(struct authority *a, enum row_table table, uint3
     if (ky_ok(status))
         status = complete(a, e);
     if (!ky_ok(status)) {
+        a->cache.corrupt = status.code == KY_CORRUPT;
         if (status.code != KY_NOT_FOUND)
             log_event(LOG_ERROR, "record-refused", LOG_CODE(status), LOG_U64("table", table), LOG_U64("row", row));
         goto failed;
@@ -162,6 +163,7 @@ struct ky_status authority_id_make(char kind, uint32_t row, char out[AUTHORITY_I
 
 struct cache_entry *credential_by_id(struct authority *a, struct ky_span id)
 {
+    a->cache.corrupt = false;
     struct cache_entry *e = cache_get(a, ROW_CREDENTIAL, authority_id_row('c', id));
 
     return e != NULL && ky_span_eq(e->credential.credential_id, id) ? e : NULL;
@@ -169,6 +171,7 @@ struct cache_entry *credential_by_id(struct authority *a, struct ky_span id)
 
 struct cache_entry *authenticator_by_id(struct authority *a, struct ky_span id)
 {
+    a->cache.corrupt = false;
     struct cache_entry *e = cache_get(a, ROW_AUTHENTICATOR, authority_id_row('a', id));
 
     return e != NULL && ky_span_eq(e->authenticator.authenticator_id, id) ? e : NULL;

@@ -33,6 +33,7 @@ struct cache_entry {
 struct cache {
     struct map entries; /* owned */
     struct cache_entry *newest, *oldest;
+    bool corrupt; /* the last lookup by public id met a row that does not hold (MAC, version) */
 };
 
 /* NULL when there is no such row, or it does not hold (KY_CORRUPT is logged and looks like absence). */
@@ -40,7 +41,7 @@ struct cache_entry *cache_get(struct authority *a, enum row_table table, uint32_
 void cache_drop(struct authority *a, enum row_table table, uint32_t row);
 void cache_free(struct authority *a);
 
-/* By public id: letter, row and random digits all have to agree. */
+/* By public id: letter, row and random digits all have to agree. Sets cache.corrupt. */
 struct cache_entry *credential_by_id(struct authority *a, struct ky_span id);
 struct cache_entry *authenticator_by_id(struct authority *a, struct ky_span id);
 /* ACTIVE and within the certificate's validity at now_s. */

@@ -118,7 +118,8 @@ enum ky_code judge_allowed(struct asked *q, struct cache_entry *credential, uint
         q->why.subject_row = credential->credential.subject_row;
     }
     q->credential = credential;
-    return policy_request_allowed(&p).code;
+    enum ky_code code = policy_request_allowed(&p).code;
+    return code == KY_NOT_FOUND && credential == NULL && a->cache.corrupt ? KY_CORRUPT : code;
 }
 
 enum ky_code judge_tenancy(struct authority *a, const struct request *r, const struct client *c,
