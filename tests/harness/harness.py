@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -127,9 +128,21 @@ class Harness:
         return code
 
     def stop(self):
-        self.stop_server()
-        if self.own_folder:
-            shutil.rmtree(self.dir, ignore_errors=True)
+        """Ends the server and removes the folder. A sanitizer's report or an unclean end is an error."""
+        code = self.stop_server()
+        try:
+            self._check_clean(code)
+        finally:
+            if self.own_folder:
+                shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _check_clean(self, code):
+        log = self.log_text() if os.path.exists(self.log_path) else ""
+        report = re.search(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|: runtime error:)", log)
+        if report:
+            raise HarnessError(f"a sanitizer reports:\n{log[report.start():report.start() + 6000]}")
+        if code not in (None, 0):
+            raise HarnessError(f"kysod ended with {code}; its log:\n{log[-4000:]}")
 
     # --- what tests ask ------------------------------------------------------------------------
 
@@ -147,12 +160,7 @@ class Harness:
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
             with open(f"/proc/{self.process.pid}/task/{task}/children") as f:
                 for pid in f.read().split():
-                    try:
-                        with open(f"/proc/{pid}/cmdline", "rb") as c:
-                            argv = c.read().split(b"\0")
-                    except OSError:
-                        continue
-                    if os.path.basename(argv[0]).decode() == name:
+                    if os.path.basename((command_line(pid) or [""])[0]) == name:
                         found.append(int(pid))
         return found
 
@@ -251,6 +259,15 @@ class Harness:
                         for name in ("portal", "gateway", "approver", "stranger")},
             "citizens": citizens,
         }
+
+
+def command_line(pid):
+    """The words a process was started with; none when it has ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().decode(errors="replace").split("\0")[:-1]
+    except OSError:
+        return []
 
 
 def code_at(authenticator, step):

