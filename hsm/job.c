@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The job table and what surrounds each job: decoding, deadline, the one retry,
- * the reply. A job is run at most twice, and never again after an outcome that a
- * second try could turn into a second act.
+ * The job table and what surrounds each job: decoding, deadline, retry, reply. A
+ * job is retried once for each kind of recovery, and never after an outcome that
+ * another try could turn into a second act.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "ckr.h"
 #include "sign.h"
 #include "vault.h"
 
+static_assert(KY_CODE_COUNT <= 64, "a bit per code");
 enum { JOB_BYTES_MAX = KY_HASHES_MAX * KY_SIG_MAX + 1024 };
 
 static const char *const derive_labels[] = {"row-mac", "seed-enc", "state"};
@@ -155,21 +157,30 @@ static bool recover(struct hsm_worker *w, struct ky_status *st)
     }
 }
 
+/*
+ * Each kind of recovery once: when all sessions die together, a job may meet its own dead session
+ * first and then a handle that another thread's session took along.
+ */
 static struct ky_status run_with_retry(struct hsm_worker *w, const struct job_row *row,
                                        struct hsm_job *job)
 {
-    struct ky_status st = row->run(w, job);
-    struct ky_status recovery = st;
+    uint64_t tried = 0;
 
-    if (ky_ok(st))
-        return st;
-    if (!recover(w, &recovery))
-        /* A session that cannot be replaced is the module's failure, and outranks the job's. */
-        return st.code == KY_TOKEN_SESSION ? recovery : st;
-    if (row->once)
-        return st;
-    ky_buf_reset(&job->bytes);
-    return row->run(w, job);
+    for (;;) {
+        struct ky_status st = row->run(w, job);
+        struct ky_status recovery = st;
+        uint64_t kind = 1ull << st.code;
+
+        if (ky_ok(st))
+            return st;
+        if (!recover(w, &recovery))
+            /* A session that cannot be replaced is the module's failure, and outranks the job's. */
+            return st.code == KY_TOKEN_SESSION ? recovery : st;
+        if (row->once || (tried & kind) != 0)
+            return st;
+        tried |= kind;
+        ky_buf_reset(&job->bytes);
+    }
 }
 
 void hsm_job_run(struct hsm_worker *w, struct hsm_job *job)

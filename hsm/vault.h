@@ -65,7 +65,7 @@ void hsm_job_init(struct hsm_job *job, const struct ky_record *record);
 uint32_t hsm_job_weight(const struct hsm_job *job);
 const char *hsm_job_name(const struct hsm_job *job);
 /*
- * Runs it with its one retry and sets out, reply and status. job->status KY_TOKEN_MODULE or
+ * Runs it with its retries and sets out, reply and status. job->status KY_TOKEN_MODULE or
  * KY_TOKEN_LOGIN: the vault can serve no more. The worker's thread.
  */
 void hsm_job_run(struct hsm_worker *w, struct hsm_job *job);

@@ -28,6 +28,7 @@ static void test_ckr_classes(void **state)
         {CKR_OK, KY_OK},
         {CKR_DATA_LEN_RANGE, KY_TOKEN_REQUEST},
         {CKR_KEY_HANDLE_INVALID, KY_TOKEN_REQUEST},
+        {CKR_KEY_FUNCTION_NOT_PERMITTED, KY_TOKEN_REQUEST},
         {CKR_SESSION_HANDLE_INVALID, KY_TOKEN_SESSION},
         {CKR_OPERATION_ACTIVE, KY_TOKEN_SESSION},
         {CKR_DEVICE_MEMORY, KY_BUSY},
@@ -48,6 +49,7 @@ static void test_ckr_classes(void **state)
         assert_int_equal(st.cause, (uint32_t)rows[i].rv);
     }
     assert_int_equal(hsm_ckr_class(CKR_VENDOR_DEFINED + 7), HSM_CLASS_RETRY);
+    assert_int_equal(hsm_ckr_class(CKR_KEY_FUNCTION_NOT_PERMITTED), HSM_CLASS_HANDLE);
     assert_string_equal(hsm_ckr_name(CKR_PIN_INCORRECT), "CKR_PIN_INCORRECT");
     assert_string_equal(hsm_ckr_name(0x7777), "CKR_VENDOR");
 }
