@@ -89,6 +89,11 @@ static void test_ledger_signs_a_message_whole(void **state)
     assert_true(independently_verified(key, KY_KEY_ED25519, &a, job.digests, r.signatures));
     job.public_key = KY_SPAN(alice.spki, alice.spki_len);
     assert_int_equal(sign_status(&job).code, KY_TOKEN_REQUEST);
+    job.public_key = KY_SPAN(NULL, 0);
+    assert_int_equal(sign_status(&job).code, KY_OK);
+    job.blob = KY_SPAN(alice.blob,
+                       alice.blob_len); /* a key named beside the ledger's: refused, not ignored */
+    assert_int_equal(sign_status(&job).code, KY_TOKEN_REQUEST);
 }
 
 static void test_algorithm_must_fit_the_key(void **state)
