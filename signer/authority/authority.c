@@ -89,7 +89,8 @@ void authority_free(struct authority **authority)
     ky_secret_wipe(&a->row_mac);
     ky_secret_wipe(&a->seed_key);
     ky_secret_wipe(&a->state_key);
-    ky_secret_wipe(&a->seed);
+    unsealer_close(&a->unsealer);
+    ky_wipe(&a->random, sizeof(a->random));
     free(a);
     *authority = NULL;
 }
@@ -186,14 +187,14 @@ bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16
 
 /* --- records --------------------------------------------------------------------------------------------- */
 
-struct ky_status authority_salted(struct ky_span text, struct ky_buf *private_data, uint8_t out_hash[32])
+struct ky_status authority_salted(struct authority *a, struct ky_span text, struct ky_buf *private_data, uint8_t out_hash[32])
 {
     uint8_t salt[16];
 
     memset(out_hash, 0, 32);
     if (text.len == 0)
         return KY_STATUS(KY_OK);
-    struct ky_status status = ky_random(salt, sizeof(salt));
+    struct ky_status status = random_draw(&a->random, salt, sizeof(salt));
     if (!ky_ok(status))
         return status;
     ky_put_u32(private_data, (uint32_t)(sizeof(salt) + text.len));

@@ -60,7 +60,8 @@ KY_MUST_CHECK struct ky_status authority_append(struct authority *a, const struc
                                                 struct ky_span private_data, uint64_t *out_index);
 /* Private data of a record: for each salted field in the record's order, ky_put_bytes(16 salt bytes || text); empty texts are left out
  * (their hash is zero). Draws the salt, writes the hash. */
-KY_MUST_CHECK struct ky_status authority_salted(struct ky_span text, struct ky_buf *private_data, uint8_t out_hash[32]);
+KY_MUST_CHECK struct ky_status authority_salted(struct authority *a, struct ky_span text, struct ky_buf *private_data,
+                                                uint8_t out_hash[32]);
 /*
  * Appends LEDGER_DENIED and refuses: the one way to say no to a request that was judged. The record's reason is the precise code,
  * request_type is filled in from r; rows and ids that are known are the caller's.

@@ -10,6 +10,7 @@
 #include "credential.h"
 #include "map.h"
 #include "state.h"
+#include "unseal.h"
 
 #define TURN_US 25000u            /* ... and not for longer than this: the heartbeat waits for it */
 #define TURN_LOOKS_AT_CLOCK 16u
@@ -147,7 +148,9 @@ struct authority {
     bool beating; /* the last heartbeat said serving */
     struct store *store;
     struct state *state;
-    struct ky_secret row_mac, seed_key, state_key, seed;
+    struct ky_secret row_mac, seed_key, state_key;
+    struct unsealer unsealer;
+    struct random_block random;
     struct job_r_info info; /* spans into info_bytes */
     struct ky_buf info_bytes;
     struct boot boot;

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include "seed.h"
-
 #define CODE_MAX 16u
 
 bool judge_is_passing(enum ky_code code)
@@ -177,14 +175,15 @@ static enum ky_code try_code(struct asked *q, struct cache_entry *x, struct proo
         .last_step = state_last_step(a->state, x->row),
         .floor_step = a->state->floor_step,
     };
-    struct ky_status status = seed_open(&a->seed_key, row->authenticator_id, row->epoch, row->sealed_seed, &a->seed);
+    struct ky_span seed;
+    struct ky_status status = unseal(&a->unsealer, row->authenticator_id, row->epoch, row->sealed_seed, &seed);
 
     if (!ky_ok(status)) {
         log_event(LOG_ERROR, "record-refused", LOG_CODE(status), LOG_U64("authenticator", x->row));
         return KY_PROOF_UNCONFIRMED;
     }
-    status = policy_totp_check(&p, ky_secret_span(&a->seed), q->m.proof_secret, authority_now_s(a), &out->step);
-    ky_secret_wipe(&a->seed);
+    status = policy_totp_check(&p, seed, q->m.proof_secret, authority_now_s(a), &out->step);
+    unseal_done(&a->unsealer);
     if (ky_ok(status))
         out->authenticator_row = x->row;
     return status.code == KY_INVALID ? KY_PROOF_UNCONFIRMED : status.code;

@@ -371,7 +371,7 @@ void boot_job_done(struct authority *a, const struct job *job, const struct job_
         ok = take_key(&a->row_mac, r);
         break;
     case ASK_SEED:
-        ok = take_key(&a->seed_key, r);
+        ok = take_key(&a->seed_key, r) && ky_ok(unsealer_open(&a->unsealer, &a->seed_key));
         break;
     case ASK_STATE:
         ok = take_key(&a->state_key, r);

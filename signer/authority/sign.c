@@ -188,8 +188,8 @@ static enum ky_code sign_totp(struct asked *q)
         return code;
     code = KY_UNAVAILABLE;
     m = intent_of(q);
-    if (!ky_ok(ky_random(random, sizeof(random))) ||
-        !ky_ok(authority_salted(q->m.display_text, &private_data, m.display_sha256)))
+    if (!ky_ok(random_draw(&q->a->random, random, sizeof(random))) ||
+        !ky_ok(authority_salted(q->a, q->m.display_text, &private_data, m.display_sha256)))
         goto done;
     tx_id_write(random, q->tx_id);
     memcpy(m.nonce, random + MAP_KEY_LEN, sizeof(m.nonce));

@@ -148,9 +148,9 @@ static struct tx *begin(struct asked *q, struct ky_span code, uint32_t ttl_s)
         .not_after_s = authority_now_s(a) + ttl_s,
     };
 
-    if (!ky_ok(ky_random(random, sizeof(random))) ||
-        !ky_ok(authority_salted(q->m.display_text, &private_data, m.display_sha256)) ||
-        !ky_ok(authority_salted(code, &private_data, code_sha256)))
+    if (!ky_ok(random_draw(&a->random, random, sizeof(random))) ||
+        !ky_ok(authority_salted(a, q->m.display_text, &private_data, m.display_sha256)) ||
+        !ky_ok(authority_salted(a, code, &private_data, code_sha256)))
         goto done;
     if (code.len > 0)
         m.matching_code = KY_SPAN_OF(code_sha256);
