@@ -56,7 +56,7 @@ static bool commanded(struct load *load, const char *line)
 
     if (sscanf(line, "%lf %u %lf %u", &next.seconds, &next.in_flight, &next.rate, &next.stock) < 1 || next.seconds <= 0 ||
         next.in_flight == 0 || next.rate < 0) {
-        (void)fprintf(stderr, "kyso-load: a run is: SECONDS [IN_FLIGHT [RATE [STOCK]]]\n");
+        (void)fprintf(stderr, "kyso-load: a run is SECONDS [IN_FLIGHT [RATE [STOCK]]]\n");
         return false;
     }
     load->options = next;
@@ -65,7 +65,7 @@ static bool commanded(struct load *load, const char *line)
 
 int main(int argc, char **argv)
 {
-    static struct load load; /* large; one per process */
+    struct load load = {.serial = 0};
     char line[128];
     bool ok = true;
 
@@ -74,7 +74,8 @@ int main(int argc, char **argv)
         return 2;
     load.sample.share = load.options.sample;
     if (!ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
-        !population_load(&load.population, load.options.population, load.options.citizens))
+        !population_load(&load.population, load.options.population, load.options.citizens) ||
+        (load.options.steps != NULL && !population_steps_load(&load.population, load.options.steps)))
         return 1;
     load.serial = (ky_wall_us() & 0xffffffffffffu) << 12; /* request ids differ from those of an earlier process */
     if (load.options.interactive) {
@@ -85,6 +86,8 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < load.options.connections; i++)
         client_close(&load.clients[i]);
+    if (load.options.steps != NULL)
+        ok = population_steps_save(&load.population, load.options.steps) && ok;
     tickets_free(&load.tickets);
     sample_free(&load.sample);
     population_free(&load.population);

@@ -15,6 +15,7 @@ struct options { /* strings borrowed from argv */
     const char *endpoint, *certificate, *key, *ca;
     const char *relying_party;
     const char *population;
+    const char *steps;           /* which codes are spent, from run to run; NULL = not kept */
     const char *status_endpoint; /* of /metrics; NULL = no turns counted */
     long kysod;                  /* pid; 0 = no CPU by role */
     enum proof proof;

@@ -5,6 +5,7 @@
  */
 #include "population.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,4 +210,31 @@ bool population_code(struct population *p, uint64_t now_s, struct totp_code *out
         return true;
     }
     return false;
+}
+
+bool population_steps_load(struct population *p, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    bool ok = true;
+
+    if (f == NULL)
+        return true;
+    for (size_t i = 0; ok && i < p->count; i++)
+        for (unsigned t = 0; ok && t < p->citizens[i].totp_count; t++)
+            ok = fscanf(f, "%" SCNu64, &p->citizens[i].totps[t].last_step) == 1;
+    (void)fclose(f);
+    if (!ok)
+        (void)fprintf(stderr, "kyso-load: %s is of another population\n", path);
+    return ok;
+}
+
+bool population_steps_save(const struct population *p, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    bool ok = f != NULL;
+
+    for (size_t i = 0; ok && i < p->count; i++)
+        for (unsigned t = 0; t < p->citizens[i].totp_count; t++)
+            ok = fprintf(f, "%" PRIu64 "\n", p->citizens[i].totps[t].last_step) > 0 && ok;
+    return f != NULL && fclose(f) == 0 && ok;
 }

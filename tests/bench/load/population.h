@@ -52,4 +52,8 @@ void population_free(struct population *p);
 /* The next citizen's next code; false when every authenticator has given all that the window (one step either side) takes now. */
 bool population_code(struct population *p, uint64_t now_s, struct totp_code *out);
 
+/* The steps offered so far, so that another process offers none of them again. A file that is absent means none. */
+bool population_steps_load(struct population *p, const char *path);
+bool population_steps_save(const struct population *p, const char *path);
+
 #endif
