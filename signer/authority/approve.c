@@ -29,7 +29,8 @@ static void refuse(struct visit *v, enum ky_code code)
 }
 
 /* Who asks, for which device. An unknown device and another client's subject get one answer. */
-static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_LEN], struct ky_span authenticator_id)
+static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_LEN],
+                               struct ky_span authenticator_id)
 {
     enum ky_code code = judge_client(v->a, spki, &v->why, &v->client);
 
@@ -37,13 +38,15 @@ static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_
         return code;
     v->device = authenticator_by_id(v->a, authenticator_id);
     struct cache_entry *subject =
-        v->device == NULL ? NULL : cache_get(v->a, ROW_SUBJECT, v->device->authenticator.subject_row);
+        v->device == NULL ? NULL
+                          : cache_get(v->a, ROW_SUBJECT, v->device->authenticator.subject_row);
     struct policy_request p = {
         .rights = v->client->data.rights,
         .door = v->r->door,
         .request = v->r->type,
-        .subject_allowed = subject != NULL && (v->client->data.subjects.len == 0 ||
-                                               list_has(v->client->data.subjects, subject->subject.subject_id, false)),
+        .subject_allowed = subject != NULL &&
+                           (v->client->data.subjects.len == 0 ||
+                            list_has(v->client->data.subjects, subject->subject.subject_id, false)),
     };
     code = policy_request_allowed(&p).code;
     if (code == KY_NOT_FOUND && v->device == NULL && v->a->cache.corrupt)
@@ -52,7 +55,8 @@ static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_
         return code;
     v->why.authenticator_row = v->device->row;
     v->why.subject_row = v->device->authenticator.subject_row;
-    return authenticator_usable(&v->device->authenticator, ROW_AUTH_DEVICE, v->why.subject_row, authority_now_s(v->a))
+    return authenticator_usable(&v->device->authenticator, ROW_AUTH_DEVICE, v->why.subject_row,
+                                authority_now_s(v->a))
                ? KY_OK
                : KY_PROOF_UNCONFIRMED;
 }
@@ -119,11 +123,11 @@ static bool show(struct visit *v, const struct tx *t, struct shown *s)
 
 void approval_list_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct visit v = { .a = a, .r = r, .to = request_reply_to(r) };
+    struct visit v = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_approval_ref m;
-    struct door_r_list list = { 0 };
+    struct door_r_list list = {0};
     struct ky_buf item = KY_BUF_INIT(KY_RECORD_MAX);
-    struct shown s = { 0 };
+    struct shown s = {0};
     enum ky_code code = KY_INVALID;
 
     if (ky_ok(ky_msg_decode(&door_approval_list_schema, payload, &m)))
@@ -134,8 +138,8 @@ void approval_list_request(struct authority *a, const struct request *r, struct 
     }
     const struct subject_fold *f = state_subject(a->state, v.why.subject_row);
     ky_buf_reset(&a->scratch);
-    if (f != NULL && f->pending != NULL && authority_now_s(a) < f->pending->not_after_s && show(&v, f->pending, &s) &&
-        ky_ok(ky_msg_encode(&door_r_approval_schema, &s.m, &item)))
+    if (f != NULL && f->pending != NULL && authority_now_s(a) < f->pending->not_after_s &&
+        show(&v, f->pending, &s) && ky_ok(ky_msg_encode(&door_r_approval_schema, &s.m, &item)))
         ky_put_bytes(&a->scratch, ky_buf_span(&item));
     list.items = ky_buf_span(&a->scratch);
     authority_reply(a, &v.to, &door_r_approval_list_schema, &list);
@@ -153,9 +157,9 @@ static struct tx *visit_tx(const struct visit *v, struct ky_span id)
 
 void approval_get_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct visit v = { .a = a, .r = r, .to = request_reply_to(r) };
+    struct visit v = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_approval_ref m;
-    struct shown s = { 0 };
+    struct shown s = {0};
     enum ky_code code = KY_INVALID;
 
     if (ky_ok(ky_msg_decode(&door_approval_get_schema, payload, &m)))
@@ -173,12 +177,13 @@ void approval_get_request(struct authority *a, const struct request *r, struct k
 
 /* --- deciding ---------------------------------------------------------------------------------------------------------- */
 
-static enum ky_code judge_decision(struct visit *v, const struct door_decide *m, struct tx *t, struct proof *out)
+static enum ky_code judge_decision(struct visit *v, const struct door_decide *m, struct tx *t,
+                                   struct proof *out)
 {
-    struct device_word w = { .authenticator_id = m->authenticator_id,
-                             .matching_code = m->matching_code,
-                             .signature = m->signature,
-                             .decision = m->decision };
+    struct device_word w = {.authenticator_id = m->authenticator_id,
+                            .matching_code = m->matching_code,
+                            .signature = m->signature,
+                            .decision = m->decision};
     struct cache_entry *c = cache_get(v->a, ROW_CREDENTIAL, t->credential_row);
 
     if (t->state != TX_PENDING || authority_now_s(v->a) >= t->not_after_s)
@@ -188,7 +193,7 @@ static enum ky_code judge_decision(struct visit *v, const struct door_decide *m,
         return KY_OK;
     }
     if (m->decision != KY_DECISION_APPROVE)
-        w.matching_code = (struct ky_span){ 0 };
+        w.matching_code = (struct ky_span){0};
     else if (c == NULL || c->credential.epoch != t->credential_epoch ||
              !credential_usable(&c->credential, authority_now_s(v->a)))
         return KY_INACTIVE;
@@ -201,7 +206,7 @@ static enum ky_code judge_decision(struct visit *v, const struct door_decide *m,
 static enum ky_code decide(struct visit *v, const struct door_decide *m)
 {
     struct tx *t = visit_tx(v, m->transaction_id);
-    struct proof proof = { 0 };
+    struct proof proof = {0};
 
     if (t == NULL)
         return KY_NOT_FOUND;
@@ -211,24 +216,25 @@ static enum ky_code decide(struct visit *v, const struct door_decide *m)
     if (code != KY_OK)
         return code;
     if (m->decision == KY_DECISION_APPROVE) {
-        if (!transaction_authorize(v->a, t, KY_PROOF_APPROVAL, &proof, (struct ky_span){ 0 }, 0))
+        if (!transaction_authorize(v->a, t, KY_PROOF_APPROVAL, &proof, (struct ky_span){0}, 0))
             return KY_SEALED;
     } else {
-        transaction_end(v->a, t, TX_REJECTED, KY_CANCELLED, &proof, m->decision == KY_DECISION_NOT_ME);
+        transaction_end(v->a, t, TX_REJECTED, KY_CANCELLED, &proof,
+                        m->decision == KY_DECISION_NOT_ME);
     }
-    struct door_r_decision reply = { .transaction_id = m->transaction_id, .state = t->state };
+    struct door_r_decision reply = {.transaction_id = m->transaction_id, .state = t->state};
     authority_reply(v->a, &v->to, &door_r_decision_schema, &reply);
     return KY_OK;
 }
 
 void approval_decide_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct visit v = { .a = a, .r = r, .to = request_reply_to(r) };
+    struct visit v = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_decide m;
     enum ky_code code = KY_INVALID;
 
-    if (ky_ok(ky_msg_decode(&door_approval_decide_schema, payload, &m)) && m.decision >= KY_DECISION_APPROVE &&
-        m.decision <= KY_DECISION_NOT_ME)
+    if (ky_ok(ky_msg_decode(&door_approval_decide_schema, payload, &m)) &&
+        m.decision >= KY_DECISION_APPROVE && m.decision <= KY_DECISION_NOT_ME)
         code = visit_open(&v, m.spki, m.authenticator_id);
     if (code == KY_OK)
         code = decide(&v, &m);

@@ -12,7 +12,7 @@
 #include "kyso/wire.h"
 
 #define REPLAY_MAX (8u * 1024u * 1024u)
-#define TX_MAX (256u * 1024u)
+#define TX_MAX     (256u * 1024u)
 
 struct ky_status authority_new(const struct config *config, const struct authority_hooks *hooks,
                                struct authority **out_authority)
@@ -20,12 +20,12 @@ struct ky_status authority_new(const struct config *config, const struct authori
     struct authority *a = calloc(1, sizeof(*a));
     const struct config_policy *p = &config->policy;
     struct state_limits limits = {
-        .lockout = { .tries = p->lock_tries,
-                     .first_lock_s = p->lock_first_s,
-                     .max_lock_s = p->lock_max_s,
-                     .total_tries = p->lock_total },
-        .client = { .failures_per_minute = p->client_failures_per_minute,
-                    .failure_percent = p->client_failure_percent },
+        .lockout = {.tries = p->lock_tries,
+                    .first_lock_s = p->lock_first_s,
+                    .max_lock_s = p->lock_max_s,
+                    .total_tries = p->lock_total},
+        .client = {.failures_per_minute = p->client_failures_per_minute,
+                   .failure_percent = p->client_failure_percent},
         .replay_window_s = config->limits.replay_window_s,
         .replay_max = REPLAY_MAX,
         .tx_max = TX_MAX,
@@ -52,14 +52,6 @@ struct ky_status authority_new(const struct config *config, const struct authori
     return status;
 }
 
-static void client_free(struct client *c)
-{
-    if (c == NULL)
-        return;
-    ky_buf_free(&c->bytes);
-    free(c);
-}
-
 void authority_free(struct authority **authority)
 {
     struct authority *a = *authority;
@@ -74,12 +66,7 @@ void authority_free(struct authority **authority)
         free(a->waiters);
         a->waiters = next;
     }
-    for (uint32_t i = 0; i < a->client_count; i++)
-        client_free(a->clients[i]);
-    free(a->clients);
-    map_free(&a->clients_by_spki);
-    map_free(&a->clients_by_name);
-    map_free(&a->operators_by_id);
+    authority_free_rows(a);
     state_free(&a->state);
     store_close(&a->store);
     ky_buf_free(&a->scratch);
@@ -97,7 +84,7 @@ void authority_free(struct authority **authority)
 
 void authority_seal(struct authority *a, const char *reason)
 {
-    struct control_msg m = { .type = CONTROL_SEALED };
+    struct control_msg m = {.type = CONTROL_SEALED};
 
     a->failed = true;
     if (a->phase == PHASE_SEALED)
@@ -165,7 +152,7 @@ struct subject_account authority_subject_account(const struct authority *a, uint
 {
     const struct subject_fold *f = state_subject(a->state, subject_row);
 
-    return f == NULL ? (struct subject_account){ 0 } : f->account;
+    return f == NULL ? (struct subject_account){0} : f->account;
 }
 
 uint64_t authority_last_step(const struct authority *a, uint32_t authenticator_row)
@@ -187,7 +174,8 @@ bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16
 
 /* --- records --------------------------------------------------------------------------------------------- */
 
-struct ky_status authority_salted(struct authority *a, struct ky_span text, struct ky_buf *private_data, uint8_t out_hash[32])
+struct ky_status authority_salted(struct authority *a, struct ky_span text,
+                                  struct ky_buf *private_data, uint8_t out_hash[32])
 {
     uint8_t salt[16];
 
@@ -207,14 +195,16 @@ struct ky_status authority_salted(struct authority *a, struct ky_span text, stru
     return status;
 }
 
-static struct ky_status append_one(struct authority *a, const struct ky_schema *schema, const void *msg,
-                                   struct ky_span private_data, uint64_t *out_index)
+static struct ky_status append_one(struct authority *a, const struct ky_schema *schema,
+                                   const void *msg, struct ky_span private_data,
+                                   uint64_t *out_index)
 {
-    struct ledger_leaf leaf = { .time_us = a->wall_us, .type = schema->type };
+    struct ledger_leaf leaf = {.time_us = a->wall_us, .type = schema->type};
 
     if (a->store == NULL || a->failed || a->phase == PHASE_SEALED)
         return KY_STATUS(KY_SEALED);
-    struct ky_status status = store_append(a->store, schema, msg, a->wall_us, private_data, &leaf.index);
+    struct ky_status status =
+        store_append(a->store, schema, msg, a->wall_us, private_data, &leaf.index);
     if (ky_ok(status))
         status = state_apply(a->state, &leaf, msg, private_data);
     if (!ky_ok(status)) {
@@ -222,8 +212,8 @@ static struct ky_status append_one(struct authority *a, const struct ky_schema *
         authority_seal(a, "a record could not be written");
         return status;
     }
-    a->tx_moved = a->tx_moved || schema->type == LEDGER_AUTHORIZED || schema->type == LEDGER_ENDED ||
-                  schema->type == LEDGER_INTENT;
+    a->tx_moved = a->tx_moved || schema->type == LEDGER_AUTHORIZED ||
+                  schema->type == LEDGER_ENDED || schema->type == LEDGER_INTENT;
     if (out_index != NULL)
         *out_index = leaf.index;
     return status;
@@ -233,16 +223,17 @@ static struct ky_status append_one(struct authority *a, const struct ky_schema *
 static void suspend_if_over(struct authority *a, uint32_t client_row)
 {
     const struct client_fold *f = state_client(a->state, client_row);
-    struct ledger_client_state m = { .client_row = client_row, .suspended = 1, .reason = KY_PROOF_WRONG };
+    struct ledger_client_state m = {
+        .client_row = client_row, .suspended = 1, .reason = KY_PROOF_WRONG};
 
     if (f == NULL || !f->over_threshold || f->suspended)
         return;
     log_event(LOG_WARN, "client-suspended", LOG_U64("client", client_row));
-    (void)append_one(a, &ledger_client_state_schema, &m, (struct ky_span){ 0 }, NULL).code;
+    (void)append_one(a, &ledger_client_state_schema, &m, (struct ky_span){0}, NULL).code;
 }
 
-struct ky_status authority_append(struct authority *a, const struct ky_schema *schema, const void *msg,
-                                  struct ky_span private_data, uint64_t *out_index)
+struct ky_status authority_append(struct authority *a, const struct ky_schema *schema,
+                                  const void *msg, struct ky_span private_data, uint64_t *out_index)
 {
     struct ky_status status = append_one(a, schema, msg, private_data, out_index);
 
@@ -256,163 +247,21 @@ void authority_deny(struct authority *a, const struct request *r, struct ledger_
     struct reply_to to = request_reply_to(r);
 
     why->request_type = r->type;
-    if (ky_ok(authority_append(a, &ledger_denied_schema, why, (struct ky_span){ 0 }, NULL)))
+    if (ky_ok(authority_append(a, &ledger_denied_schema, why, (struct ky_span){0}, NULL)))
         authority_refuse(a, &to, why->reason == KY_CORRUPT ? KY_NOT_FOUND : why->reason, 0);
-}
-
-/* --- rows ------------------------------------------------------------------------------------------------ */
-
-struct map_key authority_text_key(struct ky_span text)
-{
-    uint8_t hash[32];
-
-    ky_sha256(text, hash);
-    return map_key_bytes(hash);
-}
-
-struct client *authority_client(const struct authority *a, uint32_t row)
-{
-    return row >= 1 && row <= a->client_count ? a->clients[row - 1] : NULL;
-}
-
-struct client *authority_client_by_spki(const struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN])
-{
-    struct client *c = map_get(&a->clients_by_spki, map_key_bytes(spki));
-
-    if (c == NULL || c->data.removed)
-        return NULL;
-    for (size_t i = 0; i + KY_SPKI_HASH_LEN <= c->data.spkis.len; i += KY_SPKI_HASH_LEN)
-        if (ky_span_eq(KY_SPAN(c->data.spkis.data + i, KY_SPKI_HASH_LEN), KY_SPAN(spki, KY_SPKI_HASH_LEN)))
-            return c;
-    return NULL;
-}
-
-uint32_t authority_client_by_name(const struct authority *a, struct ky_span name)
-{
-    const struct client *c = map_get(&a->clients_by_name, authority_text_key(name));
-
-    return c == NULL ? 0 : c->row;
-}
-
-uint32_t authority_operator_by_id(const struct authority *a, struct ky_span id)
-{
-    return (uint32_t)(uintptr_t)map_get(&a->operators_by_id, authority_text_key(id));
-}
-
-static bool client_index(struct authority *a, struct client *c)
-{
-    for (size_t i = 0; i + KY_SPKI_HASH_LEN <= c->data.spkis.len && !c->data.removed; i += KY_SPKI_HASH_LEN)
-        if (!map_put(&a->clients_by_spki, map_key_bytes(c->data.spkis.data + i), c))
-            return false;
-    return map_put(&a->clients_by_name, authority_text_key(c->data.name), c);
-}
-
-static void client_unindex(struct authority *a, struct client *c)
-{
-    for (size_t i = 0; i + KY_SPKI_HASH_LEN <= c->data.spkis.len; i += KY_SPKI_HASH_LEN)
-        if (map_get(&a->clients_by_spki, map_key_bytes(c->data.spkis.data + i)) == c)
-            (void)map_remove(&a->clients_by_spki, map_key_bytes(c->data.spkis.data + i));
-    if (map_get(&a->clients_by_name, authority_text_key(c->data.name)) == c)
-        (void)map_remove(&a->clients_by_name, authority_text_key(c->data.name));
-}
-
-static struct client *client_slot(struct authority *a, uint32_t row)
-{
-    if (row > a->client_count) {
-        struct client **more = realloc(a->clients, row * sizeof(struct client *));
-        if (more == NULL)
-            return NULL;
-        a->clients = more;
-        while (a->client_count < row)
-            a->clients[a->client_count++] = NULL;
-    }
-    if (a->clients[row - 1] == NULL) {
-        a->clients[row - 1] = calloc(1, sizeof(struct client));
-        if (a->clients[row - 1] != NULL)
-            a->clients[row - 1]->row = row;
-    }
-    return a->clients[row - 1];
-}
-
-static struct ky_status client_load(struct authority *a, uint32_t row)
-{
-    struct row_client data;
-    struct client *c = client_slot(a, row);
-
-    if (c == NULL)
-        return KY_STATUS(KY_NOMEM);
-    client_unindex(a, c);
-    c->bytes.max = KY_RECORD_MAX;
-    ky_buf_reset(&c->bytes);
-    c->data = (struct row_client){ 0 };
-    struct ky_status status = store_row_get(a->store, ROW_CLIENT, row, &data);
-    if (ky_ok(status))
-        status = ky_msg_encode(&row_client_schema, &data, &c->bytes);
-    if (ky_ok(status))
-        status = ky_msg_decode(&row_client_schema, ky_buf_span(&c->bytes), &c->data);
-    if (ky_ok(status) && !client_index(a, c))
-        status = KY_STATUS(KY_NOMEM);
-    return status;
-}
-
-static struct ky_status operator_load(struct authority *a, uint32_t row)
-{
-    struct row_operator data;
-    struct ky_status status = store_row_get(a->store, ROW_OPERATOR, row, &data);
-
-    if (ky_ok(status) && !map_put(&a->operators_by_id, authority_text_key(data.operator_id), (void *)(uintptr_t)row))
-        status = KY_STATUS(KY_NOMEM);
-    return status;
-}
-
-struct ky_status authority_load_rows(struct authority *a)
-{
-    struct ky_status status = KY_STATUS(KY_OK);
-
-    for (uint32_t row = 1; ky_ok(status) && row <= store_row_count(a->store, ROW_CLIENT); row++)
-        status = client_load(a, row);
-    for (uint32_t row = 1; ky_ok(status) && row <= store_row_count(a->store, ROW_OPERATOR); row++)
-        status = operator_load(a, row);
-    return status;
-}
-
-struct ky_status authority_row_put(struct authority *a, enum row_table table, uint32_t row, const void *msg,
-                                   uint64_t operation, uint32_t *out_row)
-{
-    const struct ledger_leaf leaf = { .time_us = a->wall_us, .type = LEDGER_ADMIN };
-    uint32_t written = row;
-
-    if (a->store == NULL || a->failed || a->phase == PHASE_SEALED)
-        return KY_STATUS(KY_SEALED);
-    struct ky_status status = store_row_put(a->store, table, row, msg, operation, a->wall_us, &written);
-    if (status.code == KY_INVALID)
-        return status;
-    if (ky_ok(status)) /* the store has staged the row's LEDGER_ADMIN record: the fold sees it, as a replay will */
-        status = state_apply(a->state, &leaf, NULL, (struct ky_span){ 0 });
-    if (ky_ok(status) && table == ROW_CLIENT)
-        status = client_load(a, written);
-    if (ky_ok(status) && table == ROW_OPERATOR)
-        status = operator_load(a, written);
-    if (!ky_ok(status)) {
-        authority_seal(a, "a row could not be written");
-        return status;
-    }
-    cache_drop(a, table, written);
-    if (table == ROW_AUTHENTICATOR) /* the subject's list of them */
-        cache_drop(a, ROW_SUBJECT, ((const struct row_authenticator *)msg)->subject_row);
-    if (out_row != NULL)
-        *out_row = written;
-    return status;
 }
 
 /* --- figures --------------------------------------------------------------------------------------------- */
 
 static void stats_roles(const struct authority *a, struct authority_stats *out)
 {
-    for (const struct peer *p = a->peers; p != NULL && out->role_count < AUTHORITY_ROLES_MAX; p = p->next)
-        out->roles[out->role_count++] = (struct authority_role){
-            .door = p->door, .index = p->index, .restarts = p->generation, .state = !p->ended, .jobs = p->jobs
-        };
+    for (const struct peer *p = a->peers; p != NULL && out->role_count < AUTHORITY_ROLES_MAX;
+         p = p->next)
+        out->roles[out->role_count++] = (struct authority_role){.door = p->door,
+                                                                .index = p->index,
+                                                                .restarts = p->generation,
+                                                                .state = !p->ended,
+                                                                .jobs = p->jobs};
     for (uint32_t i = 0; i < a->role_count && out->role_count < AUTHORITY_ROLES_MAX; i++) {
         bool ours = false;
         for (const struct peer *p = a->peers; p != NULL; p = p->next)

@@ -12,33 +12,33 @@
 #include "state.h"
 #include "unseal.h"
 
-#define TURN_US 25000u            /* ... and not for longer than this: the heartbeat waits for it */
+#define TURN_US             25000u /* ... and not for longer than this: the heartbeat waits for it */
 #define TURN_LOOKS_AT_CLOCK 16u
-#define TURN_REQUESTS 1024u       /* decided per turn, so that a commit stays short */
-#define HEARTBEAT_US 20000u
-#define VAULT_CREDIT 200u         /* jobs at one vault */
-#define JOB_ATTEMPTS 3u           /* the first and two more */
-#define KEY_KILLS_MAX 2u          /* vaults a key may take along before it is quarantined */
-#define WAITERS_MAX 8192u
-#define FRONT_OUT_MAX (64u * 1024u * 1024u)
-#define VAULT_OUT_MAX (16u * 1024u * 1024u)
-#define AUTHENTICATORS_MAX 16u
-#define SNAPSHOT_RECORDS 200000u  /* at least so many between two, when idle */
-#define PAIR(a, b) ((uint64_t)(a) << 32 | (b))
+#define TURN_REQUESTS       1024u /* decided per turn, so that a commit stays short */
+#define HEARTBEAT_US        20000u
+#define VAULT_CREDIT        200u /* jobs at one vault */
+#define JOB_ATTEMPTS        3u   /* the first and two more */
+#define KEY_KILLS_MAX       2u   /* vaults a key may take along before it is quarantined */
+#define WAITERS_MAX         8192u
+#define FRONT_OUT_MAX       (64u * 1024u * 1024u)
+#define VAULT_OUT_MAX       (16u * 1024u * 1024u)
+#define AUTHENTICATORS_MAX  16u
+#define SNAPSHOT_RECORDS    200000u /* at least so many between two, when idle */
+#define PAIR(a, b)          ((uint64_t)(a) << 32 | (b))
 
 struct authority_hooks {
     void *context;
     uint64_t (*wall_us)(void *context);
     uint64_t (*mono_us)(void *context);
     void (*control)(void *context, const struct control_msg *m); /* to the supervisor */
-    void (*peer_gone)(void *context, struct peer *p);            /* its descriptor is about to be closed */
+    void (*peer_gone)(void *context, struct peer *p); /* its descriptor is about to be closed */
 };
 
 enum phase {
-    PHASE_BOOT,   /* waiting for what the first vault tells */
+    PHASE_BOOT, /* waiting for what the first vault tells */
     PHASE_SERVE,
-    PHASE_DRAIN,  /* admits nothing, finishes what it has */
-    PHASE_CLOSE,  /* LEDGER_STOP is committed; the last anchor is on its way */
+    PHASE_DRAIN, /* admits nothing, finishes what it has */
+    PHASE_CLOSE, /* LEDGER_STOP is committed; the last anchor is on its way */
     PHASE_DONE,
     PHASE_SEALED, /* I6: says only that it is not serving */
 };
@@ -59,7 +59,7 @@ struct peer {
     /* a vault's */
     struct job_slot *first, *last; /* outstanding, in the order they were sent */
     uint32_t outstanding;
-    uint32_t slow;  /* of these, key generations: others stay away while there is another vault */
+    uint32_t slow; /* of these, key generations: others stay away while there is another vault */
     bool killed;
 };
 
@@ -67,10 +67,10 @@ struct job_slot {
     struct job job;
     struct ky_buf payload; /* encoded once; generation and attempt are its first 8 bytes */
     uint32_t attempt;
-    uint32_t tries;        /* times it was running when its vault died, or given back */
-    uint64_t turn;         /* that queued it: not dispatched before that turn's commit */
-    uint64_t started_us;   /* when it came within the running window of its vault; 0 = not yet */
-    struct peer *vault;    /* borrowed; NULL = queued */
+    uint32_t tries;      /* times it was running when its vault died, or given back */
+    uint64_t turn;       /* that queued it: not dispatched before that turn's commit */
+    uint64_t started_us; /* when it came within the running window of its vault; 0 = not yet */
+    struct peer *vault;  /* borrowed; NULL = queued */
     struct job_slot *prev, *next;
     uint32_t index;
     bool used;
@@ -114,7 +114,8 @@ struct boot {
     bool create;
     bool asked;
     uint32_t waiting;
-    struct ky_span operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
+    struct ky_span
+        operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
     bool has_anchor[2];
     struct anchor anchor[2];
     uint8_t anchor_bytes[2][256];
@@ -167,7 +168,7 @@ struct authority {
     struct ky_buf scratch; /* replies' variable parts; reset before each use */
     bool tx_moved;         /* a transaction changed in this turn: waiters are looked at */
     uint64_t tick_us;
-    bool failed;           /* something in this turn could not be recorded: seal instead of committing */
+    bool failed; /* something in this turn could not be recorded: seal instead of committing */
     uint64_t turns, requests, late_results, redispatched, shed, replays, jobs_failed;
     uint64_t commit_us;
     struct authority_role roles[AUTHORITY_ROLES_MAX]; /* the supervisor's table */
@@ -175,20 +176,25 @@ struct authority {
 };
 
 /* authority.c */
-KY_MUST_CHECK struct ky_status authority_new(const struct config *config, const struct authority_hooks *hooks,
+KY_MUST_CHECK struct ky_status authority_new(const struct config *config,
+                                             const struct authority_hooks *hooks,
                                              struct authority **out_authority);
 void authority_free(struct authority **a);
 void authority_seal(struct authority *a, const char *reason);
 bool authority_is_sealed(const struct authority *a);
 KY_MUST_CHECK struct ky_status authority_load_rows(struct authority *a); /* clients and operators */
+/* rows.c */
+void authority_free_rows(struct authority *a);
 struct client *authority_client(const struct authority *a, uint32_t row);
-struct client *authority_client_by_spki(const struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN]);
+struct client *authority_client_by_spki(const struct authority *a,
+                                        const uint8_t spki[KY_SPKI_HASH_LEN]);
 struct map_key authority_text_key(struct ky_span text);
 
 /* peer.c. The descriptor becomes the authority's. */
-KY_MUST_CHECK struct ky_status peer_add(struct authority *a, uint8_t door, uint32_t index, uint32_t generation, int fd,
-                                        struct peer **out_peer);
-struct peer *peer_find(const struct authority *a, uint8_t door, uint32_t index, uint32_t generation);
+KY_MUST_CHECK struct ky_status peer_add(struct authority *a, uint8_t door, uint32_t index,
+                                        uint32_t generation, int fd, struct peer **out_peer);
+struct peer *peer_find(const struct authority *a, uint8_t door, uint32_t index,
+                       uint32_t generation);
 void peer_dead(struct authority *a, uint8_t door, uint32_t index, uint32_t generation);
 void peer_remove(struct authority *a, struct peer *p);
 void peers_free(struct authority *a);
@@ -209,11 +215,15 @@ void dispatch_init(struct authority *a);
 void dispatch_free(struct authority *a);
 bool dispatch_has_room(const struct authority *a);
 void dispatch_result(struct authority *a, struct peer *vault, const struct ky_record *r);
-void dispatch_vault_gone(struct authority *a, struct peer *vault); /* after waitpid: its jobs go back to the queue */
+void dispatch_vault_gone(struct authority *a,
+                         struct peer *vault); /* after waitpid: its jobs go back to the queue */
 void dispatch_send(struct authority *a, bool committed_only);
-void dispatch_tick(struct authority *a);                           /* deadlines: of queued jobs and of vaults */
-const struct job *dispatch_queued(const struct authority *a, const struct reply_to *who); /* not yet sent, or NULL */
-void dispatch_cancel(struct authority *a, const struct reply_to *who); /* of a queued one: settles it with KY_CANCELLED */
+void dispatch_tick(struct authority *a); /* deadlines: of queued jobs and of vaults */
+const struct job *dispatch_queued(const struct authority *a,
+                                  const struct reply_to *who); /* not yet sent, or NULL */
+void dispatch_cancel(
+    struct authority *a,
+    const struct reply_to *who); /* of a queued one: settles it with KY_CANCELLED */
 bool dispatch_quarantined(const struct authority *a, uint32_t key_row);
 bool dispatch_idle(const struct authority *a);
 

@@ -97,7 +97,8 @@ static struct cache_entry *load(struct authority *a, enum row_table table, uint3
     if (!ky_ok(status)) {
         a->cache.corrupt = status.code == KY_CORRUPT;
         if (status.code != KY_NOT_FOUND)
-            log_event(LOG_ERROR, "record-refused", LOG_CODE(status), LOG_U64("table", table), LOG_U64("row", row));
+            log_event(LOG_ERROR, "record-refused", LOG_CODE(status), LOG_U64("table", table),
+                      LOG_U64("row", row));
         goto failed;
     }
     if (!map_put(&a->cache.entries, map_key_number(table, row), e))
@@ -191,7 +192,8 @@ bool credential_usable(const struct row_credential *c, uint64_t now_s)
     return c->state == CREDENTIAL_ACTIVE && now_s >= c->not_before_s && now_s <= c->not_after_s;
 }
 
-bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint32_t subject_row, uint64_t now_s)
+bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint32_t subject_row,
+                          uint64_t now_s)
 {
     return x->kind == kind && x->state == ROW_AUTH_ACTIVE && x->subject_row == subject_row &&
            now_s >= x->usable_from_s;

@@ -9,11 +9,17 @@
 #include "authority.h"
 #include "map.h"
 
-#define CACHE_MIN 64u
-#define CACHE_MAX 32768u
+#define CACHE_MIN                 64u
+#define CACHE_MAX                 32768u
 #define CREDENTIAL_AUTHENTICATORS 16u
 
-enum { CREDENTIAL_CREATED = 1, CREDENTIAL_ACTIVE, CREDENTIAL_SUSPENDED, CREDENTIAL_EXPIRED, CREDENTIAL_DESTROYED };
+enum {
+    CREDENTIAL_CREATED = 1,
+    CREDENTIAL_ACTIVE,
+    CREDENTIAL_SUSPENDED,
+    CREDENTIAL_EXPIRED,
+    CREDENTIAL_DESTROYED
+};
 
 struct cache_entry {
     struct cache_entry *newer, *older;
@@ -25,8 +31,8 @@ struct cache_entry {
         struct row_subject subject;
         struct row_authenticator authenticator;
     };
-    uint8_t spki_sha256[32];                 /* credential: of the public key */
-    struct policy_device_key *device;        /* authenticator: parsed at first use; owned */
+    uint8_t spki_sha256[32];          /* credential: of the public key */
+    struct policy_device_key *device; /* authenticator: parsed at first use; owned */
     uint32_t authenticators[CREDENTIAL_AUTHENTICATORS]; /* subject: its authenticators' rows */
     uint32_t authenticator_count;
 };
@@ -49,7 +55,8 @@ bool credential_usable(const struct row_credential *c, uint64_t now_s);
 /* Its state as a client sees it: EXPIRED when the certificate is over. */
 uint8_t credential_state(const struct row_credential *c, uint64_t now_s);
 /* Confirmed, of that kind and subject, and its waiting time over. */
-bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint32_t subject_row, uint64_t now_s);
+bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint32_t subject_row,
+                          uint64_t now_s);
 /* Is this text among repeated ky_put_bytes? "*" in the list matches all when `star`. */
 bool list_has(struct ky_span list, struct ky_span text, bool star);
 

@@ -4,199 +4,48 @@
  * the supervisor has waited for the one that had it, and a result counts only from that vault, generation and attempt.
  */
 #include "authority_private.h"
+#include "jobs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "kyso/wire.h"
 
-#define INDEX_BITS 20u
-#define INDEX_MASK ((1u << INDEX_BITS) - 1u)
-#define QUEUE_EXTRA 64u /* the server's own jobs always fit beside the requests' */
-#define LEAN_MAX 48u    /* how many jobs more than the least busy vault a hot key's vault may have */
-#define SLOT_KEEP 8192u /* larger payload buffers are given back */
+#define LEAN_MAX 48u /* how many jobs more than the least busy vault a hot key's vault may have */
 
 typedef void (*done_fn)(struct authority *a, const struct job *job, const struct job_result *r);
 
 static const done_fn done_table[JOB_FOR_COUNT] = {
-    [JOB_FOR_SIGN] = sign_job_done,       [JOB_FOR_CREDENTIAL] = operate_job_done,
-    [JOB_FOR_CSR] = operate_job_done,     [JOB_FOR_DESTROY] = operate_job_done,
+    [JOB_FOR_SIGN] = sign_job_done,         [JOB_FOR_CREDENTIAL] = operate_job_done,
+    [JOB_FOR_CSR] = operate_job_done,       [JOB_FOR_DESTROY] = operate_job_done,
     [JOB_FOR_CHECKPOINT] = ledger_job_done, [JOB_FOR_ANCHOR] = ledger_job_done,
     [JOB_FOR_BOOT] = boot_job_done,
 };
 
-/* --- lists and slots --------------------------------------------------------------------------------------- */
-
-static void list_append(struct job_list *l, struct job_slot *s)
-{
-    s->next = NULL;
-    s->prev = l->last;
-    *(l->last != NULL ? &l->last->next : &l->first) = s;
-    l->last = s;
-    l->count++;
-}
-
-static void list_prepend(struct job_list *l, struct job_slot *s)
-{
-    s->prev = NULL;
-    s->next = l->first;
-    *(l->first != NULL ? &l->first->prev : &l->last) = s;
-    l->first = s;
-    l->count++;
-}
-
-static void chain_remove(struct job_slot **first, struct job_slot **last, struct job_slot *s)
-{
-    *(s->prev != NULL ? &s->prev->next : first) = s->next;
-    *(s->next != NULL ? &s->next->prev : last) = s->prev;
-    s->prev = NULL;
-    s->next = NULL;
-}
-
-static void list_remove(struct job_list *l, struct job_slot *s)
-{
-    chain_remove(&l->first, &l->last, s);
-    l->count--;
-}
-
-static struct map_key tag_key(const struct reply_to *to)
-{
-    return map_key_number(PAIR((uint32_t)to->door << 24 | to->front_index, to->front_generation), to->tag);
-}
-
-static struct job_slot *slot_new(struct dispatcher *d)
-{
-    struct job_slot *s = d->free.first;
-
-    if (s != NULL) {
-        list_remove(&d->free, s);
-        return s;
-    }
-    if (d->slot_count > INDEX_MASK)
-        return NULL;
-    if (d->slot_count == d->slot_cap) {
-        uint32_t cap = d->slot_cap == 0 ? 256 : d->slot_cap * 2;
-        struct job_slot **more = realloc(d->slots, cap * sizeof(struct job_slot *));
-        if (more == NULL)
-            return NULL;
-        d->slots = more;
-        d->slot_cap = cap;
-    }
-    s = calloc(1, sizeof(*s));
-    if (s == NULL)
-        return NULL;
-    s->payload = KY_BUF_INIT(KY_RECORD_MAX);
-    s->index = d->slot_count;
-    d->slots[d->slot_count++] = s;
-    return s;
-}
-
-static void slot_release(struct dispatcher *d, struct job_slot *s)
-{
-    if (s->job.to.door != 0)
-        (void)map_remove(&d->by_tag, tag_key(&s->job.to));
-    if (s->payload.cap > SLOT_KEEP)
-        ky_buf_free(&s->payload);
-    s->payload.max = KY_RECORD_MAX;
-    s->used = false;
-    s->vault = NULL;
-    list_append(&d->free, s);
-}
-
-static struct job_slot *slot_by_id(const struct dispatcher *d, uint64_t id)
-{
-    uint32_t index = (uint32_t)id & INDEX_MASK;
-    struct job_slot *s = index < d->slot_count ? d->slots[index] : NULL;
-
-    return s != NULL && s->used && s->job.id == id ? s : NULL;
-}
-
-void dispatch_init(struct authority *a)
-{
-    a->jobs.affinity = calloc(AFFINITY_SLOTS, sizeof(struct affinity)); /* without it: least busy */
-}
-
-void dispatch_free(struct authority *a)
-{
-    struct dispatcher *d = &a->jobs;
-
-    for (uint32_t i = 0; i < d->slot_count; i++) {
-        if (d->slots[i]->used)
-            free(d->slots[i]->job.context);
-        ky_buf_free(&d->slots[i]->payload);
-        free(d->slots[i]);
-    }
-    free(d->slots);
-    free(d->affinity);
-    map_free(&d->by_tag);
-    map_free(&d->killers);
-}
-
-/* --- taking a job ------------------------------------------------------------------------------------------ */
-
-bool dispatch_has_room(const struct authority *a)
-{
-    return a->jobs.queue.count < a->config->limits.queue;
-}
-
-bool dispatch_idle(const struct authority *a)
-{
-    return a->jobs.queue.count == 0 && a->jobs.in_flight == 0;
-}
-
-struct ky_status job_submit(struct authority *a, const struct job *job, const void *msg)
-{
-    struct dispatcher *d = &a->jobs;
-    uint32_t cap = a->config->limits.queue + QUEUE_EXTRA;
-    struct job_slot *s = d->queue.count < cap ? slot_new(d) : NULL;
-
-    if (s == NULL)
-        return KY_STATUS(KY_BUSY);
-    ky_buf_reset(&s->payload);
-    struct ky_status status = ky_msg_encode(job->schema, msg, &s->payload);
-    if (!ky_ok(status) || s->payload.failed || s->payload.len < 8) {
-        s->job.to.door = 0;
-        slot_release(d, s);
-        return ky_ok(status) ? KY_STATUS(KY_NOMEM) : status;
-    }
-    s->job = *job;
-    s->job.id = ++d->sequence << INDEX_BITS | s->index;
-    s->attempt = 0;
-    s->tries = 0;
-    s->turn = a->turns;
-    s->started_us = 0;
-    s->vault = NULL;
-    s->used = true;
-    if (job->to.door != 0 && !map_put(&d->by_tag, tag_key(&job->to), s))
-        s->job.to.door = 0; /* no memory for the index: the answer would be lost, so nobody is answered */
-    list_append(&d->queue, s);
-    return status;
-}
-
 /* --- settling ------------------------------------------------------------------------------------------------ */
 
-static void slot_done(struct authority *a, struct job_slot *s, struct ky_status status, uint16_t type,
-                      struct ky_span payload)
+static void slot_done(struct authority *a, struct job_slot *s, struct ky_status status,
+                      uint16_t type, struct ky_span payload)
 {
-    struct job_result r = { .status = status, .type = type, .payload = payload };
+    struct job_result r = {.status = status, .type = type, .payload = payload};
     struct job job = s->job;
 
-    slot_release(&a->jobs, s); /* first: the continuation may submit another */
+    job_slot_release(&a->jobs, s); /* first: the continuation may submit another */
     done_table[job.for_what](a, &job, &r);
     free(job.context);
 }
 
 static void queue_fail(struct authority *a, struct job_slot *s, enum ky_code code)
 {
-    list_remove(&a->jobs.queue, s);
-    slot_done(a, s, KY_STATUS(code), JOB_R_DONE, (struct ky_span){ 0 });
+    job_list_remove(&a->jobs.queue, s);
+    slot_done(a, s, KY_STATUS(code), JOB_R_DONE, (struct ky_span){0});
 }
 
 static void vault_release(struct authority *a, struct job_slot *s)
 {
     struct peer *v = s->vault;
 
-    chain_remove(&v->first, &v->last, s);
+    job_chain_remove(&v->first, &v->last, s);
     v->outstanding--;
     v->slow -= s->job.schema->type == JOB_GENERATE;
     a->jobs.in_flight--;
@@ -220,11 +69,11 @@ static void give_back(struct authority *a, struct job_slot *s, bool was_running)
     vault_release(a, s);
     s->tries += was_running;
     if (s->tries >= JOB_ATTEMPTS || dispatch_quarantined(a, s->job.key_row)) {
-        slot_done(a, s, KY_STATUS(KY_UNAVAILABLE), JOB_R_DONE, (struct ky_span){ 0 });
+        slot_done(a, s, KY_STATUS(KY_UNAVAILABLE), JOB_R_DONE, (struct ky_span){0});
         return;
     }
     a->redispatched++;
-    list_prepend(&a->jobs.queue, s);
+    job_list_prepend(&a->jobs.queue, s);
 }
 
 static uint32_t running_window(const struct authority *a)
@@ -237,7 +86,8 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     uint32_t at = 0;
 
     /* What was running when it died is suspect; what only waited behind it is not. */
-    for (struct job_slot *s = vault->first; s != NULL && at < running_window(a); s = s->next, at++) {
+    for (struct job_slot *s = vault->first; s != NULL && at < running_window(a);
+         s = s->next, at++) {
         uint32_t row = s->job.key_row;
         if (row == 0)
             continue;
@@ -253,33 +103,37 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
 
 static void kill_vault(struct authority *a, struct peer *v)
 {
-    struct control_msg m = { .type = CONTROL_KILL, .index = v->index, .generation = v->generation };
+    struct control_msg m = {.type = CONTROL_KILL, .index = v->index, .generation = v->generation};
 
     if (v->killed || v->dead)
         return;
     v->killed = true;
-    log_event(LOG_WARN, "vault-killed", LOG_U64("index", v->index), LOG_U64("generation", v->generation));
+    log_event(LOG_WARN, "vault-killed", LOG_U64("index", v->index),
+              LOG_U64("generation", v->generation));
     a->hooks.control(a->hooks.context, &m);
 }
 
-static bool result_is_ours(const struct job_slot *s, const struct peer *vault, const struct ky_record *r)
+static bool result_is_ours(const struct job_slot *s, const struct peer *vault,
+                           const struct ky_record *r)
 {
     struct ky_reader in = ky_reader(r->payload);
     uint32_t generation = ky_get_u32(&in);
     uint32_t attempt = ky_get_u32(&in);
 
-    return s != NULL && s->vault == vault && !in.failed && generation == vault->generation && attempt == s->attempt;
+    return s != NULL && s->vault == vault && !in.failed && generation == vault->generation &&
+           attempt == s->attempt;
 }
 
 void dispatch_result(struct authority *a, struct peer *vault, const struct ky_record *r)
 {
-    struct job_slot *s = slot_by_id(&a->jobs, r->tag);
+    struct job_slot *s = job_slot_by_id(&a->jobs, r->tag);
     struct job_r_done done;
 
     vault->jobs++;
     if (!result_is_ours(s, vault, r)) {
         a->late_results++;
-        log_event(LOG_WARN, "late-result", LOG_U64("index", vault->index), LOG_U64("generation", vault->generation));
+        log_event(LOG_WARN, "late-result", LOG_U64("index", vault->index),
+                  LOG_U64("generation", vault->generation));
         return;
     }
     if (r->type != JOB_R_DONE) {
@@ -290,8 +144,9 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
         return;
     }
     if (!ky_ok(ky_msg_decode(&job_r_done_schema, r->payload, &done)))
-        done = (struct job_r_done){ .code = KY_INTERNAL };
-    struct ky_status status = KY_STATUS_CAUSE(done.code < KY_CODE_COUNT ? (enum ky_code)done.code : KY_INTERNAL, done.cause);
+        done = (struct job_r_done){.code = KY_INTERNAL};
+    struct ky_status status = KY_STATUS_CAUSE(
+        done.code < KY_CODE_COUNT ? (enum ky_code)done.code : KY_INTERNAL, done.cause);
     if (!ky_ok(status)) {
         a->jobs_failed++;
         log_event(LOG_WARN, "job-failed", LOG_CODE(status), LOG_STR("job", s->job.schema->name));
@@ -327,12 +182,14 @@ static struct peer *choose_vault(struct authority *a, const struct job_slot *s)
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
         if (!vault_takes(p))
             continue;
-        if (least == NULL || p->slow < least->slow || (p->slow == least->slow && p->outstanding < least->outstanding))
+        if (least == NULL || p->slow < least->slow ||
+            (p->slow == least->slow && p->outstanding < least->outstanding))
             least = p;
         if (hot != NULL && hot->key_row == s->job.key_row && p->index == hot->vault_index)
             known = p;
     }
-    if (known != NULL && known->slow <= least->slow && known->outstanding <= least->outstanding + LEAN_MAX)
+    if (known != NULL && known->slow <= least->slow &&
+        known->outstanding <= least->outstanding + LEAN_MAX)
         return known;
     return least;
 }
@@ -340,9 +197,10 @@ static struct peer *choose_vault(struct authority *a, const struct job_slot *s)
 static bool send_to(struct authority *a, struct job_slot *s, struct peer *v)
 {
     /* The payload is encoded already: one fixed field of its length carries it as it is. */
-    const struct ky_field raw = { .name = "payload", .max = (uint32_t)s->payload.len, .type = KY_F_FIX };
+    const struct ky_field raw = {
+        .name = "payload", .max = (uint32_t)s->payload.len, .type = KY_F_FIX};
     struct ky_schema schema = *s->job.schema;
-    uint32_t head[2] = { v->generation, s->attempt + 1 };
+    uint32_t head[2] = {v->generation, s->attempt + 1};
 
     for (size_t i = 0; i < sizeof(head); i++)
         s->payload.data[i] = (uint8_t)(head[i / 4] >> (8 * (i % 4)));
@@ -361,7 +219,7 @@ static bool send_to(struct authority *a, struct job_slot *s, struct peer *v)
     a->jobs.in_flight++;
     if (s->job.key_row != 0 && a->jobs.affinity != NULL)
         a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS] =
-            (struct affinity){ .key_row = s->job.key_row, .vault_index = v->index };
+            (struct affinity){.key_row = s->job.key_row, .vault_index = v->index};
     return true;
 }
 
@@ -371,7 +229,7 @@ static void send_forgets(struct authority *a)
 
     for (struct peer *p = a->peers; p != NULL && d->forget_count > 0; p = p->next)
         for (uint32_t i = 0; i < d->forget_count && p->door == 0 && !p->ended && !p->killed; i++) {
-            struct job_key_ref m = { .generation = p->generation, .key_row = d->forget[i] };
+            struct job_key_ref m = {.generation = p->generation, .key_row = d->forget[i]};
             if (!ky_ok(ky_channel_send(&p->channel, &job_forget_schema, &m, 0, 0)))
                 break; /* the epoch in each job keeps old handles out anyway */
         }
@@ -394,9 +252,9 @@ void dispatch_send(struct authority *a, bool committed_only)
         struct peer *v = choose_vault(a, s);
         if (v == NULL)
             break;
-        list_remove(&d->queue, s);
+        job_list_remove(&d->queue, s);
         if (!send_to(a, s, v)) {
-            list_prepend(&d->queue, s);
+            job_list_prepend(&d->queue, s);
             break;
         }
     }
@@ -414,7 +272,8 @@ static uint64_t limit_us(const struct authority *a, const struct job_slot *s)
 {
     const struct config_limits *l = &a->config->limits;
 
-    return 1000u * (uint64_t)(s->job.schema->type == JOB_GENERATE ? l->generate_deadline_ms : l->sign_deadline_ms);
+    return 1000u * (uint64_t)(s->job.schema->type == JOB_GENERATE ? l->generate_deadline_ms
+                                                                  : l->sign_deadline_ms);
 }
 
 /* A job's time runs from when it can be running: within the first `sessions` of what its vault has. */
@@ -453,14 +312,14 @@ void dispatch_tick(struct authority *a)
 
 const struct job *dispatch_queued(const struct authority *a, const struct reply_to *who)
 {
-    const struct job_slot *s = map_get(&a->jobs.by_tag, tag_key(who));
+    const struct job_slot *s = map_get(&a->jobs.by_tag, job_tag_key(who));
 
     return s == NULL || s->vault != NULL ? NULL : &s->job;
 }
 
 void dispatch_cancel(struct authority *a, const struct reply_to *who)
 {
-    struct job_slot *s = map_get(&a->jobs.by_tag, tag_key(who));
+    struct job_slot *s = map_get(&a->jobs.by_tag, job_tag_key(who));
 
     if (s != NULL && s->vault == NULL)
         queue_fail(a, s, KY_CANCELLED);

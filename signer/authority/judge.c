@@ -24,8 +24,8 @@ void judge_refuse(struct asked *q, enum ky_code code)
     authority_deny(q->a, q->r, &q->why);
 }
 
-enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN], struct ledger_denied *why,
-                          struct client **out_client)
+enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN],
+                          struct ledger_denied *why, struct client **out_client)
 {
     struct client *c = authority_client_by_spki(a, spki);
 
@@ -38,16 +38,17 @@ enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_L
     return c->data.suspended || authority_client_suspended(a, c->row) ? KY_CLIENT_SUSPENDED : KY_OK;
 }
 
-enum ky_code judge_open(struct asked *q, struct authority *a, const struct request *r, const struct ky_schema *schema,
-                        struct ky_span payload)
+enum ky_code judge_open(struct asked *q, struct authority *a, const struct request *r,
+                        const struct ky_schema *schema, struct ky_span payload)
 {
-    *q = (struct asked){ .a = a, .r = r, .to = request_reply_to(r) };
+    *q = (struct asked){.a = a, .r = r, .to = request_reply_to(r)};
     if (!ky_ok(ky_msg_decode(schema, payload, &q->m)))
         return KY_INVALID;
     enum ky_code code = judge_client(a, q->m.spki, &q->why, &q->client);
     if (code != KY_OK)
         return code;
-    if (!ky_span_is_name(q->m.request_id, KY_NAME_MAX) || !ky_span_is_name(q->m.relying_party, KY_NAME_MAX))
+    if (!ky_span_is_name(q->m.request_id, KY_NAME_MAX) ||
+        !ky_span_is_name(q->m.relying_party, KY_NAME_MAX))
         return KY_INVALID;
     q->why.request_id = q->m.request_id;
     if (q->m.transaction_id.len > 0) {
@@ -55,9 +56,10 @@ enum ky_code judge_open(struct asked *q, struct authority *a, const struct reque
             return KY_INVALID;
         q->why.transaction_id = q->m.transaction_id;
     }
-    q->algorithm = (struct ky_algorithm){
-        .scheme = q->m.scheme, .hash = q->m.hash, .mgf_hash = q->m.mgf_hash, .salt_len = q->m.salt_len
-    };
+    q->algorithm = (struct ky_algorithm){.scheme = q->m.scheme,
+                                         .hash = q->m.hash,
+                                         .mgf_hash = q->m.mgf_hash,
+                                         .salt_len = q->m.salt_len};
     return KY_OK;
 }
 
@@ -94,7 +96,8 @@ enum ky_code judge_allowed(struct asked *q, struct cache_entry *credential, uint
 {
     struct authority *a = q->a;
     const struct client *c = q->client;
-    struct cache_entry *subject = credential == NULL ? NULL : cache_get(a, ROW_SUBJECT, credential->credential.subject_row);
+    struct cache_entry *subject =
+        credential == NULL ? NULL : cache_get(a, ROW_SUBJECT, credential->credential.subject_row);
     struct policy_request p = {
         .rights = c->data.rights,
         .door = q->r->door,
@@ -102,8 +105,8 @@ enum ky_code judge_allowed(struct asked *q, struct cache_entry *credential, uint
         .proof = q->m.proof,
         .for_itself = ky_span_eq(q->m.relying_party, c->data.name),
         .delegated = list_has(c->data.relying_parties, q->m.relying_party, false),
-        .credential_allows =
-            credential != NULL && list_has(credential->credential.relying_parties, q->m.relying_party, true),
+        .credential_allows = credential != NULL && list_has(credential->credential.relying_parties,
+                                                            q->m.relying_party, true),
         .subject_allowed = subject != NULL && subject_listed(c, subject->subject.subject_id),
         .hash_count = hash_count,
         .client_max_hashes = c->data.max_hashes,
@@ -142,7 +145,9 @@ enum ky_code judge_signable(struct asked *q)
 
     if (!credential_usable(&q->credential->credential, authority_now_s(q->a)))
         return KY_INACTIVE;
-    return policy_hashes_check(q->credential->credential.key_type, &q->algorithm, q->m.hashes, &count).code;
+    return policy_hashes_check(q->credential->credential.key_type, &q->algorithm, q->m.hashes,
+                               &count)
+        .code;
 }
 
 enum ky_code judge_room(struct asked *q)
@@ -152,7 +157,8 @@ enum ky_code judge_room(struct asked *q)
     q->retry_after_ms = 50;
     if (q->credential != NULL && dispatch_quarantined(q->a, q->credential->row))
         return KY_UNAVAILABLE;
-    if (q->a->sign_in_flight >= l->queue || q->client->in_flight >= l->per_client || !dispatch_has_room(q->a))
+    if (q->a->sign_in_flight >= l->queue || q->client->in_flight >= l->per_client ||
+        !dispatch_has_room(q->a))
         return KY_BUSY;
     if (!state_has_room(q->a->state)) {
         q->retry_after_ms = 10000;
@@ -176,7 +182,8 @@ static enum ky_code try_code(struct asked *q, struct cache_entry *x, struct proo
         .floor_step = a->state->floor_step,
     };
     struct ky_span seed;
-    struct ky_status status = unseal(&a->unsealer, row->authenticator_id, row->epoch, row->sealed_seed, &seed);
+    struct ky_status status =
+        unseal(&a->unsealer, row->authenticator_id, row->epoch, row->sealed_seed, &seed);
 
     if (!ky_ok(status)) {
         log_event(LOG_ERROR, "record-refused", LOG_CODE(status), LOG_U64("authenticator", x->row));
@@ -192,7 +199,7 @@ static enum ky_code try_code(struct asked *q, struct cache_entry *x, struct proo
 /* The most telling of several refusals, for the record only. */
 static enum ky_code worse(enum ky_code x, enum ky_code y)
 {
-    static const enum ky_code order[] = { KY_PROOF_REPLAYED, KY_PROOF_WRONG, KY_PROOF_MALFORMED };
+    static const enum ky_code order[] = {KY_PROOF_REPLAYED, KY_PROOF_WRONG, KY_PROOF_MALFORMED};
 
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (x == order[i] || y == order[i])
@@ -207,9 +214,11 @@ static enum ky_code try_all(struct asked *q, const struct cache_entry *subject, 
 
     for (uint32_t i = 0; i < subject->authenticator_count; i++) {
         struct cache_entry *x = cache_get(q->a, ROW_AUTHENTICATOR, subject->authenticators[i]);
-        if (x == NULL || !authenticator_usable(&x->authenticator, ROW_AUTH_TOTP, subject->row, now_s))
+        if (x == NULL ||
+            !authenticator_usable(&x->authenticator, ROW_AUTH_TOTP, subject->row, now_s))
             continue;
-        if (q->m.authenticator_id.len > 0 && !ky_span_eq(q->m.authenticator_id, x->authenticator.authenticator_id))
+        if (q->m.authenticator_id.len > 0 &&
+            !ky_span_eq(q->m.authenticator_id, x->authenticator.authenticator_id))
             continue;
         enum ky_code one = try_code(q, x, out);
         if (one == KY_OK)
@@ -226,7 +235,7 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
     struct subject_account account = authority_subject_account(q->a, row);
     struct cache_entry *subject = cache_get(q->a, ROW_SUBJECT, row);
 
-    *out = (struct proof){ 0 };
+    *out = (struct proof){0};
     if (account.not_me || policy_lockout_is_locked(&account.lockout, authority_now_s(q->a)))
         return KY_PROOF_LOCKED;
     if (subject == NULL)
@@ -239,7 +248,8 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
 
 /* --- devices -------------------------------------------------------------------------------------------------- */
 
-static enum ky_code verify_device(struct cache_entry *x, const struct tx *t, const struct device_word *w)
+static enum ky_code verify_device(struct cache_entry *x, const struct tx *t,
+                                  const struct device_word *w)
 {
     uint8_t challenge[32];
 
@@ -259,8 +269,9 @@ enum ky_code judge_device(struct authority *a, const struct tx *t, const struct 
 {
     struct cache_entry *x = authenticator_by_id(a, w->authenticator_id);
 
-    *out = (struct proof){ 0 };
-    if (x == NULL || !authenticator_usable(&x->authenticator, ROW_AUTH_DEVICE, t->subject_row, authority_now_s(a))) {
+    *out = (struct proof){0};
+    if (x == NULL || !authenticator_usable(&x->authenticator, ROW_AUTH_DEVICE, t->subject_row,
+                                           authority_now_s(a))) {
         why->charged = AUTHORITY_CHARGE_CLIENT;
         return KY_PROOF_UNCONFIRMED;
     }
@@ -274,7 +285,8 @@ enum ky_code judge_device(struct authority *a, const struct tx *t, const struct 
     }
     out->authenticator_row = x->row;
     ky_sha256(w->signature, out->evidence_sha256);
-    if (w->decision == KY_DECISION_APPROVE && !ky_span_eq_ct(w->matching_code, KY_SPAN(t->code, t->code_len)))
+    if (w->decision == KY_DECISION_APPROVE &&
+        !ky_span_eq_ct(w->matching_code, KY_SPAN(t->code, t->code_len)))
         return KY_PROOF_WRONG_CODE;
     return KY_OK;
 }

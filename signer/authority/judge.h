@@ -18,7 +18,7 @@ struct asked { /* one request of a relying party while it is judged */
     struct ky_algorithm algorithm;
     uint8_t content[32];
     uint8_t replay_key[MAP_KEY_LEN];
-    struct ledger_denied why; /* what a refusal's record will say */
+    struct ledger_denied why;  /* what a refusal's record will say */
     char tx_id[TX_ID_LEN + 1]; /* of the transaction made or found; spans of records point here */
     uint32_t retry_after_ms;
 };
@@ -29,11 +29,11 @@ struct proof { /* what was proved, for the record that spends it */
 };
 
 /* The client of these SPKI bytes, known and not suspended. Errors: KY_UNAUTHENTICATED, KY_CLIENT_SUSPENDED. */
-enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN], struct ledger_denied *why,
-                          struct client **out_client);
+enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN],
+                          struct ledger_denied *why, struct client **out_client);
 /* Decodes a BEGIN, AUTHORIZE or SIGN and finds its client. Errors: those, KY_INVALID. */
-enum ky_code judge_open(struct asked *q, struct authority *a, const struct request *r, const struct ky_schema *schema,
-                        struct ky_span payload);
+enum ky_code judge_open(struct asked *q, struct authority *a, const struct request *r,
+                        const struct ky_schema *schema, struct ky_span payload);
 /* Fills content and replay_key from the request's own words; gives what its id stands for already, or NULL. */
 const struct replay *judge_repeat(struct asked *q);
 /* Rights, tenancy and counts for a credential (NULL = absent: same answer as another tenant's) and a number of hashes. */
@@ -63,6 +63,10 @@ enum ky_code judge_device(struct authority *a, const struct tx *t, const struct 
 void judge_refuse(struct asked *q, enum ky_code code);
 /* Is this code the caller's luck rather than a judgement? Then nothing is recorded. */
 bool judge_is_passing(enum ky_code code);
+
+/* repeat.c: what a Sign request's known id gives. Its reply is queued, or the caller waits with the first one, on KY_OK.
+ * Errors: KY_CONFLICT, KY_PROOF_NEEDED (abandoned or failed), KY_INACTIVE, KY_BUSY. */
+enum ky_code sign_repeat(struct asked *q, const struct replay *e);
 
 /* The fields of the request as the digests take them. */
 struct ky_tx_fields judge_fields(const struct asked *q);

@@ -17,7 +17,7 @@
 static void submit_checkpoint(struct authority *a, uint64_t head)
 {
     const struct ky_key_info *key = ky_key_info(a->info.ledger_key_type);
-    struct job job = { .for_what = JOB_FOR_CHECKPOINT, .schema = &job_sign_schema };
+    struct job job = {.for_what = JOB_FOR_CHECKPOINT, .schema = &job_sign_schema};
     uint8_t root[32];
 
     if (key == NULL)
@@ -87,15 +87,17 @@ static void checkpoint_done(struct authority *a, const struct job_result *r)
     char path[4096];
 
     a->side.checkpoint_busy = false;
-    if (!ky_ok(r->status) || r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, &m))) {
+    if (!ky_ok(r->status) || r->type != JOB_R_SIGN ||
+        !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, &m))) {
         log_event(LOG_ERROR, "job-failed", LOG_CODE(r->status), LOG_STR("job", "checkpoint"));
         a->side.checkpoint_size = 0; /* again at the next interval */
         return;
     }
-    checkpoint_note(ky_buf_span(&a->side.checkpoint_body), authority_server_id(a), a->info.ledger_key_type,
-                    a->info.ledger_key, m.signatures, &note);
+    checkpoint_note(ky_buf_span(&a->side.checkpoint_body), authority_server_id(a),
+                    a->info.ledger_key_type, a->info.ledger_key, m.signatures, &note);
     if (note.failed || !publish(checkpoint_path(a, path, sizeof(path)), ky_buf_span(&note))) {
-        log_event(LOG_ERROR, "checkpoint", LOG_STR("error", "the checkpoint could not be published"));
+        log_event(LOG_ERROR, "checkpoint",
+                  LOG_STR("error", "the checkpoint could not be published"));
     } else {
         ky_buf_reset(&a->side.checkpoint);
         ky_buf_put(&a->side.checkpoint, note.data, note.len);
@@ -109,16 +111,16 @@ static void checkpoint_done(struct authority *a, const struct job_result *r)
 struct ky_status ledger_put_anchor(struct authority *a, bool clean)
 {
     struct ledger_side *s = &a->side;
-    struct job job = { .for_what = JOB_FOR_ANCHOR, .schema = &job_anchor_write_schema };
+    struct job job = {.for_what = JOB_FOR_ANCHOR, .schema = &job_anchor_write_schema};
     struct ky_buf value = KY_BUF_INIT(256);
 
     s->anchor_pending = (struct anchor){
-        .size = store_ledger_size(a->store), .sequence = s->anchor_sequence + 1, .clean = clean
-    };
+        .size = store_ledger_size(a->store), .sequence = s->anchor_sequence + 1, .clean = clean};
     merkle_root(store_merkle(a->store), s->anchor_pending.root);
     anchor_encode(&s->anchor_pending, &a->state_key, &value);
     /* The older of the two is overwritten: one of them always holds. */
-    struct job_anchor m = { .slot = (uint8_t)(s->anchor_pending.sequence & 1), .value = ky_buf_span(&value) };
+    struct job_anchor m = {.slot = (uint8_t)(s->anchor_pending.sequence & 1),
+                           .value = ky_buf_span(&value)};
     struct ky_status status = value.failed ? KY_STATUS(KY_NOMEM) : job_submit(a, &job, &m);
     if (ky_ok(status)) {
         s->anchor_busy = true;
@@ -142,7 +144,7 @@ static void anchor_done(struct authority *a, const struct job_result *r)
     if (a->phase != PHASE_CLOSE)
         return;
     if (a->boot.create && ky_ok(r->status)) {
-        struct control_msg done = { .type = CONTROL_DONE };
+        struct control_msg done = {.type = CONTROL_DONE};
         log_event(LOG_INFO, "provisioned", LOG_U64("records", s->anchor_size));
         a->hooks.control(a->hooks.context, &done);
     } else if (a->boot.create) {
@@ -169,21 +171,23 @@ static void write_snapshot(struct authority *a)
 
     ky_buf_put(&blob, tree->peaks, sizeof(tree->peaks));
     state_encode(a->state, &blob);
-    struct ky_status status = blob.failed ? KY_STATUS(KY_NOMEM) : store_snapshot_write(a->store, ky_buf_span(&blob));
+    struct ky_status status =
+        blob.failed ? KY_STATUS(KY_NOMEM) : store_snapshot_write(a->store, ky_buf_span(&blob));
     ky_buf_free(&blob);
     a->side.snapshot_size = store_ledger_size(a->store);
     if (ky_ok(status))
         log_event(LOG_INFO, "snapshot", LOG_U64("size", a->side.snapshot_size));
     else
-        log_event(LOG_ERROR, "snapshot", LOG_CODE(status)); /* a start replays more; a store that failed seals itself */
+        log_event(LOG_ERROR, "snapshot",
+                  LOG_CODE(status)); /* a start replays more; a store that failed seals itself */
 }
 
 void ledger_close(struct authority *a)
 {
-    struct ledger_stop m = { .reason = ky_span_text("drained") };
+    struct ledger_stop m = {.reason = ky_span_text("drained")};
 
     memcpy(m.boot, a->boot.boot_id, sizeof(m.boot));
-    if (ky_ok(authority_append(a, &ledger_stop_schema, &m, (struct ky_span){ 0 }, NULL)))
+    if (ky_ok(authority_append(a, &ledger_stop_schema, &m, (struct ky_span){0}, NULL)))
         a->phase = PHASE_CLOSE;
 }
 
@@ -212,13 +216,16 @@ void ledger_idle(struct authority *a)
         return;
     uint64_t head = store_ledger_size(a->store);
     if (!s->checkpoint_busy && head != s->checkpoint_size &&
-        (s->checkpoint_us == 0 || a->mono_us - s->checkpoint_us >= 1000000u * (uint64_t)l->checkpoint_interval_s))
+        (s->checkpoint_us == 0 ||
+         a->mono_us - s->checkpoint_us >= 1000000u * (uint64_t)l->checkpoint_interval_s))
         submit_checkpoint(a, head);
     if (!s->anchor_busy && head != s->anchor_size &&
-        (a->mono_us - s->anchor_us >= 1000u * (uint64_t)l->anchor_interval_ms || head - s->anchor_size >= l->anchor_records) &&
+        (a->mono_us - s->anchor_us >= 1000u * (uint64_t)l->anchor_interval_ms ||
+         head - s->anchor_size >= l->anchor_records) &&
         !ky_ok(ledger_put_anchor(a, false)))
         s->anchor_us = a->mono_us; /* busy: not again before the next interval */
     if (head - s->snapshot_size >= SNAPSHOT_RECORDS &&
-        head - s->snapshot_size >= a->state->replay.tail - a->state->replay.head && a->sign_in_flight == 0)
+        head - s->snapshot_size >= a->state->replay.tail - a->state->replay.head &&
+        a->sign_in_flight == 0)
         write_snapshot(a);
 }

@@ -100,7 +100,7 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
         if (status.code == KY_BUSY)
             return;
         if (!ky_ok(status)) { /* the supervisor is gone: end in order */
-            m = (struct control_msg){ .type = CONTROL_DRAIN };
+            m = (struct control_msg){.type = CONTROL_DRAIN};
             event_del(l->control);
             peer_control(l->authority, &m, -1);
             return;
@@ -159,10 +159,12 @@ static void publish_metrics(const struct loop *l)
 
 static bool set_up(struct loop *l, const struct loop_options *o)
 {
-    const struct timeval tick = { .tv_usec = HEARTBEAT_US };
-    struct authority_hooks hooks = {
-        .context = l, .wall_us = clock_wall, .mono_us = clock_mono, .control = tell_supervisor, .peer_gone = io_free
-    };
+    const struct timeval tick = {.tv_usec = HEARTBEAT_US};
+    struct authority_hooks hooks = {.context = l,
+                                    .wall_us = clock_wall,
+                                    .mono_us = clock_mono,
+                                    .control = tell_supervisor,
+                                    .peer_gone = io_free};
     int flags = fcntl(o->control_fd, F_GETFL);
 
     l->control_fd = o->control_fd;
@@ -204,7 +206,7 @@ static void turn_once(struct loop *l)
 
 int loop_run(const struct loop_options *o)
 {
-    struct loop l = { .control_fd = -1 };
+    struct loop l = {.control_fd = -1};
     int code = 1;
 
     if (!set_up(&l, o))

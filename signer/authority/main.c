@@ -59,7 +59,8 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
             o->create = true;
         } else if (strcmp(argv[i], "--operator") == 0 && i + 1 < argc) {
             if (!put_operator(argv[++i], operators)) {
-                fprintf(stderr, "kyso-authority: %s: want NAME:FILE with a public key in PEM\n", argv[i]);
+                fprintf(stderr, "kyso-authority: %s: want NAME:FILE with a public key in PEM\n",
+                        argv[i]);
                 return false;
             }
         } else {
@@ -77,7 +78,7 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
 
 int main(int argc, char **argv)
 {
-    struct loop_options options = { .control_fd = KY_CONTROL_FD };
+    struct loop_options options = {.control_fd = KY_CONTROL_FD};
     struct ky_buf operators = KY_BUF_INIT(OPERATORS_MAX);
     struct config *config = NULL;
     char *why = NULL;
@@ -91,13 +92,15 @@ int main(int argc, char **argv)
         goto done;
     struct ky_status status = config_load_fd(KY_CONFIG_FD, &config, &why);
     if (!ky_ok(status)) {
-        log_event(LOG_ERROR, "config-refused", LOG_CODE(status), LOG_STR("reason", why == NULL ? "" : why));
+        log_event(LOG_ERROR, "config-refused", LOG_CODE(status),
+                  LOG_STR("reason", why == NULL ? "" : why));
         goto done;
     }
     log_setup("authority", config->log_format, config->log_level);
     (void)fcntl(KY_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     options.config = config;
-    log_event(LOG_INFO, "started", LOG_STR("version", KYSO_VERSION), LOG_U64("create", options.create));
+    log_event(LOG_INFO, "started", LOG_STR("version", KYSO_VERSION),
+              LOG_U64("create", options.create));
     code = loop_run(&options);
     log_event(LOG_INFO, "stopped", LOG_U64("code", code));
 done:

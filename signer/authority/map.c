@@ -20,7 +20,7 @@ struct map_key map_key_bytes(const uint8_t bytes[MAP_KEY_LEN])
 
 struct map_key map_key_number(uint64_t hi, uint64_t lo)
 {
-    return (struct map_key){ .w = { lo, hi } };
+    return (struct map_key){.w = {lo, hi}};
 }
 
 static bool same(struct map_key a, struct map_key b)
@@ -55,7 +55,7 @@ void *map_get(const struct map *m, struct map_key key)
 
 static bool grow(struct map *m)
 {
-    struct map bigger = { .cap = m->cap == 0 ? FIRST_CAP : m->cap * 2 };
+    struct map bigger = {.cap = m->cap == 0 ? FIRST_CAP : m->cap * 2};
 
     bigger.slots = calloc(bigger.cap, sizeof(*bigger.slots));
     if (bigger.slots == NULL)
@@ -76,7 +76,7 @@ bool map_put(struct map *m, struct map_key key, void *value)
     size_t i = probe(m, key);
     if (m->slots[i].value == NULL)
         m->count++;
-    m->slots[i] = (struct map_slot){ .key = key, .value = value };
+    m->slots[i] = (struct map_slot){.key = key, .value = value};
     return true;
 }
 
@@ -114,5 +114,5 @@ void *map_next(const struct map *m, size_t *cursor)
 void map_free(struct map *m)
 {
     free(m->slots);
-    *m = (struct map){ 0 };
+    *m = (struct map){0};
 }

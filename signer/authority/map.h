@@ -17,7 +17,7 @@ struct map_slot {
     struct map_key key;
     void *value; /* borrowed; NULL = free slot */
 };
-struct map { /* zero-initialised: empty */
+struct map {                /* zero-initialised: empty */
     struct map_slot *slots; /* owned */
     size_t cap;             /* a power of two, or 0 */
     size_t count;

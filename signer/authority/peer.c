@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-struct ky_status peer_add(struct authority *a, uint8_t door, uint32_t index, uint32_t generation, int fd,
-                          struct peer **out_peer)
+struct ky_status peer_add(struct authority *a, uint8_t door, uint32_t index, uint32_t generation,
+                          int fd, struct peer **out_peer)
 {
     struct peer *p = calloc(1, sizeof(*p));
 
@@ -115,29 +115,32 @@ void peers_flush(struct authority *a, bool vaults, bool fronts)
 
 void peers_heartbeat(struct authority *a)
 {
-    struct door_heartbeat beat = { .serving = a->phase == PHASE_SERVE };
+    struct door_heartbeat beat = {.serving = a->phase == PHASE_SERVE};
 
     if (a->mono_us - a->heartbeat_us < HEARTBEAT_US && a->beating == (beat.serving != 0))
         return;
     a->heartbeat_us = a->mono_us;
     a->beating = beat.serving != 0;
     for (struct peer *p = a->peers; p != NULL; p = p->next)
-        if (p->door != 0 && !p->ended && !ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema, &beat, 0, 0)))
+        if (p->door != 0 && !p->ended &&
+            !ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema, &beat, 0, 0)))
             p->ended = true;
 }
 
 struct reply_to request_reply_to(const struct request *r)
 {
-    return (struct reply_to){ .door = r->door,
-                              .front_index = r->from->index,
-                              .front_generation = r->from_generation,
-                              .tag = r->tag,
-                              .deadline_us = r->deadline_us };
+    return (struct reply_to){.door = r->door,
+                             .front_index = r->from->index,
+                             .front_generation = r->from_generation,
+                             .tag = r->tag,
+                             .deadline_us = r->deadline_us};
 }
 
-void authority_reply(struct authority *a, const struct reply_to *to, const struct ky_schema *schema, const void *msg)
+void authority_reply(struct authority *a, const struct reply_to *to, const struct ky_schema *schema,
+                     const void *msg)
 {
-    struct peer *p = to->door == 0 ? NULL : peer_find(a, to->door, to->front_index, to->front_generation);
+    struct peer *p =
+        to->door == 0 ? NULL : peer_find(a, to->door, to->front_index, to->front_generation);
 
     if (p == NULL || p->ended)
         return; /* the caller's front is gone: a repeat of the request id finds the answer */
@@ -149,9 +152,11 @@ void authority_reply(struct authority *a, const struct reply_to *to, const struc
         p->ended = true; /* a front that does not read its answers is of no use to anyone */
 }
 
-void authority_refuse(struct authority *a, const struct reply_to *to, enum ky_code code, uint32_t retry_after_ms)
+void authority_refuse(struct authority *a, const struct reply_to *to, enum ky_code code,
+                      uint32_t retry_after_ms)
 {
-    struct door_refused m = { .code = (uint16_t)ky_code_info(code)->wire, .retry_after_ms = retry_after_ms };
+    struct door_refused m = {.code = (uint16_t)ky_code_info(code)->wire,
+                             .retry_after_ms = retry_after_ms};
 
     authority_reply(a, to, &door_refused_schema, &m);
 }
@@ -169,8 +174,7 @@ static void note_role(struct authority *a, const struct control_msg *m)
     if (i == a->role_count)
         a->role_count++;
     a->roles[i] = (struct authority_role){
-        .door = (uint8_t)m->door, .index = m->index, .restarts = m->generation, .state = m->arg
-    };
+        .door = (uint8_t)m->door, .index = m->index, .restarts = m->generation, .state = m->arg};
 }
 
 void peer_control(struct authority *a, const struct control_msg *m, int fd)
@@ -180,8 +184,8 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd)
         if (fd < 0 || m->door > KY_DOOR_OPERATOR)
             break;
         if (ky_ok(peer_add(a, (uint8_t)m->door, m->index, m->generation, fd, NULL)))
-            log_event(LOG_INFO, m->door == 0 ? "vault-joined" : "front-joined", LOG_U64("index", m->index),
-                      LOG_U64("generation", m->generation));
+            log_event(LOG_INFO, m->door == 0 ? "vault-joined" : "front-joined",
+                      LOG_U64("index", m->index), LOG_U64("generation", m->generation));
         return; /* the descriptor is the peer's now */
     case CONTROL_PEER_DEAD:
         peer_dead(a, (uint8_t)m->door, m->index, m->generation);

@@ -12,7 +12,7 @@
 #include "kyso/wire.h"
 
 #define PAGE_DEFAULT 50u
-#define ITEMS_MAX (200u * 1024u) /* of one page, so that the record fits */
+#define ITEMS_MAX    (200u * 1024u) /* of one page, so that the record fits */
 
 /* --- Info ---------------------------------------------------------------------------------------------------------- */
 
@@ -36,7 +36,7 @@ static void put_algorithms(const struct authority *a, struct ky_buf *out)
 
 void info_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct ledger_denied why = { 0 };
+    struct ledger_denied why = {0};
     struct reply_to to = request_reply_to(r);
     struct door_info m;
     struct client *c = NULL;
@@ -45,7 +45,7 @@ void info_request(struct authority *a, const struct request *r, struct ky_span p
     if (ky_ok(ky_msg_decode(&door_info_schema, payload, &m)))
         code = judge_client(a, m.spki, &why, &c);
     if (code == KY_OK)
-        code = judge_tenancy(a, r, c, c->data.name, (struct ky_span){ 0 });
+        code = judge_tenancy(a, r, c, c->data.name, (struct ky_span){0});
     if (code != KY_OK) {
         why.reason = (uint16_t)code;
         authority_deny(a, r, &why);
@@ -65,7 +65,8 @@ void info_request(struct authority *a, const struct request *r, struct ky_span p
 
 /* --- credentials ---------------------------------------------------------------------------------------------------- */
 
-static struct door_r_cred view(struct authority *a, const struct cache_entry *e, struct ky_span subject_id)
+static struct door_r_cred view(struct authority *a, const struct cache_entry *e,
+                               struct ky_span subject_id)
 {
     const struct row_credential *c = &e->credential;
 
@@ -85,7 +86,7 @@ static struct door_r_cred view(struct authority *a, const struct cache_entry *e,
 
 void cred_get_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct asked q = { .a = a, .r = r, .to = request_reply_to(r) };
+    struct asked q = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_cred_get m;
     enum ky_code code = KY_INVALID;
 
@@ -99,7 +100,8 @@ void cred_get_request(struct authority *a, const struct request *r, struct ky_sp
         judge_refuse(&q, code);
         return;
     }
-    const struct cache_entry *subject = cache_get(a, ROW_SUBJECT, q.credential->credential.subject_row);
+    const struct cache_entry *subject =
+        cache_get(a, ROW_SUBJECT, q.credential->credential.subject_row);
     struct door_r_cred reply = view(a, q.credential, subject->subject.subject_id);
     authority_reply(a, &q.to, &door_r_cred_schema, &reply);
 }
@@ -110,26 +112,28 @@ static struct cache_entry *subject_by_id(struct authority *a, struct ky_span id)
     uint32_t row = 0;
     size_t n = 0;
 
-    if (!ky_span_is_name(id, KY_NAME_MAX) || !ky_ok(store_lookup(a->store, STORE_BY_SUBJECT_ID, id, 0, &row, 1, &n)) ||
-        n == 0)
+    if (!ky_span_is_name(id, KY_NAME_MAX) ||
+        !ky_ok(store_lookup(a->store, STORE_BY_SUBJECT_ID, id, 0, &row, 1, &n)) || n == 0)
         return NULL;
     struct cache_entry *e = cache_get(a, ROW_SUBJECT, row);
     return e != NULL && ky_span_eq(e->subject.subject_id, id) ? e : NULL;
 }
 
 /* One page into the scratch buffer; *out_last is the row to go on after, 0 at the end. */
-static void put_page(struct authority *a, const struct cache_entry *subject, const struct door_cred_list *m,
-                     uint32_t after, uint32_t size, uint32_t *out_last)
+static void put_page(struct authority *a, const struct cache_entry *subject,
+                     const struct door_cred_list *m, uint32_t after, uint32_t size,
+                     uint32_t *out_last)
 {
-    uint8_t key[4] = { (uint8_t)subject->row, (uint8_t)(subject->row >> 8), (uint8_t)(subject->row >> 16),
-                       (uint8_t)(subject->row >> 24) };
+    uint8_t key[4] = {(uint8_t)subject->row, (uint8_t)(subject->row >> 8),
+                      (uint8_t)(subject->row >> 16), (uint8_t)(subject->row >> 24)};
     struct ky_buf item = KY_BUF_INIT(KY_RECORD_MAX);
     uint32_t rows[KY_LIST_MAX + 1];
     size_t n = 0;
 
     *out_last = 0;
     ky_buf_reset(&a->scratch);
-    if (!ky_ok(store_lookup(a->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), after, rows, size + 1, &n)))
+    if (!ky_ok(store_lookup(a->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), after, rows, size + 1,
+                            &n)))
         n = 0;
     for (size_t i = 0; i < n; i++) {
         struct cache_entry *e = cache_get(a, ROW_CREDENTIAL, rows[i]);
@@ -167,7 +171,7 @@ static bool page_after(struct ky_span token, uint32_t *out)
 
 void cred_list_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
-    struct asked q = { .a = a, .r = r, .to = request_reply_to(r) };
+    struct asked q = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_cred_list m;
     struct cache_entry *subject = NULL;
     uint32_t after = 0;
@@ -175,8 +179,8 @@ void cred_list_request(struct authority *a, const struct request *r, struct ky_s
     char token[12];
     enum ky_code code = KY_INVALID;
 
-    if (ky_ok(ky_msg_decode(&door_cred_list_schema, payload, &m)) && page_after(m.page_token, &after) &&
-        m.page_size <= KY_LIST_MAX)
+    if (ky_ok(ky_msg_decode(&door_cred_list_schema, payload, &m)) &&
+        page_after(m.page_token, &after) && m.page_size <= KY_LIST_MAX)
         code = judge_client(a, m.spki, &q.why, &q.client);
     if (code == KY_OK)
         code = judge_tenancy(a, r, q.client, m.relying_party, m.subject_id);
@@ -189,7 +193,7 @@ void cred_list_request(struct authority *a, const struct request *r, struct ky_s
         return;
     }
     put_page(a, subject, &m, after, m.page_size == 0 ? PAGE_DEFAULT : m.page_size, &last);
-    struct door_r_list reply = { .items = ky_buf_span(&a->scratch) };
+    struct door_r_list reply = {.items = ky_buf_span(&a->scratch)};
     if (last != 0) {
         snprintf(token, sizeof(token), "%u", last);
         reply.next_page_token = ky_span_text(token);
@@ -202,13 +206,13 @@ void cred_list_request(struct authority *a, const struct request *r, struct ky_s
 void event_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
     struct door_event m;
-    struct ledger_event record = { .door = r->door };
+    struct ledger_event record = {.door = r->door};
 
     if (!ky_ok(ky_msg_decode(&door_event_schema, payload, &m)))
         return;
     record.kind = m.kind;
     record.count = m.count;
     memcpy(record.spki, m.spki, sizeof(record.spki));
-    if (!ky_ok(authority_append(a, &ledger_event_schema, &record, (struct ky_span){ 0 }, NULL)))
+    if (!ky_ok(authority_append(a, &ledger_event_schema, &record, (struct ky_span){0}, NULL)))
         return; /* sealed */
 }

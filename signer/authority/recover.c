@@ -17,16 +17,17 @@
 
 enum ask { ASK_ROW_MAC, ASK_SEED, ASK_STATE, ASK_INFO, ASK_ANCHOR_0, ASK_ANCHOR_1, ASK_COUNT };
 
-static const char *const labels[] = { [ASK_ROW_MAC] = "row-mac", [ASK_SEED] = "seed-enc", [ASK_STATE] = "state" };
+static const char *const labels[] = {
+    [ASK_ROW_MAC] = "row-mac", [ASK_SEED] = "seed-enc", [ASK_STATE] = "state"};
 
 /* --- asking the first vault ------------------------------------------------------------------------------------------- */
 
 static struct ky_status ask(struct authority *a, enum ask what)
 {
-    struct job job = { .for_what = JOB_FOR_BOOT, .key_epoch = what };
-    struct job_derive derive = { 0 };
-    struct job_anchor anchor = { .slot = what == ASK_ANCHOR_1 };
-    struct job_plain plain = { 0 };
+    struct job job = {.for_what = JOB_FOR_BOOT, .key_epoch = what};
+    struct job_derive derive = {0};
+    struct job_anchor anchor = {.slot = what == ASK_ANCHOR_1};
+    struct job_plain plain = {0};
 
     if (what <= ASK_STATE) {
         derive.label = ky_span_text(labels[what]);
@@ -56,8 +57,9 @@ static bool take_key(struct ky_secret *out, const struct job_result *r)
 {
     struct job_r_bytes m;
 
-    return ky_ok(r->status) && r->type == JOB_R_BYTES && ky_ok(ky_msg_decode(&job_r_bytes_schema, r->payload, &m)) &&
-           m.value.len == 32 && ky_ok(ky_secret_set(out, m.value));
+    return ky_ok(r->status) && r->type == JOB_R_BYTES &&
+           ky_ok(ky_msg_decode(&job_r_bytes_schema, r->payload, &m)) && m.value.len == 32 &&
+           ky_ok(ky_secret_set(out, m.value));
 }
 
 static bool take_info(struct authority *a, const struct job_result *r)
@@ -66,7 +68,8 @@ static bool take_info(struct authority *a, const struct job_result *r)
         return false;
     ky_buf_reset(&a->info_bytes);
     ky_buf_put(&a->info_bytes, r->payload.data, r->payload.len);
-    return !a->info_bytes.failed && ky_ok(ky_msg_decode(&job_r_info_schema, ky_buf_span(&a->info_bytes), &a->info));
+    return !a->info_bytes.failed &&
+           ky_ok(ky_msg_decode(&job_r_info_schema, ky_buf_span(&a->info_bytes), &a->info));
 }
 
 /* An anchor that does not hold counts as absent; it is told apart once the state key is there. */
@@ -76,7 +79,8 @@ static bool take_anchor(struct authority *a, int slot, const struct job_result *
 
     if (r->status.code == KY_NOT_FOUND)
         return true;
-    if (!ky_ok(r->status) || r->type != JOB_R_BYTES || !ky_ok(ky_msg_decode(&job_r_bytes_schema, r->payload, &m)))
+    if (!ky_ok(r->status) || r->type != JOB_R_BYTES ||
+        !ky_ok(ky_msg_decode(&job_r_bytes_schema, r->payload, &m)))
         return false;
     a->boot.anchor_len[slot] = 0;
     if (m.value.len <= sizeof(a->boot.anchor_bytes[slot])) {
@@ -94,7 +98,8 @@ static void find_anchor(struct authority *a)
 
     for (int i = 0; i < 2; i++) {
         struct ky_span bytes = KY_SPAN(b->anchor_bytes[i], b->anchor_len[i]);
-        b->has_anchor[i] = bytes.len > 0 && ky_ok(anchor_decode(bytes, &a->state_key, &b->anchor[i]));
+        b->has_anchor[i] =
+            bytes.len > 0 && ky_ok(anchor_decode(bytes, &a->state_key, &b->anchor[i]));
         if (b->has_anchor[i] && (b->best == NULL || b->anchor[i].sequence > b->best->sequence))
             b->best = &b->anchor[i];
     }
@@ -194,8 +199,9 @@ static struct ky_status fold_all(struct authority *a, struct fold *f)
     status = store_ledger_read(a->store, from, 0, fold_leaf, f);
     if (!ky_ok(status))
         return status;
-    if (a->boot.best != NULL && a->boot.best->size < from) { /* rare: the snapshot is younger than the anchor */
-        struct fold early = { .a = a };
+    if (a->boot.best != NULL &&
+        a->boot.best->size < from) { /* rare: the snapshot is younger than the anchor */
+        struct fold early = {.a = a};
         status = store_ledger_read(a->store, 0, a->boot.best->size, hash_leaf, &early);
         f->match = early.match || (a->boot.best->size == 0 && from > 0);
     }
@@ -210,8 +216,9 @@ static const char *why_not_open(struct ky_status status)
     case KY_SEALED:
         return "another server holds this state";
     case KY_IO:
-        return status.cause == ENOENT ? "the database is missing: restore it, it is never made again"
-                                      : "the database cannot be opened";
+        return status.cause == ENOENT
+                   ? "the database is missing: restore it, it is never made again"
+                   : "the database cannot be opened";
     case KY_CORRUPT:
         return "the database does not hold under the token's key: another token, or it was changed";
     default:
@@ -222,7 +229,7 @@ static const char *why_not_open(struct ky_status status)
 static bool open_store(struct authority *a, enum store_mode mode)
 {
     char path[4096];
-    struct store_keys keys = { .row_mac = &a->row_mac, .state = &a->state_key };
+    struct store_keys keys = {.row_mac = &a->row_mac, .state = &a->state_key};
 
     snprintf(path, sizeof(path), "%s/kyso.db", a->config->state_dir);
     struct ky_status status = store_open(path, mode, &keys, &a->store);
@@ -230,14 +237,15 @@ static bool open_store(struct authority *a, enum store_mode mode)
         return true;
     a->store = NULL;
     log_event(LOG_ERROR, "sealed", LOG_CODE(status), LOG_STR("database", path));
-    authority_seal(a, mode == STORE_CREATE && status.code == KY_IO ? "the database is there already, or its folder is not"
-                                                                   : why_not_open(status));
+    authority_seal(a, mode == STORE_CREATE && status.code == KY_IO
+                          ? "the database is there already, or its folder is not"
+                          : why_not_open(status));
     return false;
 }
 
 static uint8_t clock_sync(void)
 {
-    struct timex t = { 0 };
+    struct timex t = {0};
     int rc = adjtimex(&t);
 
     return rc < 0 ? 2 : rc == TIME_ERROR ? 0 : 1;
@@ -249,9 +257,11 @@ static bool abandon_orphans(struct authority *a)
     uint32_t n = 0;
     size_t cursor = 0;
 
-    for (struct flight *f = map_next(&a->state->flights, &cursor); f != NULL; f = map_next(&a->state->flights, &cursor)) {
-        struct ledger_receipt m = { .intent = f->intent, .outcome = LEDGER_ABANDONED, .code = KY_PROOF_NEEDED };
-        if (!ky_ok(authority_append(a, &ledger_receipt_schema, &m, (struct ky_span){ 0 }, NULL)))
+    for (struct flight *f = map_next(&a->state->flights, &cursor); f != NULL;
+         f = map_next(&a->state->flights, &cursor)) {
+        struct ledger_receipt m = {
+            .intent = f->intent, .outcome = LEDGER_ABANDONED, .code = KY_PROOF_NEEDED};
+        if (!ky_ok(authority_append(a, &ledger_receipt_schema, &m, (struct ky_span){0}, NULL)))
             return false;
         cursor = 0; /* the receipt has changed the map */
         n++;
@@ -275,7 +285,7 @@ static bool distrust(struct authority *a, uint64_t head)
     };
 
     log_event(LOG_WARN, "anchor-mismatch", LOG_U64("anchor", m.anchor_size), LOG_U64("head", head));
-    return ky_ok(authority_append(a, &ledger_anchored_schema, &m, (struct ky_span){ 0 }, NULL));
+    return ky_ok(authority_append(a, &ledger_anchored_schema, &m, (struct ky_span){0}, NULL));
 }
 
 static const char *judge_anchor(const struct authority *a, const struct fold *f)
@@ -293,8 +303,8 @@ static const char *judge_anchor(const struct authority *a, const struct fold *f)
 
 static void open_existing(struct authority *a)
 {
-    struct fold f = { .a = a };
-    struct ledger_start start = { .version = ky_span_text(KYSO_VERSION), .clock_sync = clock_sync() };
+    struct fold f = {.a = a};
+    struct ledger_start start = {.version = ky_span_text(KYSO_VERSION), .clock_sync = clock_sync()};
 
     if (!open_store(a, STORE_OPEN))
         return;
@@ -319,7 +329,7 @@ static void open_existing(struct authority *a)
     memcpy(start.config_sha256, a->config->sha256, sizeof(start.config_sha256));
     memcpy(start.boot, a->boot.boot_id, sizeof(start.boot));
     if ((!exact && !distrust(a, head)) || !abandon_orphans(a) ||
-        !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){ 0 }, NULL)))
+        !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)))
         return; /* sealed */
     a->phase = PHASE_SERVE;
     a->boot.opened = true; /* told to the supervisor once it is committed */
@@ -332,7 +342,7 @@ static bool put_operators(struct authority *a)
     struct ky_reader r = ky_reader(a->boot.operators);
 
     while (r.left > 0 && !r.failed) {
-        struct row_operator row = { .operator_id = ky_get_bytes(&r, KY_NAME_MAX) };
+        struct row_operator row = {.operator_id = ky_get_bytes(&r, KY_NAME_MAX)};
         row.public_key = ky_get_bytes(&r, KY_SPKI_MAX);
         if (r.failed || !ky_span_is_name(row.operator_id, KY_NAME_MAX) ||
             authority_operator_by_id(a, row.operator_id) != 0 ||
@@ -346,17 +356,20 @@ static bool put_operators(struct authority *a)
 
 static void create(struct authority *a)
 {
-    struct ledger_genesis m = { .server_id = authority_server_id(a), .demo = a->config->demo,
-                                .ledger_key = a->info.ledger_key };
+    struct ledger_genesis m = {.server_id = authority_server_id(a),
+                               .demo = a->config->demo,
+                               .ledger_key = a->info.ledger_key};
 
     if (a->boot.best != NULL) {
-        authority_seal(a, "the token anchors a ledger already: restore its database, or take another token");
+        authority_seal(
+            a, "the token anchors a ledger already: restore its database, or take another token");
         return;
     }
     if (!open_store(a, STORE_CREATE))
         return;
     memcpy(m.config_sha256, a->config->sha256, sizeof(m.config_sha256));
-    if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){ 0 }, NULL)) && put_operators(a))
+    if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){0}, NULL)) &&
+        put_operators(a))
         a->phase = PHASE_CLOSE; /* snapshot, first anchor, done */
 }
 

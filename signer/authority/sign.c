@@ -8,102 +8,6 @@
 
 #include <string.h>
 
-struct stored { /* what a repeat needs of the ledger */
-    struct ky_buf *bytes; /* borrowed */
-    struct ledger_intent intent;
-    struct ledger_receipt receipt;
-    uint16_t found;
-};
-
-/* --- repeats -------------------------------------------------------------------------------------------------- */
-
-static struct ky_status take_leaf(void *context, struct ky_span leaf, struct ky_span private_data)
-{
-    struct stored *st = context;
-    struct ledger_leaf l;
-    struct ky_status status = ledger_leaf_parse(leaf, &l);
-
-    (void)private_data;
-    if (!ky_ok(status))
-        return status;
-    ky_buf_put(st->bytes, l.body.data, l.body.len); /* the leaf lives for this call only */
-    if (st->bytes->failed)
-        return KY_STATUS(KY_NOMEM);
-    st->found = l.type;
-    return status;
-}
-
-/* Both leaves into the scratch buffer, decoded from there once it no longer moves. */
-static enum ky_code read_stored(struct authority *a, const struct replay *e, struct stored *st)
-{
-    struct ky_span span[2];
-    const uint64_t at[2] = { e->intent, e->receipt };
-    const uint16_t type[2] = { LEDGER_INTENT, LEDGER_RECEIPT };
-    size_t offset[2];
-
-    *st = (struct stored){ .bytes = &a->scratch };
-    ky_buf_reset(&a->scratch);
-    for (int i = 0; i < 2; i++) {
-        st->found = 0;
-        offset[i] = a->scratch.len;
-        if (!ky_ok(store_ledger_read(a->store, at[i], 1, take_leaf, st)))
-            return KY_INTERNAL;
-        if (st->found == 0)
-            return KY_BUSY; /* its receipt is of this very turn */
-        if (st->found != type[i])
-            return KY_INTERNAL;
-    }
-    span[0] = KY_SPAN(a->scratch.data + offset[0], offset[1] - offset[0]);
-    span[1] = KY_SPAN(a->scratch.data + offset[1], a->scratch.len - offset[1]);
-    if (!ky_ok(ky_msg_decode(&ledger_intent_schema, span[0], &st->intent)) ||
-        !ky_ok(ky_msg_decode(&ledger_receipt_schema, span[1], &st->receipt)))
-        return KY_INTERNAL;
-    return KY_OK;
-}
-
-static enum ky_code answer_stored(struct asked *q, const struct replay *e)
-{
-    struct stored st;
-    enum ky_code code = read_stored(q->a, e, &st);
-
-    if (code != KY_OK)
-        return code;
-    struct cache_entry *credential = cache_get(q->a, ROW_CREDENTIAL, st.intent.credential_row);
-    if (credential == NULL || !credential_usable(&credential->credential, authority_now_s(q->a)))
-        return KY_INACTIVE;
-    struct door_r_sign m = {
-        .request_id = q->m.request_id,
-        .transaction_id = st.intent.transaction_id,
-        .count = (uint16_t)(st.receipt.sig_len == 0 ? 0 : st.receipt.signatures.len / st.receipt.sig_len),
-        .sig_len = st.receipt.sig_len,
-        .signatures = st.receipt.signatures,
-        .scheme = st.intent.scheme,
-    };
-    q->a->replays++;
-    authority_reply(q->a, &q->to, &door_r_sign_schema, &m);
-    return KY_OK;
-}
-
-/* The request id is known: the same answer, the same wait, or why there is none. Nothing is spent. */
-static enum ky_code repeat(struct asked *q, const struct replay *e)
-{
-    if (e->kind != REPLAY_SIGN || !ky_span_eq(KY_SPAN_OF(e->content), KY_SPAN(q->content, sizeof(e->content))))
-        return KY_CONFLICT;
-    if (e->state == REPLAY_DEAD)
-        return KY_PROOF_NEEDED;
-    if (e->state == REPLAY_SIGNED) {
-        q->retry_after_ms = 20;
-        return answer_stored(q, e);
-    }
-    struct flight *f = state_flight(q->a->state, e->intent);
-    if (f == NULL || f->reply_count == STATE_FLIGHT_REPLIES) {
-        q->retry_after_ms = 100;
-        return KY_BUSY;
-    }
-    f->replies[f->reply_count++] = q->to;
-    return KY_OK;
-}
-
 /* --- the intent ------------------------------------------------------------------------------------------------ */
 
 static struct ledger_intent intent_of(const struct asked *q)
@@ -143,7 +47,8 @@ static struct job_sign job_of(const struct asked *q)
         .hash = q->algorithm.hash,
         .mgf_hash = q->algorithm.mgf_hash,
         .salt_len = q->algorithm.salt_len,
-        .verify = verify != NULL && strcmp(verify, "first-use") == 0 ? JOB_VERIFY_FIRST_USE : JOB_VERIFY_ALWAYS,
+        .verify = verify != NULL && strcmp(verify, "first-use") == 0 ? JOB_VERIFY_FIRST_USE
+                                                                     : JOB_VERIFY_ALWAYS,
         .key_row = q->credential->row,
         .key_epoch = c->epoch,
         .blob = c->blob,
@@ -153,11 +58,15 @@ static struct job_sign job_of(const struct asked *q)
 }
 
 /* Writes the intent and queues its job. From here on the request ends by a receipt. */
-static enum ky_code reserve(struct asked *q, const struct ledger_intent *m, struct ky_span private_data)
+static enum ky_code reserve(struct asked *q, const struct ledger_intent *m,
+                            struct ky_span private_data)
 {
     struct authority *a = q->a;
-    struct job job = { .for_what = JOB_FOR_SIGN, .to = q->to, .schema = &job_sign_schema, .key_row = q->credential->row,
-                       .key_epoch = q->credential->credential.epoch };
+    struct job job = {.for_what = JOB_FOR_SIGN,
+                      .to = q->to,
+                      .schema = &job_sign_schema,
+                      .key_row = q->credential->row,
+                      .key_epoch = q->credential->credential.epoch};
     struct job_sign msg = job_of(q);
 
     if (!ky_ok(authority_append(a, &ledger_intent_schema, m, private_data, &job.intent)))
@@ -168,7 +77,7 @@ static enum ky_code reserve(struct asked *q, const struct ledger_intent *m, stru
     q->client->in_flight++;
     struct ky_status status = job_submit(a, &job, &msg);
     if (!ky_ok(status)) {
-        struct job_result failed = { .status = status, .type = JOB_R_DONE };
+        struct job_result failed = {.status = status, .type = JOB_R_DONE};
         sign_job_done(a, &job, &failed); /* judge_room() asked: only memory can be missing */
     }
     return KY_OK;
@@ -219,12 +128,13 @@ static void from_tx(struct asked *q, struct ledger_intent *m, const struct tx *t
 static enum ky_code same_transaction(const struct asked *q, const struct tx *t)
 {
     if (t == NULL || t->client_row != q->client->row ||
-        !ky_span_eq(name_span(&t->relying_party), q->m.relying_party) || t->credential_row != q->credential->row)
+        !ky_span_eq(name_span(&t->relying_party), q->m.relying_party) ||
+        t->credential_row != q->credential->row)
         return KY_PROOF_OTHER_TX;
     if (t->credential_epoch != q->credential->credential.epoch)
         return KY_TX_ENDED; /* the credential has changed since */
-    if (t->scheme != q->algorithm.scheme || t->hash != q->algorithm.hash || t->mgf_hash != q->algorithm.mgf_hash ||
-        t->salt_len != q->algorithm.salt_len)
+    if (t->scheme != q->algorithm.scheme || t->hash != q->algorithm.hash ||
+        t->mgf_hash != q->algorithm.mgf_hash || t->salt_len != q->algorithm.salt_len)
         return KY_PROOF_OTHER_TX;
     return KY_OK;
 }
@@ -232,7 +142,7 @@ static enum ky_code same_transaction(const struct asked *q, const struct tx *t)
 static enum ky_code sign_sad(struct asked *q)
 {
     uint8_t hash[32];
-    uint8_t take[KY_HASHES_MAX / 8] = { 0 };
+    uint8_t take[KY_HASHES_MAX / 8] = {0};
     uint32_t left = 0;
 
     if (q->m.proof_secret.len != KY_SAD_LEN)
@@ -253,16 +163,16 @@ static enum ky_code sign_sad(struct asked *q)
     if (code != KY_OK)
         return code;
     m.ends_transaction = left == 0;
-    return reserve(q, &m, (struct ky_span){ 0 });
+    return reserve(q, &m, (struct ky_span){0});
 }
 
 static enum ky_code sign_approval(struct asked *q)
 {
     struct tx *t = state_tx_by_id(q->a->state, q->m.transaction_id);
-    struct device_word w = { .authenticator_id = q->m.authenticator_id,
-                             .matching_code = q->m.matching_code,
-                             .signature = q->m.proof_signature,
-                             .decision = KY_DECISION_APPROVE };
+    struct device_word w = {.authenticator_id = q->m.authenticator_id,
+                            .matching_code = q->m.matching_code,
+                            .signature = q->m.proof_signature,
+                            .decision = KY_DECISION_APPROVE};
     struct proof proof;
     enum ky_code code = same_transaction(q, t);
 
@@ -282,21 +192,22 @@ static enum ky_code sign_approval(struct asked *q)
     m.authenticator_row = proof.authenticator_row;
     memcpy(m.evidence_sha256, proof.evidence_sha256, sizeof(m.evidence_sha256));
     m.ends_transaction = 1;
-    return reserve(q, &m, (struct ky_span){ 0 });
+    return reserve(q, &m, (struct ky_span){0});
 }
 
 static enum ky_code sign_decide(struct asked *q)
 {
-    static enum ky_code (*const by_proof[])(struct asked *) = {
-        [KY_PROOF_TOTP] = sign_totp, [KY_PROOF_APPROVAL] = sign_approval, [KY_PROOF_SAD] = sign_sad
-    };
+    static enum ky_code (*const by_proof[])(struct asked *) = {[KY_PROOF_TOTP] = sign_totp,
+                                                               [KY_PROOF_APPROVAL] = sign_approval,
+                                                               [KY_PROOF_SAD] = sign_sad};
     const struct replay *known = judge_repeat(q);
     size_t hash_len = ky_hash_len(q->m.hash);
 
     if (known != NULL)
-        return repeat(q, known);
-    enum ky_code code = judge_allowed(q, credential_by_id(q->a, q->m.credential_id),
-                                      (uint32_t)(hash_len == 0 ? 1 : (q->m.hashes.len + hash_len - 1) / hash_len));
+        return sign_repeat(q, known);
+    enum ky_code code =
+        judge_allowed(q, credential_by_id(q->a, q->m.credential_id),
+                      (uint32_t)(hash_len == 0 ? 1 : (q->m.hashes.len + hash_len - 1) / hash_len));
     if (code == KY_OK)
         code = judge_signable(q);
     if (code == KY_OK)
@@ -320,18 +231,20 @@ void sign_request(struct authority *a, const struct request *r, struct ky_span p
 /* --- the receipt ----------------------------------------------------------------------------------------------- */
 
 /* What the result is worth now. P21: a credential that has changed since the intent releases nothing. */
-static struct ky_status weigh(struct authority *a, const struct flight *f, const struct job_result *r,
-                              struct job_r_sign *out)
+static struct ky_status weigh(struct authority *a, const struct flight *f,
+                              const struct job_result *r, struct job_r_sign *out)
 {
     struct cache_entry *c = cache_get(a, ROW_CREDENTIAL, f->credential_row);
     const struct client *client = authority_client(a, f->client_row);
 
     if (!ky_ok(r->status))
         return r->status;
-    if (r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, out)) || out->count != f->count ||
-        out->sig_len == 0 || out->signatures.len != (size_t)out->count * out->sig_len)
+    if (r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, out)) ||
+        out->count != f->count || out->sig_len == 0 ||
+        out->signatures.len != (size_t)out->count * out->sig_len)
         return KY_STATUS(KY_INTERNAL);
-    if (c == NULL || c->credential.state != CREDENTIAL_ACTIVE || c->credential.epoch != f->credential_epoch)
+    if (c == NULL || c->credential.state != CREDENTIAL_ACTIVE ||
+        c->credential.epoch != f->credential_epoch)
         return KY_STATUS(KY_INACTIVE);
     if (authority_subject_account(a, f->subject_row).not_me)
         return KY_STATUS(KY_PROOF_LOCKED);
@@ -361,10 +274,11 @@ static enum ky_code told(struct ky_status status)
     }
 }
 
-static void tell(struct authority *a, const struct flight *f, struct ky_status status, const struct job_r_sign *s)
+static void tell(struct authority *a, const struct flight *f, struct ky_status status,
+                 const struct job_r_sign *s)
 {
     char id[TX_ID_LEN + 1];
-    struct door_r_sign m = { .request_id = name_span(&f->request_id), .scheme = f->scheme };
+    struct door_r_sign m = {.request_id = name_span(&f->request_id), .scheme = f->scheme};
 
     tx_id_write(f->tx_key, id);
     m.transaction_id = ky_span_text(id);
@@ -384,14 +298,14 @@ static void tell(struct authority *a, const struct flight *f, struct ky_status s
 void sign_job_done(struct authority *a, const struct job *job, const struct job_result *r)
 {
     struct flight *at = state_flight(a->state, job->intent);
-    struct job_r_sign s = { 0 };
+    struct job_r_sign s = {0};
 
     if (at == NULL) /* sealed meanwhile */
         return;
     struct flight f = *at; /* the receipt takes it out of the fold */
     struct client *client = authority_client(a, f.client_row);
     struct ky_status status = weigh(a, &f, r, &s);
-    struct ledger_receipt m = { .intent = job->intent, .outcome = LEDGER_SIGNED };
+    struct ledger_receipt m = {.intent = job->intent, .outcome = LEDGER_SIGNED};
     if (ky_ok(status)) {
         m.sig_len = s.sig_len;
         m.signatures = s.signatures;
@@ -401,12 +315,13 @@ void sign_job_done(struct authority *a, const struct job *job, const struct job_
         m.code = (uint16_t)status.code;
         m.cause = status.cause;
         if (status.code == KY_TOKEN_WRONG_SIGNATURE)
-            log_event(LOG_ERROR, "job-failed", LOG_CODE(status), LOG_U64("credential", f.credential_row));
+            log_event(LOG_ERROR, "job-failed", LOG_CODE(status),
+                      LOG_U64("credential", f.credential_row));
     }
     a->sign_in_flight--;
     if (client != NULL && client->in_flight > 0)
         client->in_flight--;
-    if (ky_ok(authority_append(a, &ledger_receipt_schema, &m, (struct ky_span){ 0 }, NULL)))
+    if (ky_ok(authority_append(a, &ledger_receipt_schema, &m, (struct ky_span){0}, NULL)))
         tell(a, &f, status, &s);
 }
 
@@ -414,15 +329,16 @@ void sign_job_done(struct authority *a, const struct job *job, const struct job_
 
 static bool same_caller(const struct reply_to *x, const struct reply_to *y)
 {
-    return x->door == y->door && x->front_index == y->front_index && x->front_generation == y->front_generation &&
-           x->tag == y->tag;
+    return x->door == y->door && x->front_index == y->front_index &&
+           x->front_generation == y->front_generation && x->tag == y->tag;
 }
 
 void cancel_request(struct authority *a, const struct request *r, struct ky_span payload)
 {
     struct reply_to who = request_reply_to(r);
     const struct job *job = dispatch_queued(a, &who);
-    struct flight *f = job == NULL || job->for_what != JOB_FOR_SIGN ? NULL : state_flight(a->state, job->intent);
+    struct flight *f =
+        job == NULL || job->for_what != JOB_FOR_SIGN ? NULL : state_flight(a->state, job->intent);
 
     (void)payload;
     transaction_forget_waiter(a, &who);

@@ -56,11 +56,11 @@ void state_flight_end(struct state *s, struct flight *f)
 
 /* --- one function per record --------------------------------------------------------------------- */
 
-typedef struct ky_status (*apply_fn)(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                     struct ky_span private_data);
+typedef struct ky_status (*apply_fn)(struct state *s, const struct ledger_leaf *leaf,
+                                     const void *msg, struct ky_span private_data);
 
-static struct ky_status apply_nothing(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                      struct ky_span private_data)
+static struct ky_status apply_nothing(struct state *s, const struct ledger_leaf *leaf,
+                                      const void *msg, struct ky_span private_data)
 {
     (void)s;
     (void)leaf;
@@ -69,8 +69,8 @@ static struct ky_status apply_nothing(struct state *s, const struct ledger_leaf 
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_genesis(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                      struct ky_span private_data)
+static struct ky_status apply_genesis(struct state *s, const struct ledger_leaf *leaf,
+                                      const void *msg, struct ky_span private_data)
 {
     const struct ledger_genesis *m = msg;
 
@@ -82,8 +82,8 @@ static struct ky_status apply_genesis(struct state *s, const struct ledger_leaf 
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_operation(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                        struct ky_span private_data)
+static struct ky_status apply_operation(struct state *s, const struct ledger_leaf *leaf,
+                                        const void *msg, struct ky_span private_data)
 {
     const struct ledger_operation *m = msg;
     struct operation_nonce *n = malloc(sizeof(*n));
@@ -99,28 +99,28 @@ static struct ky_status apply_operation(struct state *s, const struct ledger_lea
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_begin(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                    struct ky_span private_data)
+static struct ky_status apply_begin(struct state *s, const struct ledger_leaf *leaf,
+                                    const void *msg, struct ky_span private_data)
 {
     return state_tx_begin(s, msg, private_data, leaf->time_us / 1000000u);
 }
 
-static struct ky_status apply_authorized(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                         struct ky_span private_data)
+static struct ky_status apply_authorized(struct state *s, const struct ledger_leaf *leaf,
+                                         const void *msg, struct ky_span private_data)
 {
     (void)private_data;
     return state_tx_authorized(s, msg, leaf->time_us / 1000000u);
 }
 
-static struct ky_status apply_ended(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                    struct ky_span private_data)
+static struct ky_status apply_ended(struct state *s, const struct ledger_leaf *leaf,
+                                    const void *msg, struct ky_span private_data)
 {
     (void)private_data;
     return state_tx_ended(s, msg, leaf->time_us / 1000000u);
 }
 
-static struct ky_status apply_intent(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                     struct ky_span private_data)
+static struct ky_status apply_intent(struct state *s, const struct ledger_leaf *leaf,
+                                     const void *msg, struct ky_span private_data)
 {
     const struct ledger_intent *m = msg;
     uint64_t now_s = leaf->time_us / 1000000u;
@@ -147,18 +147,22 @@ static struct ky_status apply_intent(struct state *s, const struct ledger_leaf *
     if (m->proof == KY_PROOF_SAD || m->proof == KY_PROOF_APPROVAL)
         status = state_tx_spend(s, m, now_s);
     if (ky_ok(status))
-        status = state_account_proved(s, m->proof, m->client_row, m->subject_row, m->authenticator_row, m->step, now_s);
+        status = state_account_proved(s, m->proof, m->client_row, m->subject_row,
+                                      m->authenticator_row, m->step, now_s);
     if (!ky_ok(status))
         return status;
-    struct replay entry = { .intent = leaf->index, .at_s = (uint32_t)now_s, .kind = REPLAY_SIGN, .state = REPLAY_FLYING };
+    struct replay entry = {.intent = leaf->index,
+                           .at_s = (uint32_t)now_s,
+                           .kind = REPLAY_SIGN,
+                           .state = REPLAY_FLYING};
     state_replay_key(m->client_row, m->relying_party, m->request_id, entry.key);
     memcpy(entry.content, m->content_sha256, sizeof(entry.content));
     memcpy(f->replay_key, entry.key, sizeof(f->replay_key));
     return state_replay_put(s, &entry);
 }
 
-static struct ky_status apply_receipt(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                      struct ky_span private_data)
+static struct ky_status apply_receipt(struct state *s, const struct ledger_leaf *leaf,
+                                      const void *msg, struct ky_span private_data)
 {
     const struct ledger_receipt *m = msg;
     struct flight *f = state_flight(s, m->intent);
@@ -177,16 +181,16 @@ static struct ky_status apply_receipt(struct state *s, const struct ledger_leaf 
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_denied(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                     struct ky_span private_data)
+static struct ky_status apply_denied(struct state *s, const struct ledger_leaf *leaf,
+                                     const void *msg, struct ky_span private_data)
 {
     (void)private_data;
     s->denials++;
     return state_account_denied(s, msg, leaf->time_us / 1000000u);
 }
 
-static struct ky_status apply_unlocked(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                       struct ky_span private_data)
+static struct ky_status apply_unlocked(struct state *s, const struct ledger_leaf *leaf,
+                                       const void *msg, struct ky_span private_data)
 {
     const struct ledger_unlocked *m = msg;
     struct subject_fold *f = state_subject_touch(s, m->subject_row);
@@ -195,12 +199,12 @@ static struct ky_status apply_unlocked(struct state *s, const struct ledger_leaf
     (void)private_data;
     if (f == NULL)
         return KY_STATUS(KY_NOMEM);
-    f->account = (struct subject_account){ 0 };
+    f->account = (struct subject_account){0};
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_client_state(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                           struct ky_span private_data)
+static struct ky_status apply_client_state(struct state *s, const struct ledger_leaf *leaf,
+                                           const void *msg, struct ky_span private_data)
 {
     const struct ledger_client_state *m = msg;
     struct client_fold *f = state_client_touch(s, m->client_row);
@@ -212,12 +216,12 @@ static struct ky_status apply_client_state(struct state *s, const struct ledger_
     f->suspended = m->suspended != 0;
     f->over_threshold = false;
     if (!f->suspended)
-        f->rate = (struct policy_client_rate){ 0 };
+        f->rate = (struct policy_client_rate){0};
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status apply_anchored(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                       struct ky_span private_data)
+static struct ky_status apply_anchored(struct state *s, const struct ledger_leaf *leaf,
+                                       const void *msg, struct ky_span private_data)
 {
     const struct ledger_anchored *m = msg;
     uint64_t step = m->refuse_until_step_time_s / POLICY_TOTP_PERIOD_S;
@@ -250,7 +254,8 @@ static const apply_fn apply_table[] = {
 struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,
                              struct ky_span private_data)
 {
-    if (leaf->type >= sizeof(apply_table) / sizeof(apply_table[0]) || apply_table[leaf->type] == NULL)
+    if (leaf->type >= sizeof(apply_table) / sizeof(apply_table[0]) ||
+        apply_table[leaf->type] == NULL)
         return KY_STATUS(KY_CORRUPT);
     struct ky_status status = apply_table[leaf->type](s, leaf, msg, private_data);
     if (!ky_ok(status))
@@ -279,7 +284,8 @@ union ledger_any {
     struct ledger_anchored anchored;
 };
 
-struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf, struct ky_span private_data)
+struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf,
+                                   struct ky_span private_data)
 {
     struct ledger_leaf l;
     union ledger_any any;
@@ -384,5 +390,6 @@ void state_collect(struct state *s, uint64_t now_s)
 
 bool state_has_room(const struct state *s)
 {
-    return s->replay.tail - s->replay.head < s->limits.replay_max && s->tx_by_id.count < s->limits.tx_max;
+    return s->replay.tail - s->replay.head < s->limits.replay_max &&
+           s->tx_by_id.count < s->limits.tx_max;
 }

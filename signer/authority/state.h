@@ -13,11 +13,11 @@
 #include "authority.h"
 #include "map.h"
 
-#define STATE_BEGINS_MAX 8u      /* remembered pushes of a subject */
-#define STATE_ENDED_KEEP_S 600u  /* how long an ended transaction still answers */
-#define STATE_WHEEL 8192u        /* seconds; longer than any transaction's life */
-#define STATE_CODE_MAX 8u
-#define STATE_FLIGHT_REPLIES 4u  /* callers that may wait for one intent */
+#define STATE_BEGINS_MAX     8u    /* remembered pushes of a subject */
+#define STATE_ENDED_KEEP_S   600u  /* how long an ended transaction still answers */
+#define STATE_WHEEL          8192u /* seconds; longer than any transaction's life */
+#define STATE_CODE_MAX       8u
+#define STATE_FLIGHT_REPLIES 4u /* callers that may wait for one intent */
 
 struct state_limits {
     struct policy_lockout_limits lockout;
@@ -32,7 +32,9 @@ struct name { /* a short text, kept by value */
     uint8_t text[KY_NAME_MAX];
 };
 struct ky_span name_span(const struct name *n);
-void name_set(struct name *n, struct ky_span s); /* at most KY_NAME_MAX bytes; longer ones are cut by no one: callers check */
+void name_set(
+    struct name *n,
+    struct ky_span s); /* at most KY_NAME_MAX bytes; longer ones are cut by no one: callers check */
 
 struct subject_fold {
     uint32_t row;
@@ -48,19 +50,20 @@ struct client_fold {
     uint32_t row;
     struct policy_client_rate rate;
     bool suspended;
-    bool over_threshold; /* set by an outcome, cleared by LEDGER_CLIENT_STATE: authority_append() acts on it */
+    bool
+        over_threshold; /* set by an outcome, cleared by LEDGER_CLIENT_STATE: authority_append() acts on it */
 };
 
 enum tx_state { /* numbers of kyso.v1.TransactionState */
-    TX_PENDING = 1,
-    TX_AUTHORIZED,
-    TX_SPENT,
-    TX_REJECTED,
-    TX_EXPIRED,
-    TX_CANCELLED,
+                TX_PENDING = 1,
+                TX_AUTHORIZED,
+                TX_SPENT,
+                TX_REJECTED,
+                TX_EXPIRED,
+                TX_CANCELLED,
 };
 struct tx {
-    uint8_t key[MAP_KEY_LEN]; /* the 16 bytes that its id spells in hex */
+    uint8_t key[MAP_KEY_LEN];          /* the 16 bytes that its id spells in hex */
     struct tx *wheel_next, **wheel_at; /* links of the second in which it is due */
     uint64_t due_s;
     uint8_t state;
@@ -73,7 +76,7 @@ struct tx {
     uint8_t tx_digest[32];
     uint8_t nonce[KY_TX_NONCE_LEN];
     uint8_t sad_sha256[32]; /* zero until authorized */
-    uint64_t not_after_s;     /* what was shown and digested */
+    uint64_t not_after_s;   /* what was shown and digested */
     uint64_t sad_not_after_s;
     uint8_t proof;
     uint8_t code_len;
@@ -102,7 +105,7 @@ struct replay { /* one request id of one client for one relying party */
     uint8_t kind;
     uint8_t state;
 };
-struct replay_ring { /* oldest first, in chunks that never move */
+struct replay_ring {        /* oldest first, in chunks that never move */
     struct replay **chunks; /* owned */
     size_t chunk_cap;
     uint64_t head, tail; /* sequence numbers */
@@ -140,7 +143,7 @@ struct state {
     struct map subjects, auths, clients; /* row -> *_fold, owned */
     struct map tx_by_id, tx_by_sad;      /* tx_by_id owns */
     size_t tx_open;
-    struct tx **wheel; /* STATE_WHEEL heads, owned */
+    struct tx **wheel;  /* STATE_WHEEL heads, owned */
     struct tx *overdue; /* open ones whose second has passed */
     uint64_t wheel_s;   /* last second swept */
     struct replay_ring replay;
@@ -151,14 +154,16 @@ struct state {
     uint64_t signatures, denials; /* since start, for the figures; not part of the fold */
 };
 
-KY_MUST_CHECK struct ky_status state_new(const struct state_limits *limits, struct state **out_state);
+KY_MUST_CHECK struct ky_status state_new(const struct state_limits *limits,
+                                         struct state **out_state);
 void state_free(struct state **s);
 
 /* msg is the record's struct. Errors: KY_NOMEM, KY_CORRUPT (a record that cannot follow what was before). */
-KY_MUST_CHECK struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,
-                                           struct ky_span private_data);
+KY_MUST_CHECK struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf,
+                                           const void *msg, struct ky_span private_data);
 /* Decodes a committed leaf and applies it. Errors: as above, KY_INVALID. */
-KY_MUST_CHECK struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf, struct ky_span private_data);
+KY_MUST_CHECK struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf,
+                                                 struct ky_span private_data);
 /* Forgets what no decision can need any more at now_s: old request ids, ended transactions, expired nonces. */
 void state_collect(struct state *s, uint64_t now_s);
 /* Is there room for one more request id and one more transaction? Asked before anything is decided. */
@@ -188,11 +193,15 @@ bool tx_is_open(const struct tx *t);
 struct subject_fold *state_subject_touch(struct state *s, uint32_t row);
 struct auth_fold *state_auth_touch(struct state *s, uint32_t row);
 struct client_fold *state_client_touch(struct state *s, uint32_t row);
-struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m, uint64_t now_s);
-struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t client_row, uint32_t subject_row,
-                                      uint32_t authenticator_row, uint64_t step, uint64_t now_s);
-struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m, struct ky_span private_data, uint64_t now_s);
-struct ky_status state_tx_authorized(struct state *s, const struct ledger_authorized *m, uint64_t now_s);
+struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m,
+                                      uint64_t now_s);
+struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t client_row,
+                                      uint32_t subject_row, uint32_t authenticator_row,
+                                      uint64_t step, uint64_t now_s);
+struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m,
+                                struct ky_span private_data, uint64_t now_s);
+struct ky_status state_tx_authorized(struct state *s, const struct ledger_authorized *m,
+                                     uint64_t now_s);
 struct ky_status state_tx_ended(struct state *s, const struct ledger_ended *m, uint64_t now_s);
 struct ky_status state_tx_spend(struct state *s, const struct ledger_intent *m, uint64_t now_s);
 void state_tx_end(struct state *s, struct tx *t, uint8_t state, uint64_t now_s);
@@ -200,8 +209,8 @@ void state_tx_void_all(struct state *s, uint64_t now_s);
 void state_tx_file(struct state *s, struct tx *t, uint64_t due_s); /* into the wheel */
 void state_tx_free(struct state *s, struct tx *t);
 /* Of a snapshot: false when there is no memory or it is there already. */
-bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span code, struct ky_span hashes,
-                      struct ky_span display);
+bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span code,
+                      struct ky_span hashes, struct ky_span display);
 void state_tx_collect(struct state *s, uint64_t now_s);
 struct ky_status state_replay_put(struct state *s, const struct replay *entry);
 struct replay *state_replay_find(struct state *s, const uint8_t key[MAP_KEY_LEN]);

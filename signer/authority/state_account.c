@@ -66,7 +66,8 @@ uint64_t state_last_step(const struct state *s, uint32_t authenticator_row)
     return f == NULL ? 0 : f->last_step;
 }
 
-static struct ky_status client_outcome(struct state *s, uint32_t client_row, bool failed, uint64_t now_s)
+static struct ky_status client_outcome(struct state *s, uint32_t client_row, bool failed,
+                                       uint64_t now_s)
 {
     struct client_fold *c = state_client_touch(s, client_row);
 
@@ -77,7 +78,8 @@ static struct ky_status client_outcome(struct state *s, uint32_t client_row, boo
     return KY_STATUS(KY_OK);
 }
 
-struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m, uint64_t now_s)
+struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m,
+                                      uint64_t now_s)
 {
     if ((m->charged & AUTHORITY_CHARGE_SUBJECT) && m->subject_row != 0) {
         struct subject_fold *f = state_subject_touch(s, m->subject_row);
@@ -85,11 +87,13 @@ struct ky_status state_account_denied(struct state *s, const struct ledger_denie
             return KY_STATUS(KY_NOMEM);
         policy_lockout_failure(&s->limits.lockout, &f->account.lockout, now_s);
     }
-    return m->charged != 0 && m->client_row != 0 ? client_outcome(s, m->client_row, true, now_s) : KY_STATUS(KY_OK);
+    return m->charged != 0 && m->client_row != 0 ? client_outcome(s, m->client_row, true, now_s)
+                                                 : KY_STATUS(KY_OK);
 }
 
-struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t client_row, uint32_t subject_row,
-                                      uint32_t authenticator_row, uint64_t step, uint64_t now_s)
+struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t client_row,
+                                      uint32_t subject_row, uint32_t authenticator_row,
+                                      uint64_t step, uint64_t now_s)
 {
     if (proof == KY_PROOF_TOTP) {
         struct auth_fold *a = state_auth_touch(s, authenticator_row);

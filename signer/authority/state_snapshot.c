@@ -219,7 +219,7 @@ static void get_name(struct ky_reader *r, struct name *out)
 static bool get_subject(struct state *s, struct ky_reader *r)
 {
     struct subject_fold *f = state_subject_touch(s, ky_get_u32(r));
-    uint8_t key[MAP_KEY_LEN] = { 0 };
+    uint8_t key[MAP_KEY_LEN] = {0};
 
     if (f == NULL)
         return false;
@@ -263,7 +263,7 @@ static bool get_client(struct state *s, struct ky_reader *r)
 
 static bool get_tx(struct state *s, struct ky_reader *r)
 {
-    struct tx t = { 0 };
+    struct tx t = {0};
 
     get_fixed(r, t.key, sizeof(t.key));
     t.due_s = ky_get_u64(r);
@@ -294,7 +294,7 @@ static bool get_tx(struct state *s, struct ky_reader *r)
 
 static bool get_replay(struct state *s, struct ky_reader *r)
 {
-    struct replay e = { 0 };
+    struct replay e = {0};
 
     get_fixed(r, e.key, sizeof(e.key));
     get_fixed(r, e.content, sizeof(e.content));

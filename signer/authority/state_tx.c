@@ -64,7 +64,8 @@ struct tx *state_tx_by_sad(const struct state *s, const uint8_t sad_sha256[32])
 {
     struct tx *t = map_get(&s->tx_by_sad, map_key_bytes(sad_sha256));
 
-    return t != NULL && ky_span_eq_ct(KY_SPAN(t->sad_sha256, 32), KY_SPAN(sad_sha256, 32)) ? t : NULL;
+    return t != NULL && ky_span_eq_ct(KY_SPAN(t->sad_sha256, 32), KY_SPAN(sad_sha256, 32)) ? t
+                                                                                           : NULL;
 }
 
 /* --- the wheel ----------------------------------------------------------------------------------------- */
@@ -169,22 +170,24 @@ void state_tx_void_all(struct state *s, uint64_t now_s)
 {
     size_t cursor = 0;
 
-    for (struct tx *t = map_next(&s->tx_by_id, &cursor); t != NULL; t = map_next(&s->tx_by_id, &cursor))
+    for (struct tx *t = map_next(&s->tx_by_id, &cursor); t != NULL;
+         t = map_next(&s->tx_by_id, &cursor))
         state_tx_end(s, t, TX_EXPIRED, now_s);
 }
 
 /* One item of the private data: salt || text. An erased side table leaves the text empty. */
 static struct ky_span private_text(struct ky_reader *r, bool present)
 {
-    struct ky_span item = { 0 };
+    struct ky_span item = {0};
 
     if (present && r->left > 0)
         item = ky_get_bytes(r, 16 + KY_DISPLAY_TEXT_MAX);
-    return item.len > 16 ? KY_SPAN(item.data + 16, item.len - 16) : (struct ky_span){ 0 };
+    return item.len > 16 ? KY_SPAN(item.data + 16, item.len - 16) : (struct ky_span){0};
 }
 
 /* A transaction with its variable bytes behind it. */
-static struct tx *tx_new(const struct tx *from, struct ky_span code, struct ky_span hashes, struct ky_span display)
+static struct tx *tx_new(const struct tx *from, struct ky_span code, struct ky_span hashes,
+                         struct ky_span display)
 {
     struct tx *t = malloc(sizeof(*t) + hashes.len + display.len);
 
@@ -208,7 +211,8 @@ static struct tx *tx_new(const struct tx *from, struct ky_span code, struct ky_s
 
 static bool tx_add(struct state *s, struct tx *t)
 {
-    if (t == NULL || state_tx(s, t->key) != NULL || !map_put(&s->tx_by_id, map_key_bytes(t->key), t)) {
+    if (t == NULL || state_tx(s, t->key) != NULL ||
+        !map_put(&s->tx_by_id, map_key_bytes(t->key), t)) {
         free(t);
         return false;
     }
@@ -217,8 +221,8 @@ static bool tx_add(struct state *s, struct tx *t)
     return true;
 }
 
-bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span code, struct ky_span hashes,
-                      struct ky_span display)
+bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span code,
+                      struct ky_span hashes, struct ky_span display)
 {
     struct tx *t = tx_new(from, code, hashes, display);
 
@@ -240,10 +244,10 @@ static struct ky_status note_push(struct state *s, struct tx *t, uint64_t now_s)
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status note_request(struct state *s, const struct tx *t, struct ky_span request_id, uint8_t kind,
-                                     uint64_t now_s)
+static struct ky_status note_request(struct state *s, const struct tx *t, struct ky_span request_id,
+                                     uint8_t kind, uint64_t now_s)
 {
-    struct replay e = { .at_s = (uint32_t)now_s, .kind = kind, .state = REPLAY_TX };
+    struct replay e = {.at_s = (uint32_t)now_s, .kind = kind, .state = REPLAY_TX};
 
     if (request_id.len == 0)
         return KY_STATUS(KY_OK);
@@ -253,7 +257,8 @@ static struct ky_status note_request(struct state *s, const struct tx *t, struct
     return state_replay_put(s, &e);
 }
 
-struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m, struct ky_span private_data, uint64_t now_s)
+struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m,
+                                struct ky_span private_data, uint64_t now_s)
 {
     struct ky_reader r = ky_reader(private_data);
     struct tx from = {
@@ -287,7 +292,8 @@ struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m, stru
     return ky_ok(status) ? note_request(s, t, m->request_id, REPLAY_BEGIN, now_s) : status;
 }
 
-struct ky_status state_tx_authorized(struct state *s, const struct ledger_authorized *m, uint64_t now_s)
+struct ky_status state_tx_authorized(struct state *s, const struct ledger_authorized *m,
+                                     uint64_t now_s)
 {
     struct tx *t = state_tx_by_id(s, m->transaction_id);
 
@@ -301,8 +307,8 @@ struct ky_status state_tx_authorized(struct state *s, const struct ledger_author
     state_tx_file(s, t, m->not_after_s);
     if (!map_put(&s->tx_by_sad, map_key_bytes(t->sad_sha256), t))
         return KY_STATUS(KY_NOMEM);
-    struct ky_status status = state_account_proved(s, m->proof, t->client_row, t->subject_row, m->authenticator_row,
-                                                   m->step, now_s);
+    struct ky_status status = state_account_proved(s, m->proof, t->client_row, t->subject_row,
+                                                   m->authenticator_row, m->step, now_s);
     return ky_ok(status) ? note_request(s, t, m->request_id, REPLAY_AUTHORIZE, now_s) : status;
 }
 
@@ -326,7 +332,7 @@ struct ky_status state_tx_ended(struct state *s, const struct ledger_ended *m, u
 struct ky_status state_tx_spend(struct state *s, const struct ledger_intent *m, uint64_t now_s)
 {
     struct tx *t = state_tx_by_id(s, m->transaction_id);
-    uint8_t take[KY_HASHES_MAX / 8] = { 0 };
+    uint8_t take[KY_HASHES_MAX / 8] = {0};
     uint32_t left = 0;
 
     if (t == NULL || !tx_is_open(t))

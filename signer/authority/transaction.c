@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * BeginTransaction, Authorize, WaitTransaction, CancelTransaction, and the end of what nobody decided in time. Every change is a
- * record first; waiters are answered by looking again at what they wait for. Inside a turn only.
+ * BeginTransaction and Authorize, and the records by which transactions are authorized and end. Inside a turn only.
  */
 #include "transaction.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define WAIT_MAX_MS 60000u
 #define BEGINS_WINDOW_S 300u
 
 /* --- pieces ------------------------------------------------------------------------------------------------------- */
 
-struct ky_tx_fields transaction_fields(const struct asked *q, struct ky_span id, const uint8_t nonce[KY_TX_NONCE_LEN],
-                                       uint64_t not_after_s)
+struct ky_tx_fields transaction_fields(const struct asked *q, struct ky_span id,
+                                       const uint8_t nonce[KY_TX_NONCE_LEN], uint64_t not_after_s)
 {
     struct ky_tx_fields f = judge_fields(q);
-    const struct cache_entry *subject = cache_get(q->a, ROW_SUBJECT, q->credential->credential.subject_row);
+    const struct cache_entry *subject =
+        cache_get(q->a, ROW_SUBJECT, q->credential->credential.subject_row);
 
     f.transaction_id = id;
-    f.subject_id = subject == NULL ? (struct ky_span){ 0 } : subject->subject.subject_id;
+    f.subject_id = subject == NULL ? (struct ky_span){0} : subject->subject.subject_id;
     f.credential_epoch = q->credential->credential.epoch;
     memcpy(f.key_spki_sha256, q->credential->spki_sha256, sizeof(f.key_spki_sha256));
     f.not_after_s = not_after_s;
@@ -43,22 +41,26 @@ void transaction_end(struct authority *a, const struct tx *t, uint8_t state, enu
                      const struct proof *by, bool not_me)
 {
     char id[TX_ID_LEN + 1];
-    struct ledger_ended m = { .state = state, .reason = (uint16_t)reason, .not_me = not_me,
-                              .authenticator_row = by == NULL ? 0 : by->authenticator_row };
+    struct ledger_ended m = {.state = state,
+                             .reason = (uint16_t)reason,
+                             .not_me = not_me,
+                             .authenticator_row = by == NULL ? 0 : by->authenticator_row};
 
     tx_id_write(t->key, id);
     m.transaction_id = ky_span_text(id);
-    if (!ky_ok(authority_append(a, &ledger_ended_schema, &m, (struct ky_span){ 0 }, NULL)))
+    if (!ky_ok(authority_append(a, &ledger_ended_schema, &m, (struct ky_span){0}, NULL)))
         return; /* sealed: the turn's replies are dropped */
 }
 
-bool transaction_authorize(struct authority *a, const struct tx *t, uint8_t proof, const struct proof *by,
-                           struct ky_span request_id, uint32_t ttl_s)
+bool transaction_authorize(struct authority *a, const struct tx *t, uint8_t proof,
+                           const struct proof *by, struct ky_span request_id, uint32_t ttl_s)
 {
     uint8_t sad[KY_SAD_LEN];
     char id[TX_ID_LEN + 1];
-    struct ledger_authorized m = { .request_id = request_id, .proof = proof,
-                                   .authenticator_row = by->authenticator_row, .step = by->step };
+    struct ledger_authorized m = {.request_id = request_id,
+                                  .proof = proof,
+                                  .authenticator_row = by->authenticator_row,
+                                  .step = by->step};
 
     tx_id_write(t->key, id);
     m.transaction_id = ky_span_text(id);
@@ -68,17 +70,17 @@ bool transaction_authorize(struct authority *a, const struct tx *t, uint8_t proo
     ky_sha256(KY_SPAN_OF(sad), m.sad_sha256);
     ky_wipe(sad, sizeof(sad));
     memcpy(m.evidence_sha256, by->evidence_sha256, sizeof(m.evidence_sha256));
-    return ky_ok(authority_append(a, &ledger_authorized_schema, &m, (struct ky_span){ 0 }, NULL));
+    return ky_ok(authority_append(a, &ledger_authorized_schema, &m, (struct ky_span){0}, NULL));
 }
 
-/* A transaction as its owner sees it. The matching code is told by Begin only. */
-static void reply_tx(struct authority *a, const struct reply_to *to, const struct tx *t, struct ky_span request_id,
-                     bool with_code)
+void transaction_reply(struct authority *a, const struct reply_to *to, const struct tx *t,
+                       struct ky_span request_id, bool with_code)
 {
     uint8_t sad[KY_SAD_LEN];
     char id[TX_ID_LEN + 1];
     uint64_t now_s = authority_now_s(a);
-    struct door_r_tx m = { .request_id = request_id, .state = t->state, .not_after_s = t->not_after_s };
+    struct door_r_tx m = {
+        .request_id = request_id, .state = t->state, .not_after_s = t->not_after_s};
 
     tx_id_write(t->key, id);
     m.transaction_id = ky_span_text(id);
@@ -103,7 +105,8 @@ static void reply_tx(struct authority *a, const struct reply_to *to, const struc
 /* One push at a time, and so many in five minutes: a phone is not rung to exhaustion. */
 static enum ky_code check_pushes(struct asked *q)
 {
-    const struct subject_fold *f = state_subject(q->a->state, q->credential->credential.subject_row);
+    const struct subject_fold *f =
+        state_subject(q->a->state, q->credential->credential.subject_row);
     uint64_t now_s = authority_now_s(q->a);
     uint32_t limit = q->a->config->policy.begins_per_5min;
 
@@ -176,14 +179,16 @@ static enum ky_code repeat_tx(struct asked *q, const struct replay *e, uint8_t k
 
     if (e->state != REPLAY_TX || e->kind != kind)
         return KY_CONFLICT;
-    if (named ? !tx_id_parse(q->m.transaction_id, key) || memcmp(key, e->tx, sizeof(key)) != 0
-              : !ky_span_eq(KY_SPAN_OF(e->content), KY_SPAN(q->content, sizeof(e->content))))
+    bool same = named ? tx_id_parse(q->m.transaction_id, key) &&
+                            ky_span_eq(KY_SPAN_OF(key), KY_SPAN_OF(e->tx))
+                      : ky_span_eq(KY_SPAN_OF(e->content), KY_SPAN(q->content, sizeof(e->content)));
+    if (!same)
         return KY_CONFLICT;
     const struct tx *t = state_tx(q->a->state, e->tx);
     if (t == NULL)
         return KY_TX_ENDED;
     q->a->replays++;
-    reply_tx(q->a, &q->to, t, q->m.request_id, kind == REPLAY_BEGIN);
+    transaction_reply(q->a, &q->to, t, q->m.request_id, kind == REPLAY_BEGIN);
     return KY_OK;
 }
 
@@ -191,8 +196,9 @@ static enum ky_code repeat_tx(struct asked *q, const struct replay *e, uint8_t k
 static enum ky_code judge_new(struct asked *q)
 {
     size_t hash_len = ky_hash_len(q->m.hash);
-    enum ky_code code = judge_allowed(q, credential_by_id(q->a, q->m.credential_id),
-                                      (uint32_t)(hash_len == 0 ? 1 : (q->m.hashes.len + hash_len - 1) / hash_len));
+    enum ky_code code =
+        judge_allowed(q, credential_by_id(q->a, q->m.credential_id),
+                      (uint32_t)(hash_len == 0 ? 1 : (q->m.hashes.len + hash_len - 1) / hash_len));
 
     if (code == KY_OK)
         code = judge_signable(q);
@@ -220,7 +226,7 @@ static enum ky_code begin_decide(struct asked *q)
     ky_wipe(code, sizeof(code));
     if (t == NULL)
         return KY_UNAVAILABLE;
-    reply_tx(q->a, &q->to, t, q->m.request_id, true);
+    transaction_reply(q->a, &q->to, t, q->m.request_id, true);
     return KY_OK;
 }
 
@@ -249,19 +255,20 @@ static enum ky_code authorize_new(struct asked *q)
     code = judge_totp(q, &proof);
     if (code != KY_OK)
         return code;
-    struct tx *t = begin(q, (struct ky_span){ 0 }, q->a->config->limits.pending_ttl_s);
-    if (t == NULL || !transaction_authorize(q->a, t, q->m.proof, &proof, q->m.request_id, q->m.ttl_s))
+    struct tx *t = begin(q, (struct ky_span){0}, q->a->config->limits.pending_ttl_s);
+    if (t == NULL ||
+        !transaction_authorize(q->a, t, q->m.proof, &proof, q->m.request_id, q->m.ttl_s))
         return KY_UNAVAILABLE;
-    reply_tx(q->a, &q->to, t, q->m.request_id, false);
+    transaction_reply(q->a, &q->to, t, q->m.request_id, false);
     return KY_OK;
 }
 
 static enum ky_code prove_pending(struct asked *q, struct tx *t, struct proof *out)
 {
-    struct device_word w = { .authenticator_id = q->m.authenticator_id,
-                             .matching_code = q->m.matching_code,
-                             .signature = q->m.proof_signature,
-                             .decision = KY_DECISION_APPROVE };
+    struct device_word w = {.authenticator_id = q->m.authenticator_id,
+                            .matching_code = q->m.matching_code,
+                            .signature = q->m.proof_signature,
+                            .decision = KY_DECISION_APPROVE};
 
     if (q->m.proof == KY_PROOF_TOTP)
         return judge_totp(q, out);
@@ -297,7 +304,7 @@ static enum ky_code authorize_pending(struct asked *q)
         return code;
     if (!transaction_authorize(q->a, t, q->m.proof, &proof, q->m.request_id, q->m.ttl_s))
         return KY_UNAVAILABLE;
-    reply_tx(q->a, &q->to, t, q->m.request_id, false);
+    transaction_reply(q->a, &q->to, t, q->m.request_id, false);
     return KY_OK;
 }
 
@@ -315,141 +322,4 @@ void tx_authorize_request(struct authority *a, const struct request *r, struct k
     }
     if (code != KY_OK)
         judge_refuse(&q, code);
-}
-
-/* --- wait and cancel -------------------------------------------------------------------------------------------------- */
-
-/* The caller's own transaction, or NULL after the refusal is written. */
-static struct tx *own_transaction(struct authority *a, const struct request *r, const struct ky_schema *schema,
-                                  struct ky_span payload, struct door_tx_ref *m)
-{
-    struct ledger_denied why = { 0 };
-    struct client *client = NULL;
-    struct tx *t = NULL;
-    enum ky_code code = KY_INVALID;
-
-    if (ky_ok(ky_msg_decode(schema, payload, m)))
-        code = judge_client(a, m->spki, &why, &client);
-    if (code == KY_OK && !ky_span_is_name(m->relying_party, KY_NAME_MAX))
-        code = KY_INVALID;
-    if (code == KY_OK)
-        code = judge_tenancy(a, r, client, m->relying_party, (struct ky_span){ 0 });
-    if (code == KY_OK) {
-        t = state_tx_by_id(a->state, m->transaction_id);
-        if (t == NULL || t->client_row != client->row ||
-            !ky_span_eq(name_span(&t->relying_party), m->relying_party))
-            code = KY_NOT_FOUND;
-    }
-    if (code == KY_OK)
-        return t;
-    why.reason = (uint16_t)code;
-    authority_deny(a, r, &why);
-    return NULL;
-}
-
-void tx_wait_request(struct authority *a, const struct request *r, struct ky_span payload)
-{
-    struct door_tx_ref m;
-    struct reply_to to = request_reply_to(r);
-    struct tx *t = own_transaction(a, r, &door_tx_wait_schema, payload, &m);
-
-    if (t == NULL)
-        return;
-    if (t->state != TX_PENDING || m.timeout_ms == 0) {
-        reply_tx(a, &to, t, (struct ky_span){ 0 }, false);
-        return;
-    }
-    struct waiter *w = a->waiter_count < WAITERS_MAX ? malloc(sizeof(*w)) : NULL;
-    if (w == NULL) {
-        authority_refuse(a, &to, KY_BUSY, 1000);
-        return;
-    }
-    *w = (struct waiter){ .to = to };
-    memcpy(w->tx_key, t->key, sizeof(w->tx_key));
-    w->until_us = a->mono_us + 1000u * (uint64_t)(m.timeout_ms > WAIT_MAX_MS ? WAIT_MAX_MS : m.timeout_ms);
-    if (to.deadline_us != 0 && to.deadline_us < w->until_us)
-        w->until_us = to.deadline_us;
-    w->next = a->waiters;
-    a->waiters = w;
-    a->waiter_count++;
-}
-
-void tx_cancel_request(struct authority *a, const struct request *r, struct ky_span payload)
-{
-    struct door_tx_ref m;
-    struct reply_to to = request_reply_to(r);
-    struct tx *t = own_transaction(a, r, &door_tx_cancel_schema, payload, &m);
-    struct ledger_denied why = { .reason = KY_TX_ENDED, .transaction_id = m.transaction_id };
-
-    if (t == NULL)
-        return;
-    if (!tx_is_open(t) && t->state != TX_CANCELLED) {
-        why.client_row = t->client_row;
-        authority_deny(a, r, &why);
-        return;
-    }
-    if (tx_is_open(t))
-        transaction_end(a, t, TX_CANCELLED, KY_CANCELLED, NULL, false);
-    reply_tx(a, &to, t, (struct ky_span){ 0 }, false);
-}
-
-static void drop_waiter(struct authority *a, struct waiter **at)
-{
-    struct waiter *w = *at;
-
-    *at = w->next;
-    a->waiter_count--;
-    free(w);
-}
-
-void transaction_forget_waiter(struct authority *a, const struct reply_to *who)
-{
-    for (struct waiter **at = &a->waiters; *at != NULL; at = &(*at)->next) {
-        const struct reply_to *to = &(*at)->to;
-        if (to->tag == who->tag && to->front_index == who->front_index && to->door == who->door &&
-            to->front_generation == who->front_generation) {
-            drop_waiter(a, at);
-            return;
-        }
-    }
-}
-
-void tx_waiters_refuse(struct authority *a, enum ky_code code)
-{
-    while (a->waiters != NULL) {
-        authority_refuse(a, &a->waiters->to, code, 0);
-        drop_waiter(a, &a->waiters);
-    }
-}
-
-static void answer_waiters(struct authority *a)
-{
-    struct waiter **at = &a->waiters;
-
-    while (*at != NULL) {
-        struct waiter *w = *at;
-        const struct tx *t = state_tx(a->state, w->tx_key);
-        if (t != NULL && t->state == TX_PENDING && a->mono_us < w->until_us) {
-            at = &w->next;
-            continue;
-        }
-        if (t != NULL)
-            reply_tx(a, &w->to, t, (struct ky_span){ 0 }, false);
-        else
-            authority_refuse(a, &w->to, KY_TX_ENDED, 0);
-        drop_waiter(a, at);
-    }
-}
-
-void tx_tick(struct authority *a)
-{
-    uint32_t budget = TURN_REQUESTS;
-
-    for (struct tx *t = state_tx_due(a->state); t != NULL && budget > 0 && !a->failed; t = state_tx_due(a->state)) {
-        transaction_end(a, t, TX_EXPIRED, KY_TX_ENDED, NULL, false);
-        budget--;
-    }
-    if (a->tx_moved || a->tick_us == a->mono_us)
-        answer_waiters(a);
-    a->tx_moved = false;
 }

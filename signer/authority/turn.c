@@ -12,20 +12,20 @@ struct door_row {
 };
 
 static const struct door_row door_table[] = {
-    [DOOR_INFO] = { KY_DOOR_SIGNER, false, info_request },
-    [DOOR_CRED_LIST] = { KY_DOOR_SIGNER, false, cred_list_request },
-    [DOOR_CRED_GET] = { KY_DOOR_SIGNER, false, cred_get_request },
-    [DOOR_TX_BEGIN] = { KY_DOOR_SIGNER, false, tx_begin_request },
-    [DOOR_TX_AUTHORIZE] = { KY_DOOR_SIGNER, false, tx_authorize_request },
-    [DOOR_SIGN] = { KY_DOOR_SIGNER, false, sign_request },
-    [DOOR_TX_WAIT] = { KY_DOOR_SIGNER, false, tx_wait_request },
-    [DOOR_TX_CANCEL] = { KY_DOOR_SIGNER, false, tx_cancel_request },
-    [DOOR_APPROVAL_LIST] = { KY_DOOR_APPROVER, false, approval_list_request },
-    [DOOR_APPROVAL_GET] = { KY_DOOR_APPROVER, false, approval_get_request },
-    [DOOR_APPROVAL_DECIDE] = { KY_DOOR_APPROVER, false, approval_decide_request },
-    [DOOR_OPERATE] = { KY_DOOR_OPERATOR, false, operate_request },
-    [DOOR_CANCEL] = { 0, true, cancel_request },
-    [DOOR_EVENT] = { 0, true, event_request },
+    [DOOR_INFO] = {KY_DOOR_SIGNER, false, info_request},
+    [DOOR_CRED_LIST] = {KY_DOOR_SIGNER, false, cred_list_request},
+    [DOOR_CRED_GET] = {KY_DOOR_SIGNER, false, cred_get_request},
+    [DOOR_TX_BEGIN] = {KY_DOOR_SIGNER, false, tx_begin_request},
+    [DOOR_TX_AUTHORIZE] = {KY_DOOR_SIGNER, false, tx_authorize_request},
+    [DOOR_SIGN] = {KY_DOOR_SIGNER, false, sign_request},
+    [DOOR_TX_WAIT] = {KY_DOOR_SIGNER, false, tx_wait_request},
+    [DOOR_TX_CANCEL] = {KY_DOOR_SIGNER, false, tx_cancel_request},
+    [DOOR_APPROVAL_LIST] = {KY_DOOR_APPROVER, false, approval_list_request},
+    [DOOR_APPROVAL_GET] = {KY_DOOR_APPROVER, false, approval_get_request},
+    [DOOR_APPROVAL_DECIDE] = {KY_DOOR_APPROVER, false, approval_decide_request},
+    [DOOR_OPERATE] = {KY_DOOR_OPERATOR, false, operate_request},
+    [DOOR_CANCEL] = {0, true, cancel_request},
+    [DOOR_EVENT] = {0, true, event_request},
 };
 
 static void decide(struct authority *a, struct peer *p, const struct ky_record *rec)
@@ -39,7 +39,8 @@ static void decide(struct authority *a, struct peer *p, const struct ky_record *
         .type = rec->type,
     };
     struct reply_to to = request_reply_to(&r);
-    const struct door_row *row = rec->type < sizeof(door_table) / sizeof(door_table[0]) ? &door_table[rec->type] : NULL;
+    const struct door_row *row =
+        rec->type < sizeof(door_table) / sizeof(door_table[0]) ? &door_table[rec->type] : NULL;
 
     p->jobs++;
     a->requests++;
@@ -50,7 +51,7 @@ static void decide(struct authority *a, struct peer *p, const struct ky_record *
     } else if (a->phase != PHASE_SERVE && !(row->drains && a->store != NULL)) {
         authority_refuse(a, &to, KY_UNAVAILABLE, 0);
     } else if (row->door != 0 && row->door != p->door) {
-        struct ledger_denied why = { .reason = KY_WRONG_DOOR };
+        struct ledger_denied why = {.reason = KY_WRONG_DOOR};
         authority_deny(a, &r, &why);
     } else if (rec->deadline_us != 0 && a->mono_us > rec->deadline_us) {
         a->shed++;
@@ -113,7 +114,8 @@ static bool admit(struct authority *a)
         if (p->door == 0 || !p->readable)
             continue;
         peer_read(p);
-        (void)take(a, p, TURN_REQUESTS / fronts + 1); /* a fair share: one front cannot starve another */
+        (void)take(a, p,
+                   TURN_REQUESTS / fronts + 1); /* a fair share: one front cannot starve another */
         more = more || p->readable;
     }
     return more;
@@ -144,7 +146,7 @@ static void read_clocks(struct authority *a)
 
 static void tell_ready(struct authority *a)
 {
-    struct control_msg m = { .type = CONTROL_READY };
+    struct control_msg m = {.type = CONTROL_READY};
 
     if (!a->boot.opened)
         return;

@@ -9,7 +9,7 @@
 
 #include "seed.h"
 
-#define IV_LEN 12
+#define IV_LEN  12
 #define TAG_LEN 16
 
 struct ky_status unsealer_open(struct unsealer *u, const struct ky_secret *key)
@@ -22,7 +22,8 @@ struct ky_status unsealer_open(struct unsealer *u, const struct ky_secret *key)
     if (!ky_ok(status))
         return status;
     u->cipher = EVP_CIPHER_CTX_new();
-    if (u->cipher == NULL || EVP_DecryptInit_ex(u->cipher, EVP_aes_256_gcm(), NULL, key->bytes, NULL) != 1) {
+    if (u->cipher == NULL ||
+        EVP_DecryptInit_ex(u->cipher, EVP_aes_256_gcm(), NULL, key->bytes, NULL) != 1) {
         unsealer_close(u);
         return KY_STATUS(KY_INTERNAL);
     }
@@ -42,10 +43,11 @@ void unseal_done(struct unsealer *u)
         ky_wipe(u->page.bytes, u->page.len);
 }
 
-struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id, uint32_t epoch, struct ky_span sealed,
-                        struct ky_span *out_seed)
+struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id, uint32_t epoch,
+                        struct ky_span sealed, struct ky_span *out_seed)
 {
-    uint8_t le[4] = { (uint8_t)epoch, (uint8_t)(epoch >> 8), (uint8_t)(epoch >> 16), (uint8_t)(epoch >> 24) };
+    uint8_t le[4] = {(uint8_t)epoch, (uint8_t)(epoch >> 8), (uint8_t)(epoch >> 16),
+                     (uint8_t)(epoch >> 24)};
     uint8_t tag[TAG_LEN];
     int n = 0;
 
@@ -54,7 +56,8 @@ struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id, uin
     size_t len = sealed.len - SEED_OVERHEAD;
     memcpy(tag, sealed.data + IV_LEN + len, TAG_LEN);
     if (EVP_DecryptInit_ex(u->cipher, NULL, NULL, NULL, sealed.data) != 1 ||
-        EVP_DecryptUpdate(u->cipher, NULL, &n, authenticator_id.data, (int)authenticator_id.len) != 1 ||
+        EVP_DecryptUpdate(u->cipher, NULL, &n, authenticator_id.data, (int)authenticator_id.len) !=
+            1 ||
         EVP_DecryptUpdate(u->cipher, NULL, &n, le, (int)sizeof(le)) != 1 ||
         EVP_DecryptUpdate(u->cipher, u->page.bytes, &n, sealed.data + IV_LEN, (int)len) != 1 ||
         EVP_CIPHER_CTX_ctrl(u->cipher, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) != 1 ||

@@ -13,7 +13,7 @@
 
 #define RANDOM_BLOCK 4096u
 
-struct unsealer { /* zero-initialised: nothing held */
+struct unsealer {           /* zero-initialised: nothing held */
     EVP_CIPHER_CTX *cipher; /* owned; keyed once */
     struct ky_secret page;  /* the seed's place, wiped after each use */
 };
@@ -22,8 +22,9 @@ KY_MUST_CHECK struct ky_status unsealer_open(struct unsealer *u, const struct ky
 void unsealer_close(struct unsealer *u);
 /* As seed_open() of seed.h, without its allocations. out_seed lives until unseal_done(), which every path calls.
  * Errors: KY_CORRUPT. */
-KY_MUST_CHECK struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id, uint32_t epoch,
-                                      struct ky_span sealed, struct ky_span *out_seed);
+KY_MUST_CHECK struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id,
+                                      uint32_t epoch, struct ky_span sealed,
+                                      struct ky_span *out_seed);
 void unseal_done(struct unsealer *u);
 
 struct random_block { /* for ids, nonces and salts: each byte is handed out once and wiped here */

@@ -20,7 +20,8 @@ struct approval { /* an inline one, with the bytes it points to */
     uint8_t signature[80];
 };
 
-static void approve_inline(struct world *w, const char *id, const struct answer *tx, struct approval *out)
+static void approve_inline(struct world *w, const char *id, const struct answer *tx,
+                           struct approval *out)
 {
     out->m = sign_msg(w, id, 1);
     out->m.proof = KY_PROOF_APPROVAL;
@@ -28,8 +29,8 @@ static void approve_inline(struct world *w, const char *id, const struct answer 
     out->m.authenticator_id = text(w->device_id);
     out->m.matching_code = tx->tx.matching_code;
     out->m.proof_signature.data = out->signature;
-    device_sign(w->device, tx->tx.tx_digest, KY_DECISION_APPROVE, tx->tx.matching_code, out->signature,
-                &out->m.proof_signature.len);
+    device_sign(w->device, tx->tx.tx_digest, KY_DECISION_APPROVE, tx->tx.matching_code,
+                out->signature, &out->m.proof_signature.len);
 }
 
 static void inline_signs_once(void **state)
@@ -96,7 +97,8 @@ static void every_binding_matters(void **state)
     p.signature[p.m.proof_signature.len - 1] ^= 1;
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
-    assert_int_equal(0, authority_subject_account(w->a, w->subject_row).lockout.total); /* nobody is locked by that */
+    assert_int_equal(0, authority_subject_account(w->a, w->subject_row)
+                            .lockout.total); /* nobody is locked by that */
     p.signature[p.m.proof_signature.len - 1] ^= 1;
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got); /* and the right one still works */
     assert_int_equal(DOOR_R_SIGN, got.type);
@@ -107,7 +109,7 @@ static void approval_of_another_transaction(void **state)
     struct world *w = *state;
     struct answer first, second, got;
     struct approval p;
-    struct door_tx_ref cancel = { .relying_party = text(WORLD_RP) };
+    struct door_tx_ref cancel = {.relying_party = text(WORLD_RP)};
 
     begin(w, "b1", &first);
     approve_inline(w, "s1", &first, &p);
@@ -131,7 +133,8 @@ static void wrong_matching_code_ends_it(void **state)
     approve_inline(w, "s1", &tx, &p);
     const char *other = ky_span_eq(tx.tx.matching_code, text("55")) ? "56" : "55";
     p.m.matching_code = text(other);
-    device_sign(w->device, tx.tx.tx_digest, KY_DECISION_APPROVE, text(other), p.signature, &p.m.proof_signature.len);
+    device_sign(w->device, tx.tx.tx_digest, KY_DECISION_APPROVE, text(other), p.signature,
+                &p.m.proof_signature.len);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG_CODE);
     assert_true(ledger_last(w, LEDGER_ENDED, &ended));
@@ -168,19 +171,24 @@ struct decision {
     uint8_t signature[80];
 };
 
-static void decide_msg(struct world *w, const struct answer *tx, uint8_t decision, struct decision *out)
+static void decide_msg(struct world *w, const struct answer *tx, uint8_t decision,
+                       struct decision *out)
 {
-    struct ky_span code = decision == KY_DECISION_APPROVE ? tx->tx.matching_code : (struct ky_span){ 0 };
+    struct ky_span code =
+        decision == KY_DECISION_APPROVE ? tx->tx.matching_code : (struct ky_span){0};
 
-    out->m = (struct door_decide){ .authenticator_id = text(w->device_id), .transaction_id = tx->tx.transaction_id,
-                                   .decision = decision, .matching_code = code, .signature = { .data = out->signature } };
+    out->m = (struct door_decide){.authenticator_id = text(w->device_id),
+                                  .transaction_id = tx->tx.transaction_id,
+                                  .decision = decision,
+                                  .matching_code = code,
+                                  .signature = {.data = out->signature}};
     memcpy(out->m.spki, spki_approver, 32);
     device_sign(w->device, tx->tx.tx_digest, decision, code, out->signature, &out->m.signature.len);
 }
 
 static struct door_approval_ref approval_ref(const char *device, struct ky_span id)
 {
-    struct door_approval_ref m = { .authenticator_id = text(device), .transaction_id = id };
+    struct door_approval_ref m = {.authenticator_id = text(device), .transaction_id = id};
 
     memcpy(m.spki, spki_approver, 32);
     return m;
@@ -197,11 +205,17 @@ static void device_sees_and_approves(void **state)
     ask(w, FRONT_APPROVER, &door_approval_get_schema, &r, &shown);
     assert_int_equal(DOOR_R_APPROVAL, shown.type);
     struct ky_tx_fields f = {
-        .server_id = shown.approval.server_id, .client = shown.approval.client, .relying_party = shown.approval.relying_party,
-        .transaction_id = shown.approval.transaction_id, .subject_id = shown.approval.subject_id,
-        .credential_id = shown.approval.credential_id, .credential_epoch = shown.approval.credential_epoch,
-        .algorithm = { .scheme = shown.approval.scheme, .hash = shown.approval.hash }, .hashes = shown.approval.hashes,
-        .display_text = shown.approval.display_text, .not_after_s = shown.approval.not_after_s,
+        .server_id = shown.approval.server_id,
+        .client = shown.approval.client,
+        .relying_party = shown.approval.relying_party,
+        .transaction_id = shown.approval.transaction_id,
+        .subject_id = shown.approval.subject_id,
+        .credential_id = shown.approval.credential_id,
+        .credential_epoch = shown.approval.credential_epoch,
+        .algorithm = {.scheme = shown.approval.scheme, .hash = shown.approval.hash},
+        .hashes = shown.approval.hashes,
+        .display_text = shown.approval.display_text,
+        .not_after_s = shown.approval.not_after_s,
     };
     memcpy(f.key_spki_sha256, shown.approval.key_spki_sha256, 32);
     memcpy(f.nonce, shown.approval.nonce, sizeof(f.nonce));
@@ -220,7 +234,9 @@ static void device_sees_and_approves(void **state)
 
     struct decision d;
     decide_msg(w, &tx, KY_DECISION_APPROVE, &d);
-    struct door_tx_ref wait = { .relying_party = text(WORLD_RP), .transaction_id = tx.tx.transaction_id, .timeout_ms = 60000 };
+    struct door_tx_ref wait = {.relying_party = text(WORLD_RP),
+                               .transaction_id = tx.tx.transaction_id,
+                               .timeout_ms = 60000};
     memcpy(wait.spki, spki_bank, 32);
     uint64_t tag = front_send(w, FRONT_SIGNER, &door_tx_wait_schema, &wait);
     ask(w, FRONT_APPROVER, &door_approval_decide_schema, &d.m, &got);
@@ -293,7 +309,7 @@ static void not_me_locks_until_unlocked(void **state)
     struct answer tx, got;
     struct decision d;
     char code[9];
-    struct ledger_unlocked unlocked = { .subject_row = w->subject_row };
+    struct ledger_unlocked unlocked = {.subject_row = w->subject_row};
 
     begin(w, "b1", &tx);
     decide_msg(w, &tx, KY_DECISION_NOT_ME, &d);
@@ -309,7 +325,8 @@ static void not_me_locks_until_unlocked(void **state)
     m = totp_msg(w, "r1", 1, code, 0);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_LOCKED);
-    assert_true(ky_ok(authority_append(w->a, &ledger_unlocked_schema, &unlocked, (struct ky_span){ 0 }, NULL)));
+    assert_true(ky_ok(
+        authority_append(w->a, &ledger_unlocked_schema, &unlocked, (struct ky_span){0}, NULL)));
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
@@ -329,7 +346,8 @@ static void approvals_work_while_codes_are_locked(void **state)
     approve_inline(w, "s1", &tx, &p);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
-    assert_int_equal(1, authority_subject_account(w->a, w->subject_row).lockout.locks); /* and unlock nothing */
+    assert_int_equal(
+        1, authority_subject_account(w->a, w->subject_row).lockout.locks); /* and unlock nothing */
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
@@ -337,9 +355,16 @@ static void approvals_work_while_codes_are_locked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(inline_signs_once), T(every_binding_matters), T(approval_of_another_transaction), T(wrong_matching_code_ends_it),
-        T(ttl_to_the_millisecond), T(device_sees_and_approves), T(other_devices_see_nothing), T(rejections),
-        T(not_me_locks_until_unlocked), T(approvals_work_while_codes_are_locked),
+        T(inline_signs_once),
+        T(every_binding_matters),
+        T(approval_of_another_transaction),
+        T(wrong_matching_code_ends_it),
+        T(ttl_to_the_millisecond),
+        T(device_sees_and_approves),
+        T(other_devices_see_nothing),
+        T(rejections),
+        T(not_me_locks_until_unlocked),
+        T(approvals_work_while_codes_are_locked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,8 @@ static void expect_same(struct world *w, struct state *s, uint64_t from)
 
 static void one_step(struct world *w)
 {
-    char ids[2][8] = { { 'a', (char)('0' + draw(10)), (char)('0' + draw(8)) }, { 's', (char)('0' + draw(10)) } };
+    char ids[2][8] = {{'a', (char)('0' + draw(10)), (char)('0' + draw(8))},
+                      {'s', (char)('0' + draw(10))}};
     char code[9];
     const char *id = ids[0];
     struct door_tx m = totp_msg(w, id, (uint8_t)draw(4), code, (int64_t)draw(5) / 2 - 1);
@@ -69,13 +70,13 @@ static void one_step(struct world *w)
         }
         break;
     case 3:
-        m.transaction_id = draw(2) ? KY_SPAN(last_id, last_len) : (struct ky_span){ 0 };
+        m.transaction_id = draw(2) ? KY_SPAN(last_id, last_len) : (struct ky_span){0};
         ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, &got);
         if (got.type == DOOR_R_TX && got.tx.sad.len == KY_SAD_LEN && draw(2)) {
             struct door_tx s = m;
             struct answer done;
             s.request_id = text(ids[1]);
-            s.transaction_id = (struct ky_span){ 0 };
+            s.transaction_id = (struct ky_span){0};
             s.proof = KY_PROOF_SAD;
             s.proof_secret = got.tx.sad;
             ask(w, FRONT_SIGNER, &door_sign_schema, &s, &done);
@@ -91,7 +92,8 @@ static void one_step(struct world *w)
         world_run(w);
         break;
     default: {
-        struct door_tx_ref c = { .relying_party = text(WORLD_RP), .transaction_id = KY_SPAN(last_id, last_len) };
+        struct door_tx_ref c = {.relying_party = text(WORLD_RP),
+                                .transaction_id = KY_SPAN(last_id, last_len)};
         memcpy(c.spki, spki_bank, 32);
         ask(w, FRONT_SIGNER, &door_tx_cancel_schema, &c, &got);
         break;
@@ -156,12 +158,17 @@ static void impossible_records_are_refused(void **state)
 {
     struct world *w = *state;
     struct state *s = NULL;
-    struct ledger_leaf leaf = { .index = 7, .time_us = w->wall_us, .type = LEDGER_RECEIPT };
-    struct ledger_receipt receipt = { .intent = 5, .outcome = LEDGER_SIGNED };
-    struct ledger_ended ended = { .transaction_id = text("t00000000000000000000000000000000"), .state = TX_EXPIRED };
-    struct ledger_intent intent = { .kind = 1, .proof = KY_PROOF_TOTP, .authenticator_row = 1, .step = 9, .subject_row = 1,
-                                    .transaction_id = text("t00000000000000000000000000000001") };
-    const struct ky_span none = { 0 };
+    struct ledger_leaf leaf = {.index = 7, .time_us = w->wall_us, .type = LEDGER_RECEIPT};
+    struct ledger_receipt receipt = {.intent = 5, .outcome = LEDGER_SIGNED};
+    struct ledger_ended ended = {.transaction_id = text("t00000000000000000000000000000000"),
+                                 .state = TX_EXPIRED};
+    struct ledger_intent intent = {.kind = 1,
+                                   .proof = KY_PROOF_TOTP,
+                                   .authenticator_row = 1,
+                                   .step = 9,
+                                   .subject_row = 1,
+                                   .transaction_id = text("t00000000000000000000000000000001")};
+    const struct ky_span none = {0};
 
     assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
     assert_int_equal(KY_CORRUPT, state_apply(s, &leaf, &receipt, none).code);
@@ -170,7 +177,8 @@ static void impossible_records_are_refused(void **state)
     leaf.type = LEDGER_INTENT;
     assert_int_equal(KY_OK, state_apply(s, &leaf, &intent, none).code);
     leaf.index = 8;
-    assert_int_equal(KY_CORRUPT, state_apply(s, &leaf, &intent, none).code); /* one step, two intents */
+    assert_int_equal(KY_CORRUPT,
+                     state_apply(s, &leaf, &intent, none).code); /* one step, two intents */
     leaf.type = LEDGER_RECEIPT;
     receipt.intent = 7;
     assert_int_equal(KY_OK, state_apply(s, &leaf, &receipt, none).code);
@@ -183,7 +191,9 @@ static void impossible_records_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(random_work_folds_alike), T(damaged_snapshots_are_refused), T(impossible_records_are_refused),
+        T(random_work_folds_alike),
+        T(damaged_snapshots_are_refused),
+        T(impossible_records_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

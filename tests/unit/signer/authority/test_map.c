@@ -12,8 +12,8 @@
 static void agrees_with_a_table(void **state)
 {
     static int values[4096];
-    bool there[4096] = { false };
-    struct map m = { 0 };
+    bool there[4096] = {false};
+    struct map m = {0};
     uint32_t x = 1;
     size_t count = 0;
 
@@ -33,7 +33,8 @@ static void agrees_with_a_table(void **state)
         }
         assert_int_equal(count, m.count);
         uint32_t probe = (x >> 4) % 4096;
-        assert_ptr_equal(there[probe] ? &values[probe] : NULL, map_get(&m, map_key_number(3, probe)));
+        assert_ptr_equal(there[probe] ? &values[probe] : NULL,
+                         map_get(&m, map_key_number(3, probe)));
     }
     for (uint32_t row = 0; row < 4096; row++)
         assert_ptr_equal(there[row] ? &values[row] : NULL, map_get(&m, map_key_number(3, row)));
@@ -46,14 +47,15 @@ static void agrees_with_a_table(void **state)
 
 static void ring_forgets_the_oldest(void **state)
 {
-    struct state_limits limits = { .replay_window_s = 10, .replay_max = 1u << 20, .tx_max = 10 };
+    struct state_limits limits = {.replay_window_s = 10, .replay_max = 1u << 20, .tx_max = 10};
     struct state *s = NULL;
     uint8_t key[MAP_KEY_LEN];
 
     (void)state;
     assert_true(ky_ok(state_new(&limits, &s)));
     for (uint32_t i = 0; i < 100000; i++) {
-        struct replay e = { .at_s = 1000 + i / 1000, .kind = REPLAY_SIGN, .state = REPLAY_SIGNED, .intent = i };
+        struct replay e = {
+            .at_s = 1000 + i / 1000, .kind = REPLAY_SIGN, .state = REPLAY_SIGNED, .intent = i};
         state_replay_key(i, ky_span_text("rp"), ky_span_text("id"), e.key);
         assert_true(ky_ok(state_replay_put(s, &e)));
         if (i % 1000 == 999)

@@ -13,7 +13,8 @@ static void same_id_same_signature(void **state)
 
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &first);
     uint64_t records = store_ledger_size(w->a->store);
-    m.proof_secret = text("111111"); /* the proof is not part of the content, and is not looked at again */
+    m.proof_secret =
+        text("111111"); /* the proof is not part of the content, and is not looked at again */
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &again);
     assert_int_equal(DOOR_R_SIGN, again.type);
     assert_int_equal(first.cut, again.cut);
@@ -77,7 +78,8 @@ static void ids_are_each_clients_own(void **state)
     m.relying_party = text("other");
     m.credential_id = text(w->foreign);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
-    assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED); /* judged afresh: that citizen has no code */
+    assert_denied(w, &got, KY_DENIED,
+                  KY_PROOF_UNCONFIRMED); /* judged afresh: that citizen has no code */
 }
 
 static void repeat_attaches_to_the_flight(void **state)
@@ -170,9 +172,10 @@ static void window_forgets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(same_id_same_signature), T(same_answer_after_restarts), T(same_id_other_content), T(ids_are_each_clients_own),
-        T(repeat_attaches_to_the_flight), T(suspended_credential_repeats_nothing), T(refused_id_may_try_again),
-        T(window_forgets),
+        T(same_id_same_signature),        T(same_answer_after_restarts),
+        T(same_id_other_content),         T(ids_are_each_clients_own),
+        T(repeat_attaches_to_the_flight), T(suspended_credential_repeats_nothing),
+        T(refused_id_may_try_again),      T(window_forgets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,8 @@ static void failed_commit_of_a_denial(void **state)
     front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
     fail_the_commit(w);
     world_run(w);
-    assert_int_equal(0, drain_front(w, FRONT_SIGNER, &serving)); /* P17: no outcome without its charge */
+    assert_int_equal(
+        0, drain_front(w, FRONT_SIGNER, &serving)); /* P17: no outcome without its charge */
 }
 
 /* P4: the disk is well again, the node is not. */
@@ -141,7 +142,8 @@ static void replies_wait_for_the_commit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(failed_commit_of_an_intent), T(failed_commit_of_a_receipt), T(failed_commit_of_a_denial), T(stays_sealed),
+        T(failed_commit_of_an_intent),  T(failed_commit_of_a_receipt),
+        T(failed_commit_of_a_denial),   T(stays_sealed),
         T(replies_wait_for_the_commit),
     };
 

@@ -24,8 +24,10 @@ static void copy(const char *dir, const char *from, const char *to)
 {
     char command[512];
 
-    snprintf(command, sizeof(command), "for s in '' -wal; do rm -f '%s/%s'$s; test ! -e '%s/%s'$s || cp '%s/%s'$s '%s/%s'$s; done",
-             dir, to, dir, from, dir, from, dir, to);
+    snprintf(
+        command, sizeof(command),
+        "for s in '' -wal; do rm -f '%s/%s'$s; test ! -e '%s/%s'$s || cp '%s/%s'$s '%s/%s'$s; done",
+        dir, to, dir, from, dir, from, dir, to);
     assert_int_equal(0, system(command));
 }
 
@@ -69,7 +71,8 @@ static void never_made_twice(void **state)
     assert_int_equal(PHASE_SEALED, w->a->phase);
     assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "anchors a ledger already"));
     world_crash(w);
-    memset(w->anchor_len, 0, sizeof(w->anchor_len)); /* even with a blank token: the file is there */
+    memset(w->anchor_len, 0,
+           sizeof(w->anchor_len)); /* even with a blank token: the file is there */
     world_start(w);
     w->a->boot.create = true;
     world_run(w);
@@ -125,7 +128,8 @@ static void older_database_seals(void **state)
     struct door_tx m = totp_msg(w, "r2", 1, code, 1);
     uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
     world_run(w);
-    assert_false(front_answer(w, FRONT_SIGNER, tag, &got)); /* a sealed node says nothing but heartbeats */
+    assert_false(
+        front_answer(w, FRONT_SIGNER, tag, &got)); /* a sealed node says nothing but heartbeats */
 }
 
 /* Two histories from one past, the one in the database longer than the one that the token saw. */
@@ -155,7 +159,8 @@ static void forked_database_seals(void **state)
     for (int i = 0; i < 4; i++)
         sign_one(w, "other", 1, 2, KY_DENIED);
     world_crash(w);
-    memcpy(w->anchors, of_first, sizeof(of_first)); /* longer, but not the one that the token knows */
+    memcpy(w->anchors, of_first,
+           sizeof(of_first)); /* longer, but not the one that the token knows */
     memcpy(w->anchor_len, len_first, sizeof(len_first));
     expect_sealed(w, "forked");
 }
@@ -208,7 +213,7 @@ static void checkpoints_are_published(void **state)
 {
     struct world *w = *state;
     char path[128];
-    char note[1024] = { 0 };
+    char note[1024] = {0};
 
     sign_one(w, "r1", 1, 0, KY_OK);
     world_advance(w, 10100000);
@@ -219,7 +224,8 @@ static void checkpoints_are_published(void **state)
     assert_true(fread(note, 1, sizeof(note) - 1, f) > 60);
     fclose(f);
     char want[64];
-    snprintf(want, sizeof(want), "ca.example\n%llu\n", (unsigned long long)store_ledger_size(w->a->store));
+    snprintf(want, sizeof(want), "ca.example\n%llu\n",
+             (unsigned long long)store_ledger_size(w->a->store));
     assert_memory_equal(want, note, strlen(want));
     assert_non_null(strstr(note, "\xe2\x80\x94 ca.example "));
     struct authority_stats stats;
@@ -231,7 +237,7 @@ static void drain_finishes_and_says_so(void **state)
 {
     struct world *w = *state;
     struct answer got;
-    struct control_msg drain = { .type = CONTROL_DRAIN };
+    struct control_msg drain = {.type = CONTROL_DRAIN};
     char code[9];
     struct door_tx m = totp_msg(w, "r1", 1, code, 0);
 
@@ -277,10 +283,18 @@ static void figures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(provisioning_writes_what_it_must), T(never_made_twice), T(orphans_are_abandoned), T(older_database_seals),
-        T(forked_database_seals), T(missing_database_is_not_made_again), T(another_token_seals),
-        T(second_server_is_refused), T(another_server_id_seals), T(checkpoints_are_published),
-        T(drain_finishes_and_says_so), T(figures),
+        T(provisioning_writes_what_it_must),
+        T(never_made_twice),
+        T(orphans_are_abandoned),
+        T(older_database_seals),
+        T(forked_database_seals),
+        T(missing_database_is_not_made_again),
+        T(another_token_seals),
+        T(second_server_is_refused),
+        T(another_server_id_seals),
+        T(checkpoints_are_published),
+        T(drain_finishes_and_says_so),
+        T(figures),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ static void two_at_once_spend_once(void **state)
     assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
     struct ky_record rec;
     struct ky_status status = KY_STATUS(KY_OK);
-    uint16_t types[2] = { 0 };
+    uint16_t types[2] = {0};
     (void)ky_channel_read(&w->fronts[FRONT_SIGNER]).code;
     while (ky_channel_next(&w->fronts[FRONT_SIGNER], &rec, &status)) {
         if (rec.tag == first)
@@ -179,7 +179,7 @@ static void clock_backwards_reopens_nothing(void **state)
 
 static void bad_codes_are_charged_and_lock(void **state)
 {
-    static const char *const codes[] = { "000000", "12345", "123456789", "12a456", "999999" };
+    static const char *const codes[] = {"000000", "12345", "123456789", "12a456", "999999"};
     struct world *w = *state;
     struct answer got;
     struct ledger_denied denied;
@@ -190,7 +190,8 @@ static void bad_codes_are_charged_and_lock(void **state)
         m.proof = KY_PROOF_TOTP;
         m.proof_secret = text(codes[i]);
         ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
-        assert_denied(w, &got, KY_DENIED, strlen(codes[i]) == 6 && i != 3 ? KY_PROOF_WRONG : KY_PROOF_MALFORMED);
+        assert_denied(w, &got, KY_DENIED,
+                      strlen(codes[i]) == 6 && i != 3 ? KY_PROOF_WRONG : KY_PROOF_MALFORMED);
         assert_true(ledger_last(w, LEDGER_DENIED, &denied));
         assert_int_equal(AUTHORITY_CHARGE_SUBJECT, denied.charged);
         assert_int_equal(w->subject_row, denied.subject_row);
@@ -369,7 +370,7 @@ static void authenticators_that_do_not_count(void **state)
     m.authenticator_id = text(w->device_id);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
-    m.authenticator_id = (struct ky_span){ 0 };
+    m.authenticator_id = (struct ky_span){0};
     x.epoch = 2;
     assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, w->totp_row, &x, 0, NULL)));
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
@@ -387,11 +388,23 @@ static void authenticators_that_do_not_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(signs_and_records), T(same_step_is_spent), T(two_at_once_spend_once), T(older_step_after_newer),
-        T(older_then_newer), T(spent_through_another_credential), T(spent_after_clean_restart),
-        T(unclean_restart_refuses_the_window), T(clock_backwards_reopens_nothing), T(bad_codes_are_charged_and_lock),
-        T(parallel_guesses_see_five), T(unknown_and_foreign_look_alike), T(guessed_id_of_a_real_row),
-        T(strangers_and_wrong_doors), T(bad_digests), T(inactive_credentials), T(spraying_suspends_the_client),
+        T(signs_and_records),
+        T(same_step_is_spent),
+        T(two_at_once_spend_once),
+        T(older_step_after_newer),
+        T(older_then_newer),
+        T(spent_through_another_credential),
+        T(spent_after_clean_restart),
+        T(unclean_restart_refuses_the_window),
+        T(clock_backwards_reopens_nothing),
+        T(bad_codes_are_charged_and_lock),
+        T(parallel_guesses_see_five),
+        T(unknown_and_foreign_look_alike),
+        T(guessed_id_of_a_real_row),
+        T(strangers_and_wrong_doors),
+        T(bad_digests),
+        T(inactive_credentials),
+        T(spraying_suspends_the_client),
         T(authenticators_that_do_not_count),
     };
 

@@ -33,7 +33,8 @@ static void authorize3(struct world *w, struct answer *got, uint8_t hashes[96])
     assert_int_equal(KY_SAD_LEN, got->tx.sad.len);
 }
 
-static struct door_tx sad_msg(struct world *w, const char *id, struct ky_span sad, struct ky_span hashes)
+static struct door_tx sad_msg(struct world *w, const char *id, struct ky_span sad,
+                              struct ky_span hashes)
 {
     struct door_tx m = sign_msg(w, id, 1);
 
@@ -48,10 +49,14 @@ static void begin_names_what_is_digested(void **state)
     struct world *w = *state;
     struct answer got;
     struct ledger_tx record;
-    struct ky_tx_fields f = { .server_id = text("ca.example"), .client = text(WORLD_RP), .relying_party = text(WORLD_RP),
-                              .subject_id = text("079000000001"), .credential_id = text(w->credential),
-                              .credential_epoch = 1, .algorithm = { .scheme = KY_ECDSA, .hash = KY_SHA256 },
-                              .display_text = text("Hop dong 42") };
+    struct ky_tx_fields f = {.server_id = text("ca.example"),
+                             .client = text(WORLD_RP),
+                             .relying_party = text(WORLD_RP),
+                             .subject_id = text("079000000001"),
+                             .credential_id = text(w->credential),
+                             .credential_epoch = 1,
+                             .algorithm = {.scheme = KY_ECDSA, .hash = KY_SHA256},
+                             .display_text = text("Hop dong 42")};
     uint8_t digest[32];
 
     begin(w, "b1", &got);
@@ -129,7 +134,7 @@ static void sad_spends_each_hash_once(void **state)
     struct world *w = *state;
     struct answer auth, got;
     uint8_t hashes[96];
-    uint8_t other[32] = { 77 };
+    uint8_t other[32] = {77};
     struct ledger_intent intent;
 
     authorize3(w, &auth, hashes);
@@ -239,7 +244,8 @@ static void sads_survive_clean_starts_only(void **state)
 
 static struct door_tx_ref ref(struct ky_span id, uint32_t timeout_ms)
 {
-    struct door_tx_ref m = { .relying_party = text(WORLD_RP), .transaction_id = id, .timeout_ms = timeout_ms };
+    struct door_tx_ref m = {
+        .relying_party = text(WORLD_RP), .transaction_id = id, .timeout_ms = timeout_ms};
 
     memcpy(m.spki, spki_bank, 32);
     return m;
@@ -332,10 +338,17 @@ static void pending_authorized_by_code(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(begin_names_what_is_digested), T(begin_repeats_and_limits), T(authorize_repeats_the_same_sad),
-        T(sad_spends_each_hash_once), T(sad_is_bound), T(sad_expires_to_the_second),
-        T(sad_dies_with_the_credentials_epoch), T(sads_survive_clean_starts_only), T(wait_wakes_and_times_out),
-        T(pending_expires_by_a_record), T(pending_authorized_by_code),
+        T(begin_names_what_is_digested),
+        T(begin_repeats_and_limits),
+        T(authorize_repeats_the_same_sad),
+        T(sad_spends_each_hash_once),
+        T(sad_is_bound),
+        T(sad_expires_to_the_second),
+        T(sad_dies_with_the_credentials_epoch),
+        T(sads_survive_clean_starts_only),
+        T(wait_wakes_and_times_out),
+        T(pending_expires_by_a_record),
+        T(pending_authorized_by_code),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,13 +144,14 @@ static void killer_key_is_quarantined(void **state)
 
 static void token_failures_end_in_a_receipt(void **state)
 {
-    static const enum ky_code codes[] = { KY_TOKEN_REQUEST, KY_TOKEN_WRONG_SIGNATURE, KY_TOKEN_LOGIN, KY_TOKEN_SESSION };
+    static const enum ky_code codes[] = {KY_TOKEN_REQUEST, KY_TOKEN_WRONG_SIGNATURE, KY_TOKEN_LOGIN,
+                                         KY_TOKEN_SESSION};
     struct world *w = *state;
     struct answer got;
     struct ledger_receipt receipt;
 
     for (int i = 0; i < 4; i++) {
-        char id[] = { 'r', (char)('a' + i), '\0' };
+        char id[] = {'r', (char)('a' + i), '\0'};
         w->vaults[0].fail = codes[i];
         world_advance(w, 30000000);
         uint64_t tag = send_totp(w, id, 0);
@@ -239,14 +240,15 @@ static void queued_past_deadline_is_abandoned(void **state)
 static void cancelled_in_the_queue_is_abandoned(void **state)
 {
     struct world *w = *state;
-    struct door_cancel gone = { 0 };
+    struct door_cancel gone = {0};
     struct ledger_receipt receipt;
 
     vault_die(w, 0);
     world_run(w);
     uint64_t tag = send_totp(w, "r1", 0);
     world_run(w);
-    assert_true(ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_cancel_schema, &gone, tag, 0)));
+    assert_true(
+        ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_cancel_schema, &gone, tag, 0)));
     world_run(w);
     assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
     assert_int_equal(LEDGER_ABANDONED, receipt.outcome);
@@ -259,7 +261,7 @@ static void cancelled_in_the_queue_is_abandoned(void **state)
 static void cancel_spares_what_a_repeat_waits_for(void **state)
 {
     struct world *w = *state;
-    struct door_cancel gone = { 0 };
+    struct door_cancel gone = {0};
     struct answer got;
 
     vault_die(w, 0);
@@ -267,7 +269,8 @@ static void cancel_spares_what_a_repeat_waits_for(void **state)
     uint64_t first = send_totp(w, "r1", 0);
     uint64_t again = send_totp(w, "r1", 0);
     world_run(w);
-    assert_true(ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_cancel_schema, &gone, first, 0)));
+    assert_true(
+        ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_cancel_schema, &gone, first, 0)));
     world_run(w);
     assert_int_equal(0, ledger_count(w, LEDGER_RECEIPT));
     vault_join(w, 0);
@@ -299,7 +302,8 @@ static void answers_do_not_reach_another_front(void **state)
     struct world *w = *state;
     struct ky_record rec;
     struct ky_status status = KY_STATUS(KY_OK);
-    struct control_msg dead = { .type = CONTROL_PEER_DEAD, .door = KY_DOOR_SIGNER, .generation = w->front_generation };
+    struct control_msg dead = {
+        .type = CONTROL_PEER_DEAD, .door = KY_DOOR_SIGNER, .generation = w->front_generation};
 
     w->vaults[0].hold = true;
     send_totp(w, "r1", 0);
@@ -320,12 +324,13 @@ static void answers_do_not_reach_another_front(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(dead_vault_hands_its_job_on), T(last_words_of_a_dead_vault_count), T(hung_vault_is_killed_at_the_deadline),
-        T(late_results_are_dropped), T(another_vaults_result_is_dropped), T(killer_key_is_quarantined),
-        T(token_failures_end_in_a_receipt), T(revoked_in_flight_is_not_released), T(past_deadline_spends_nothing),
-        T(queued_past_deadline_is_abandoned), T(cancelled_in_the_queue_is_abandoned),
-        T(cancel_spares_what_a_repeat_waits_for), T(full_queue_is_busy_before_any_proof),
-        T(answers_do_not_reach_another_front),
+        T(dead_vault_hands_its_job_on),          T(last_words_of_a_dead_vault_count),
+        T(hung_vault_is_killed_at_the_deadline), T(late_results_are_dropped),
+        T(another_vaults_result_is_dropped),     T(killer_key_is_quarantined),
+        T(token_failures_end_in_a_receipt),      T(revoked_in_flight_is_not_released),
+        T(past_deadline_spends_nothing),         T(queued_past_deadline_is_abandoned),
+        T(cancelled_in_the_queue_is_abandoned),  T(cancel_spares_what_a_repeat_waits_for),
+        T(full_queue_is_busy_before_any_proof),  T(answers_do_not_reach_another_front),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

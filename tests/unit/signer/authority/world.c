@@ -15,7 +15,8 @@
 #include "seed.h"
 
 const uint8_t world_seed[20] = "12345678901234567890"; /* RFC 6238's own */
-const uint8_t spki_bank[32] = { 1 }, spki_approver[32] = { 2 }, spki_other[32] = { 3 }, spki_nobody[32] = { 9 };
+const uint8_t spki_bank[32] = {1}, spki_approver[32] = {2}, spki_other[32] = {3},
+              spki_nobody[32] = {9};
 
 static uint64_t wall(void *context)
 {
@@ -51,19 +52,33 @@ static void set_config(struct world *w)
         .server_id = id,
         .state_dir = w->dir,
         .demo = true,
-        .token = { .vaults = 1, .sessions = 1, .verify = verify },
-        .limits = { .queue = 64, .per_client = 48, .max_hashes = 16, .sign_deadline_ms = 2000,
-                    .generate_deadline_ms = 60000, .replay_window_s = 86400, .pending_ttl_s = 120 },
-        .policy = { .totp_window = 1, .lock_tries = 5, .lock_first_s = 900, .lock_max_s = 86400, .lock_total = 20,
-                    .client_failures_per_minute = 50, .client_failure_percent = 5, .begins_per_5min = 3 },
-        .ledger = { .checkpoint_file = empty, .checkpoint_interval_s = 10, .anchor_interval_ms = 1000,
-                    .anchor_records = 10000 },
+        .token = {.vaults = 1, .sessions = 1, .verify = verify},
+        .limits = {.queue = 64,
+                   .per_client = 48,
+                   .max_hashes = 16,
+                   .sign_deadline_ms = 2000,
+                   .generate_deadline_ms = 60000,
+                   .replay_window_s = 86400,
+                   .pending_ttl_s = 120},
+        .policy = {.totp_window = 1,
+                   .lock_tries = 5,
+                   .lock_first_s = 900,
+                   .lock_max_s = 86400,
+                   .lock_total = 20,
+                   .client_failures_per_minute = 50,
+                   .client_failure_percent = 5,
+                   .begins_per_5min = 3},
+        .ledger = {.checkpoint_file = empty,
+                   .checkpoint_interval_s = 10,
+                   .anchor_interval_ms = 1000,
+                   .anchor_records = 10000},
     };
 }
 
 void world_start(struct world *w)
 {
-    struct authority_hooks hooks = { .context = w, .wall_us = wall, .mono_us = mono, .control = control };
+    struct authority_hooks hooks = {
+        .context = w, .wall_us = wall, .mono_us = mono, .control = control};
 
     log_setup("test", "text", "error");
     assert_true(ky_ok(authority_new(&w->config, &hooks, &w->a)));
@@ -71,11 +86,13 @@ void world_start(struct world *w)
     w->front_generation++;
     for (int i = 0; i < FRONT_COUNT; i++) {
         int pair[2];
-        assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
+        assert_int_equal(0,
+                         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
         w->front_fds[i] = pair[0];
         ky_channel_init(&w->fronts[i], pair[0], 8u * 1024u * 1024u);
-        assert_true(ky_ok(peer_add(w->a, (uint8_t)(i == FRONT_SIGNER ? KY_DOOR_SIGNER : KY_DOOR_APPROVER), 0,
-                                   w->front_generation, pair[1], NULL)));
+        assert_true(
+            ky_ok(peer_add(w->a, (uint8_t)(i == FRONT_SIGNER ? KY_DOOR_SIGNER : KY_DOOR_APPROVER),
+                           0, w->front_generation, pair[1], NULL)));
     }
     vault_join(w, 0);
 }
@@ -136,7 +153,7 @@ void world_crash(struct world *w)
 
 void world_stop(struct world *w)
 {
-    struct control_msg m = { .type = CONTROL_DRAIN };
+    struct control_msg m = {.type = CONTROL_DRAIN};
 
     peer_control(w->a, &m, -1);
     world_run(w);
@@ -148,7 +165,7 @@ void world_stop(struct world *w)
 
 static void lookup_u32(struct world *w, enum store_lookup kind, uint32_t of, uint32_t row)
 {
-    uint8_t key[4] = { (uint8_t)of, (uint8_t)(of >> 8), (uint8_t)(of >> 16), (uint8_t)(of >> 24) };
+    uint8_t key[4] = {(uint8_t)of, (uint8_t)(of >> 8), (uint8_t)(of >> 16), (uint8_t)(of >> 24)};
 
     assert_true(ky_ok(store_lookup_add(w->a->store, kind, KY_SPAN_OF(key), row)));
 }
@@ -163,14 +180,15 @@ static uint32_t put(struct world *w, enum row_table table, const void *msg)
 
 static uint32_t add_subject(struct world *w, const char *id)
 {
-    struct row_subject s = { .subject_id = text(id), .name = text("Nguyen Van A") };
+    struct row_subject s = {.subject_id = text(id), .name = text("Nguyen Van A")};
     uint32_t row = put(w, ROW_SUBJECT, &s);
 
     assert_true(ky_ok(store_lookup_add(w->a->store, STORE_BY_SUBJECT_ID, text(id), row)));
     return row;
 }
 
-static uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party, char id[AUTHORITY_ID_MAX])
+static uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
+                               char id[AUTHORITY_ID_MAX])
 {
     struct ky_buf parties = KY_BUF_INIT(256);
     struct row_credential c = {
@@ -187,7 +205,8 @@ static uint32_t add_credential(struct world *w, uint32_t subject, const char *re
 
     ky_put_bytes(&parties, text(relying_party));
     c.relying_parties = ky_buf_span(&parties);
-    assert_true(ky_ok(authority_id_make('c', store_row_count(w->a->store, ROW_CREDENTIAL) + 1, id)));
+    assert_true(
+        ky_ok(authority_id_make('c', store_row_count(w->a->store, ROW_CREDENTIAL) + 1, id)));
     c.credential_id = text(id);
     uint32_t row = put(w, ROW_CREDENTIAL, &c);
     lookup_u32(w, STORE_CREDENTIALS_OF, subject, row);
@@ -198,13 +217,19 @@ static uint32_t add_credential(struct world *w, uint32_t subject, const char *re
 static uint32_t add_totp(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
 {
     uint8_t sealed[SEED_SEALED_MAX];
-    struct row_authenticator x = { .subject_row = subject, .kind = ROW_AUTH_TOTP, .state = ROW_AUTH_ACTIVE, .epoch = 1,
-                                   .otp_hash = 0, .otp_digits = 6 };
+    struct row_authenticator x = {.subject_row = subject,
+                                  .kind = ROW_AUTH_TOTP,
+                                  .state = ROW_AUTH_ACTIVE,
+                                  .epoch = 1,
+                                  .otp_hash = 0,
+                                  .otp_digits = 6};
     size_t n = 0;
 
-    assert_true(ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
+    assert_true(
+        ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
     x.authenticator_id = text(id);
-    assert_true(ky_ok(seed_seal(&w->a->seed_key, x.authenticator_id, 1, KY_SPAN_OF(world_seed), sealed, &n)));
+    assert_true(ky_ok(
+        seed_seal(&w->a->seed_key, x.authenticator_id, 1, KY_SPAN_OF(world_seed), sealed, &n)));
     x.sealed_seed = KY_SPAN(sealed, n);
     uint32_t row = put(w, ROW_AUTHENTICATOR, &x);
     lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, row);
@@ -213,18 +238,23 @@ static uint32_t add_totp(struct world *w, uint32_t subject, char id[AUTHORITY_ID
 
 static void add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
 {
-    struct row_authenticator x = { .subject_row = subject, .kind = ROW_AUTH_DEVICE, .state = ROW_AUTH_ACTIVE, .epoch = 1,
-                                   .device_key_type = POLICY_DEVICE_ES256 };
+    struct row_authenticator x = {.subject_row = subject,
+                                  .kind = ROW_AUTH_DEVICE,
+                                  .state = ROW_AUTH_ACTIVE,
+                                  .epoch = 1,
+                                  .device_key_type = POLICY_DEVICE_ES256};
 
-    assert_true(ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
+    assert_true(
+        ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
     x.authenticator_id = text(id);
     x.device_key = KY_SPAN(w->device_spki, w->device_spki_len);
     lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, put(w, ROW_AUTHENTICATOR, &x));
 }
 
-static uint32_t add_client(struct world *w, const char *name, const uint8_t spki[32], uint32_t rights)
+static uint32_t add_client(struct world *w, const char *name, const uint8_t spki[32],
+                           uint32_t rights)
 {
-    struct row_client c = { .name = text(name), .spkis = KY_SPAN(spki, 32), .rights = rights };
+    struct row_client c = {.name = text(name), .spkis = KY_SPAN(spki, 32), .rights = rights};
 
     return put(w, ROW_CLIENT, &c);
 }

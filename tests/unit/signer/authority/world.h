@@ -16,9 +16,9 @@
 #include "authority_private.h"
 #include "transaction.h"
 
-#define WORLD_VAULTS 2
+#define WORLD_VAULTS  2
 #define WORLD_START_S 1800000000u /* a multiple of 30 */
-#define WORLD_RP "bank"
+#define WORLD_RP      "bank"
 
 enum { FRONT_SIGNER, FRONT_APPROVER, FRONT_COUNT };
 
@@ -27,10 +27,10 @@ struct fake_vault {
     int fd;
     uint32_t generation;
     bool alive;
-    bool hold;             /* takes jobs, answers none */
-    enum ky_code fail;     /* answers sign jobs with this */
-    uint32_t signed_jobs;  /* citizen's sign jobs answered */
-    uint64_t last_tag;     /* of the last job held */
+    bool hold;            /* takes jobs, answers none */
+    enum ky_code fail;    /* answers sign jobs with this */
+    uint32_t signed_jobs; /* citizen's sign jobs answered */
+    uint64_t last_tag;    /* of the last job held */
     uint32_t last_attempt;
     uint32_t held;
 };
@@ -61,27 +61,30 @@ extern const uint8_t spki_bank[32], spki_approver[32], spki_other[32], spki_nobo
 /* A state made, provisioned, started, with one citizen (two credentials, a TOTP authenticator, a device), another's, and three clients. */
 int world_setup(void **state);
 int world_teardown(void **state);
-void world_start(struct world *w);      /* the process: new authority, vault 0, fronts */
-void world_boot(struct world *w);       /* ... and turns until it serves */
-void world_crash(struct world *w);      /* as kill -9 would leave it */
-void world_stop(struct world *w);       /* drained */
-void world_turn(struct world *w);       /* one turn, then the vaults answer */
-void world_run(struct world *w);        /* turns until nothing moves */
+void world_start(struct world *w); /* the process: new authority, vault 0, fronts */
+void world_boot(struct world *w);  /* ... and turns until it serves */
+void world_crash(struct world *w); /* as kill -9 would leave it */
+void world_stop(struct world *w);  /* drained */
+void world_turn(struct world *w);  /* one turn, then the vaults answer */
+void world_run(struct world *w);   /* turns until nothing moves */
 void world_advance(struct world *w, uint64_t us);
-const struct control_msg *world_told(const struct world *w, uint32_t type); /* the last one, or NULL */
+const struct control_msg *world_told(const struct world *w,
+                                     uint32_t type); /* the last one, or NULL */
 void world_commit_rows(struct world *w);
 
 /* --- world_vault.c --- */
 void vault_join(struct world *w, uint32_t index);
-void vault_die(struct world *w, uint32_t index); /* its channel closes and the supervisor has waited for it */
+void vault_die(struct world *w,
+               uint32_t index); /* its channel closes and the supervisor has waited for it */
 void vault_pump(struct world *w);
 /* Answers the last held job of this vault (by its tag) as if it were of that generation and attempt. */
 void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uint32_t attempt);
-void vault_signature(struct ky_span digest, uint8_t out[64]); /* what the fake key makes of a digest */
+void vault_signature(struct ky_span digest,
+                     uint8_t out[64]); /* what the fake key makes of a digest */
 
 /* --- world_front.c --- */
 struct answer {
-    uint16_t type; /* 0 = none came */
+    uint16_t type;     /* 0 = none came */
     enum ky_code code; /* of a refusal */
     uint32_t retry_after_ms;
     struct door_r_sign sign;
@@ -95,24 +98,29 @@ struct answer {
     size_t cut; /* bytes used */
 };
 uint64_t front_send(struct world *w, int front, const struct ky_schema *schema, const void *msg);
-uint64_t front_send_deadline(struct world *w, int front, const struct ky_schema *schema, const void *msg, uint64_t deadline_us);
+uint64_t front_send_deadline(struct world *w, int front, const struct ky_schema *schema,
+                             const void *msg, uint64_t deadline_us);
 /* The answer to a tag if it has come by now; heartbeats are skipped. */
 bool front_answer(struct world *w, int front, uint64_t tag, struct answer *out);
 /* Sends, runs, and gives the answer. */
-void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg, struct answer *out);
+void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg,
+         struct answer *out);
 
 struct ky_span text(const char *s);
 /* A Sign request of "bank" for the citizen's credential over one hash made of `seed`. */
 struct door_tx sign_msg(struct world *w, const char *request_id, uint8_t seed);
 void code_at(const struct world *w, int64_t steps_from_now, char out[9]);
-struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, char code[9], int64_t steps_from_now);
-void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code, uint8_t *out, size_t *out_len);
+struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, char code[9],
+                        int64_t steps_from_now);
+void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code,
+                 uint8_t *out, size_t *out_len);
 
 /* --- the ledger as the test reads it --- */
 uint64_t ledger_count(struct world *w, uint16_t type);
 /* The last record of a type, decoded into msg; spans live until the next call. */
 bool ledger_last(struct world *w, uint16_t type, void *msg);
 /* The last LEDGER_DENIED says exactly this. */
-void assert_denied(struct world *w, const struct answer *got, enum ky_code wire, enum ky_code precise);
+void assert_denied(struct world *w, const struct answer *got, enum ky_code wire,
+                   enum ky_code precise);
 
 #endif

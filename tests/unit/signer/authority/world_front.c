@@ -10,8 +10,8 @@ struct ky_span text(const char *s)
     return ky_span_text(s);
 }
 
-uint64_t front_send_deadline(struct world *w, int front, const struct ky_schema *schema, const void *msg,
-                             uint64_t deadline_us)
+uint64_t front_send_deadline(struct world *w, int front, const struct ky_schema *schema,
+                             const void *msg, uint64_t deadline_us)
 {
     uint64_t tag = ++w->next_tag;
 
@@ -28,14 +28,14 @@ static const struct {
     const struct ky_schema *schema;
     size_t offset;
 } replies[] = {
-    { &door_r_sign_schema, offsetof(struct answer, sign) },
-    { &door_r_tx_schema, offsetof(struct answer, tx) },
-    { &door_r_approval_schema, offsetof(struct answer, approval) },
-    { &door_r_decision_schema, offsetof(struct answer, decision) },
-    { &door_r_approval_list_schema, offsetof(struct answer, list) },
-    { &door_r_cred_list_schema, offsetof(struct answer, list) },
-    { &door_r_cred_schema, offsetof(struct answer, cred) },
-    { &door_r_info_schema, offsetof(struct answer, info) },
+    {&door_r_sign_schema, offsetof(struct answer, sign)},
+    {&door_r_tx_schema, offsetof(struct answer, tx)},
+    {&door_r_approval_schema, offsetof(struct answer, approval)},
+    {&door_r_decision_schema, offsetof(struct answer, decision)},
+    {&door_r_approval_list_schema, offsetof(struct answer, list)},
+    {&door_r_cred_list_schema, offsetof(struct answer, list)},
+    {&door_r_cred_schema, offsetof(struct answer, cred)},
+    {&door_r_info_schema, offsetof(struct answer, info)},
 };
 
 static void decode(struct answer *out)
@@ -51,7 +51,8 @@ static void decode(struct answer *out)
     }
     for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
         if (replies[i].schema->type == out->type) {
-            assert_true(ky_ok(ky_msg_decode(replies[i].schema, payload, (uint8_t *)out + replies[i].offset)));
+            assert_true(ky_ok(
+                ky_msg_decode(replies[i].schema, payload, (uint8_t *)out + replies[i].offset)));
             return;
         }
     fail_msg("an answer of type %u", out->type);
@@ -78,7 +79,8 @@ bool front_answer(struct world *w, int front, uint64_t tag, struct answer *out)
     return true;
 }
 
-void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg, struct answer *out)
+void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg,
+         struct answer *out)
 {
     uint64_t tag = front_send(w, front, schema, msg);
 
@@ -115,7 +117,8 @@ void code_at(const struct world *w, int64_t steps_from_now, char out[9])
     assert_true(ky_ok(policy_totp_code(0, 6, KY_SPAN_OF(world_seed), step, out)));
 }
 
-struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, char code[9], int64_t steps_from_now)
+struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, char code[9],
+                        int64_t steps_from_now)
 {
     struct door_tx m = sign_msg(w, request_id, seed);
 
@@ -125,8 +128,8 @@ struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, c
     return m;
 }
 
-void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code, uint8_t *out,
-                 size_t *out_len)
+void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code,
+                 uint8_t *out, size_t *out_len)
 {
     uint8_t challenge[32];
     EVP_MD_CTX *c = EVP_MD_CTX_new();
@@ -165,7 +168,7 @@ static struct ky_status look(void *context, struct ky_span leaf, struct ky_span 
 
 uint64_t ledger_count(struct world *w, uint16_t type)
 {
-    struct search s = { .type = type };
+    struct search s = {.type = type};
 
     assert_true(ky_ok(store_ledger_read(w->a->store, 0, 0, look, &s)));
     return s.count;
@@ -175,12 +178,14 @@ bool ledger_last(struct world *w, uint16_t type, void *msg)
 {
     static struct search s;
 
-    s = (struct search){ .type = type };
+    s = (struct search){.type = type};
     assert_true(ky_ok(store_ledger_read(w->a->store, 0, 0, look, &s)));
-    return s.count > 0 && ky_ok(ky_msg_decode(ledger_schema(type), KY_SPAN(s.last, s.last_len), msg));
+    return s.count > 0 &&
+           ky_ok(ky_msg_decode(ledger_schema(type), KY_SPAN(s.last, s.last_len), msg));
 }
 
-void assert_denied(struct world *w, const struct answer *got, enum ky_code wire, enum ky_code precise)
+void assert_denied(struct world *w, const struct answer *got, enum ky_code wire,
+                   enum ky_code precise)
 {
     struct ledger_denied m;
 

@@ -23,14 +23,14 @@ void vault_join(struct world *w, uint32_t index)
     v->alive = true;
     v->held = 0;
     ky_channel_init(&v->channel, pair[0], 8u * 1024u * 1024u);
-    struct control_msg m = { .type = CONTROL_PEER, .index = index, .generation = v->generation };
+    struct control_msg m = {.type = CONTROL_PEER, .index = index, .generation = v->generation};
     peer_control(w->a, &m, pair[1]);
 }
 
 void vault_die(struct world *w, uint32_t index)
 {
     struct fake_vault *v = &w->vaults[index];
-    struct control_msg m = { .type = CONTROL_PEER_DEAD, .index = index, .generation = v->generation };
+    struct control_msg m = {.type = CONTROL_PEER_DEAD, .index = index, .generation = v->generation};
 
     ky_channel_wipe(&v->channel);
     close(v->fd);
@@ -38,7 +38,8 @@ void vault_die(struct world *w, uint32_t index)
     peer_control(w->a, &m, -1);
 }
 
-static void reply(struct fake_vault *v, const struct ky_schema *schema, const void *msg, uint64_t tag)
+static void reply(struct fake_vault *v, const struct ky_schema *schema, const void *msg,
+                  uint64_t tag)
 {
     assert_true(ky_ok(ky_channel_send(&v->channel, schema, msg, tag, 0)));
 }
@@ -47,7 +48,7 @@ static void reply_sign(struct fake_vault *v, const struct job_sign *m, uint64_t 
 {
     uint8_t all[64 * KY_HASHES_MAX];
     size_t len = m->purpose == KY_PURPOSE_LEDGER ? m->digests.len : ky_hash_len(m->hash);
-    struct job_r_sign r = { .generation = m->generation, .attempt = m->attempt, .sig_len = 64 };
+    struct job_r_sign r = {.generation = m->generation, .attempt = m->attempt, .sig_len = 64};
 
     for (size_t at = 0; at < m->digests.len; at += len)
         vault_signature(KY_SPAN(m->digests.data + at, len), all + 64u * r.count++);
@@ -67,7 +68,10 @@ static void do_sign(struct fake_vault *v, const struct ky_record *rec)
         return;
     }
     if (m.purpose == KY_PURPOSE_CITIZEN && v->fail != KY_OK) {
-        struct job_r_done d = { .generation = m.generation, .attempt = m.attempt, .code = (uint16_t)v->fail, .cause = 5 };
+        struct job_r_done d = {.generation = m.generation,
+                               .attempt = m.attempt,
+                               .code = (uint16_t)v->fail,
+                               .cause = 5};
         reply(v, &job_r_done_schema, &d, rec->tag);
         return;
     }
@@ -82,7 +86,8 @@ static void do_derive(struct fake_vault *v, const struct ky_record *rec)
 
     assert_true(ky_ok(ky_msg_decode(&job_derive_schema, rec->payload, &m)));
     ky_hmac_sha256(text("kyso-root of the test"), m.label, key);
-    struct job_r_bytes r = { .generation = m.generation, .attempt = m.attempt, .value = KY_SPAN_OF(key) };
+    struct job_r_bytes r = {
+        .generation = m.generation, .attempt = m.attempt, .value = KY_SPAN_OF(key)};
     reply(v, &job_r_bytes_schema, &r, rec->tag);
 }
 
@@ -91,9 +96,13 @@ static void do_info(struct world *w, struct fake_vault *v, const struct ky_recor
     struct job_plain m;
 
     assert_true(ky_ok(ky_msg_decode(&job_info_schema, rec->payload, &m)));
-    struct job_r_info r = { .generation = m.generation, .attempt = m.attempt, .token = text("test"),
-                            .key_types = 1u << KY_KEY_P256, .wrappable = 1u << KY_KEY_P256,
-                            .ledger_key = KY_SPAN(w->device_spki, w->device_spki_len), .ledger_key_type = KY_KEY_P256 };
+    struct job_r_info r = {.generation = m.generation,
+                           .attempt = m.attempt,
+                           .token = text("test"),
+                           .key_types = 1u << KY_KEY_P256,
+                           .wrappable = 1u << KY_KEY_P256,
+                           .ledger_key = KY_SPAN(w->device_spki, w->device_spki_len),
+                           .ledger_key_type = KY_KEY_P256};
     reply(v, &job_r_info_schema, &r, rec->tag);
 }
 
@@ -102,17 +111,19 @@ static void do_anchor(struct world *w, struct fake_vault *v, const struct ky_rec
     struct job_anchor m;
     bool write = rec->type == JOB_ANCHOR_WRITE;
 
-    assert_true(ky_ok(ky_msg_decode(write ? &job_anchor_write_schema : &job_anchor_read_schema, rec->payload, &m)));
+    assert_true(ky_ok(ky_msg_decode(write ? &job_anchor_write_schema : &job_anchor_read_schema,
+                                    rec->payload, &m)));
     if (write) {
-        struct job_r_done d = { .generation = m.generation, .attempt = m.attempt };
+        struct job_r_done d = {.generation = m.generation, .attempt = m.attempt};
         assert_in_range(m.value.len, 1, sizeof(w->anchors[0]));
         memcpy(w->anchors[m.slot], m.value.data, m.value.len);
         w->anchor_len[m.slot] = m.value.len;
         reply(v, &job_r_done_schema, &d, rec->tag);
         return;
     }
-    struct job_r_bytes r = { .generation = m.generation, .attempt = m.attempt,
-                             .value = KY_SPAN(w->anchors[m.slot], w->anchor_len[m.slot]) };
+    struct job_r_bytes r = {.generation = m.generation,
+                            .attempt = m.attempt,
+                            .value = KY_SPAN(w->anchors[m.slot], w->anchor_len[m.slot])};
     reply(v, &job_r_bytes_schema, &r, rec->tag);
 }
 
@@ -156,9 +167,12 @@ void vault_pump(struct world *w)
 void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uint32_t attempt)
 {
     struct fake_vault *v = &w->vaults[index];
-    uint8_t hash[32] = { 7 };
-    struct job_sign m = { .generation = generation, .attempt = attempt, .purpose = KY_PURPOSE_CITIZEN, .hash = KY_SHA256,
-                          .digests = KY_SPAN_OF(hash) };
+    uint8_t hash[32] = {7};
+    struct job_sign m = {.generation = generation,
+                         .attempt = attempt,
+                         .purpose = KY_PURPOSE_CITIZEN,
+                         .hash = KY_SHA256,
+                         .digests = KY_SPAN_OF(hash)};
 
     reply_sign(v, &m, v->last_tag);
     assert_true(ky_ok(ky_channel_flush(&v->channel)));
