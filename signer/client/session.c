@@ -27,7 +27,7 @@ static void set_number(const uint8_t *value, size_t n, int *out)
     char text[8];
 
     if (ky_span_to_cstr(KY_SPAN(value, n), text, sizeof text))
-        *out = atoi(text);
+        *out = (int)strtol(text, NULL, 10);
 }
 
 static bool named(const uint8_t *name, size_t n, const char *expected)
