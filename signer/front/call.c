@@ -11,13 +11,14 @@
 #include "kyso/secret.h"
 #include "method.h"
 
-#define GRPC_PREFIX 5u
+#define GRPC_PREFIX     5u
 #define KEEP_BUFFER_MAX 8192u
 #define SPARE_CALLS_MAX 1024u
-#define TIMEOUT_MAX_US (3600ull * 1000000u)
-#define STREAM_INPUT_MAX (512u * 1024u) /* above the HTTP/2 window, which is what really bounds it */
+#define TIMEOUT_MAX_US  (3600ull * 1000000u)
+#define STREAM_INPUT_MAX                                                                           \
+    (512u * 1024u) /* above the HTTP/2 window, which is what really bounds it */
 #define STREAM_OUTPUT_MAX (8u * 1024u * 1024u)
-#define UNARY_OUTPUT_MAX (1024u * 1024u)
+#define UNARY_OUTPUT_MAX  (1024u * 1024u)
 
 static struct call *take_spare(struct front *f)
 {
@@ -139,7 +140,8 @@ bool call_header(struct call *call, struct ky_span name, struct ky_span value)
     else if (ky_span_eq(name, ky_span_text("content-type")))
         call->is_grpc = is_grpc_type(value);
     else if (ky_span_eq(name, ky_span_text("grpc-timeout")))
-        call->bad_timeout = call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
+        call->bad_timeout =
+            call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
     return true;
 }
 
@@ -211,7 +213,8 @@ static void check_early(struct call *call)
 {
     struct ky_span message;
     size_t offset = 0;
-    struct ky_status st = ky_grpc_next(ky_buf_span(&call->in), &offset, call->conn->front->message_max, &message);
+    struct ky_status st =
+        ky_grpc_next(ky_buf_span(&call->in), &offset, call->conn->front->message_max, &message);
     if (!ky_ok(st) && st.code != KY_BUSY)
         refuse_message(call, st.code, "message: longer than this door takes");
 }
@@ -332,8 +335,8 @@ void call_reply(struct call *call, const ProtobufCMessage *message)
 void call_reply_raw(struct call *call, struct ky_span message)
 {
     size_t before = call->out.len;
-    uint8_t head[GRPC_PREFIX] = { 0, (uint8_t)(message.len >> 24), (uint8_t)(message.len >> 16),
-                                  (uint8_t)(message.len >> 8), (uint8_t)message.len };
+    uint8_t head[GRPC_PREFIX] = {0, (uint8_t)(message.len >> 24), (uint8_t)(message.len >> 16),
+                                 (uint8_t)(message.len >> 8), (uint8_t)message.len};
     if (call->finished)
         return;
     ky_buf_put(&call->out, head, sizeof(head));
@@ -372,7 +375,8 @@ void call_tick(struct call *call, uint64_t now_us)
     struct conn *c = call->conn;
     if (call->finished) {
         /* A status that the peer will not fetch, however busy it looks otherwise. */
-        if (call->finished_us && front_older(now_us, call->finished_us, 2 * c->front->patience.stall_us))
+        if (call->finished_us &&
+            front_older(now_us, call->finished_us, 2 * c->front->patience.stall_us))
             conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
     } else if (call->deadline_us && now_us >= call->deadline_us) {
         call_finish(call, KY_DEADLINE, 0, NULL);

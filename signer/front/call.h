@@ -28,11 +28,11 @@ struct call {
     size_t out_taken;
     size_t header_bytes;
     bool is_post, is_grpc, bad_timeout, path_too_long;
-    bool remote_done;    /* END_STREAM seen */
-    bool started;        /* response headers submitted */
-    bool finished;       /* trailers, or a trailers-only answer, decided */
-    bool deferred;       /* nghttp2 waits for nghttp2_session_resume_data */
-    bool advancing;      /* stream_advance is at work */
+    bool remote_done;     /* END_STREAM seen */
+    bool started;         /* response headers submitted */
+    bool finished;        /* trailers, or a trailers-only answer, decided */
+    bool deferred;        /* nghttp2 waits for nghttp2_session_resume_data */
+    bool advancing;       /* stream_advance is at work */
     uint8_t watch_status; /* health: what was told last */
     uint64_t timeout_us;  /* grpc-timeout, 0 = not given */
     enum ky_code code;    /* the final status */
@@ -43,7 +43,8 @@ struct call {
 
 struct call *call_new(struct conn *c, int32_t stream_id); /* NULL: too many */
 void call_free(struct call *call);
-bool call_header(struct call *call, struct ky_span name, struct ky_span value); /* false: list too long */
+bool call_header(struct call *call, struct ky_span name,
+                 struct ky_span value); /* false: list too long */
 void call_headers_done(struct call *call);
 void call_data(struct call *call, const uint8_t *p, size_t n);
 void call_end(struct call *call); /* END_STREAM */
@@ -61,14 +62,16 @@ void call_on_reply(struct slot *s, const struct ky_record *r);
 void call_on_failure(struct slot *s, enum ky_code code, uint32_t retry_after_ms, const char *why);
 
 /* Unpacks one message, validates it and sends it to the authority. KY_INVALID sets *out_why. */
-KY_MUST_CHECK struct ky_status call_submit(struct call *call, struct ky_span message, const char **out_why,
+KY_MUST_CHECK struct ky_status call_submit(struct call *call, struct ky_span message,
+                                           const char **out_why,
                                            char out_request_id[KY_NAME_MAX + 1]);
 
 /* stream.c */
-void stream_advance(struct call *call); /* takes as many messages as the window allows; nothing on a unary call */
+void stream_advance(
+    struct call *call); /* takes as many messages as the window allows; nothing on a unary call */
 void stream_reply(struct slot *s, ProtobufCMessage *reply);
-void stream_failure(struct call *call, const char *request_id, enum ky_code code, uint32_t retry_after_ms,
-                    const char *why);
+void stream_failure(struct call *call, const char *request_id, enum ky_code code,
+                    uint32_t retry_after_ms, const char *why);
 bool stream_has_room(const struct call *call);
 
 /* health.c, reflection.c: whole calls answered by the front itself */
@@ -80,9 +83,9 @@ KY_MUST_CHECK struct ky_status reflection_open(struct front *f);
 void reflection_close(struct front *f);
 
 /* status.c: response headers */
-int status_submit_headers(struct call *call);           /* 200, application/grpc */
-int status_submit_trailers(struct call *call);          /* after messages */
-int status_submit_trailers_only(struct call *call);     /* instead of messages */
+int status_submit_headers(struct call *call);       /* 200, application/grpc */
+int status_submit_trailers(struct call *call);      /* after messages */
+int status_submit_trailers_only(struct call *call); /* instead of messages */
 int status_submit_http(struct call *call, const char *http_status);
 
 #endif

@@ -18,7 +18,8 @@ static uint64_t slot_deadline(const struct call *call, const struct convert *con
     uint64_t limit_us = call->conn->front->patience.call_us;
 
     if (call->method->kind == METHOD_SIGN_STREAM)
-        return call->deadline_us && call->deadline_us < now_us + limit_us ? call->deadline_us : now_us + limit_us;
+        return call->deadline_us && call->deadline_us < now_us + limit_us ? call->deadline_us
+                                                                          : now_us + limit_us;
     if (call->timeout_us == 0 && conv->wait_us > 0)
         return now_us + conv->wait_us + WAIT_MARGIN_US;
     return call->deadline_us;
@@ -51,8 +52,8 @@ struct ky_status call_submit(struct call *call, struct ky_span message, const ch
 {
     struct conn *c = call->conn;
     struct front *f = c->front;
-    struct convert conv = { .arena = &f->request_arena, .scratch = &f->request_scratch, .spki = c->spki,
-                            .uid = c->uid };
+    struct convert conv = {
+        .arena = &f->request_arena, .scratch = &f->request_scratch, .spki = c->spki, .uid = c->uid};
     union method_request record;
     ProtobufCMessage *pb;
     struct ky_status st;
@@ -101,8 +102,8 @@ void call_on_failure(struct slot *s, enum ky_code code, uint32_t retry_after_ms,
 static void on_refused(struct slot *s, const struct ky_record *r)
 {
     struct door_refused refused;
-    if (!ky_ok(ky_msg_decode(&door_refused_schema, r->payload, &refused)) || refused.code == KY_OK ||
-        refused.code >= KY_CODE_COUNT)
+    if (!ky_ok(ky_msg_decode(&door_refused_schema, r->payload, &refused)) ||
+        refused.code == KY_OK || refused.code >= KY_CODE_COUNT)
         call_on_failure(s, KY_INTERNAL, 0, NULL);
     else
         call_on_failure(s, (enum ky_code)refused.code, refused.retry_after_ms, NULL);
@@ -112,7 +113,8 @@ void call_on_reply(struct slot *s, const struct ky_record *r)
 {
     struct call *call = s->call;
     struct front *f = call->conn->front;
-    struct convert conv = { .arena = &f->reply_arena, .scratch = &f->reply_scratch, .encoding = s->encoding };
+    struct convert conv = {
+        .arena = &f->reply_arena, .scratch = &f->reply_scratch, .encoding = s->encoding};
     union method_reply record;
     ProtobufCMessage *pb;
     struct ky_status st;

@@ -16,7 +16,7 @@
 #include "kyso/secret.h"
 
 #define READS_PER_TURN 8u
-#define OUT_MAX (256u * 1024u) /* h2_fill stops at a quarter; one HTTP/2 frame may follow */
+#define OUT_MAX        (256u * 1024u) /* h2_fill stops at a quarter; one HTTP/2 frame may follow */
 
 enum io { IO_OK, IO_AGAIN, IO_END };
 
@@ -60,7 +60,8 @@ void conn_goaway(struct conn *c, bool final)
     if (!final)
         (void)nghttp2_submit_shutdown_notice(c->h2);
     else
-        (void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(c->h2),
+        (void)nghttp2_submit_goaway(c->h2, NGHTTP2_FLAG_NONE,
+                                    nghttp2_session_get_last_proc_stream_id(c->h2),
                                     NGHTTP2_NO_ERROR, NULL, 0);
     conn_touch(c);
 }
@@ -255,7 +256,7 @@ static bool resume_held(struct conn *c)
         return false;
     c->held = false;
     LIST_FOREACH(call, &c->calls, of_conn)
-        stream_advance(call);
+    stream_advance(call);
     return true;
 }
 
@@ -369,7 +370,8 @@ static bool is_slow(const struct conn *c, uint64_t now_us)
         return front_older(now_us, c->accepted_us, p->handshake_us);
     if (!c->first_frame && front_older(now_us, c->open_us, p->handshake_us))
         return true;
-    if (c->partial_since_us && front_older(now_us, c->partial_since_us, p->frame_us) && !conn_backlogged(c))
+    if (c->partial_since_us && front_older(now_us, c->partial_since_us, p->frame_us) &&
+        !conn_backlogged(c))
         return true;
     if (c->out.len > c->out_taken && front_older(now_us, c->written_us, p->stall_us))
         return true;
@@ -379,7 +381,7 @@ static bool is_slow(const struct conn *c, uint64_t now_us)
 /* With a reset: a peer that does not read would keep our last bytes in the kernel as long as it likes. */
 static void cut_off(struct conn *c)
 {
-    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     front_count(c->front, DOOR_EVENT_FLOOD, c->peer, c->spki);
     conn_kill(c);

@@ -45,9 +45,9 @@ struct conn {
     uint32_t frame_left;       /* bytes to come of its payload (at first: of the preface) */
     uint8_t frame_head;        /* bytes had of its header */
     uint8_t frame_length[3];
-    uint64_t written_us;       /* last progress of out */
-    uint64_t body_us;          /* last progress of queued */
-    uint32_t tokens;           /* control frames it may still send for nothing */
+    uint64_t written_us; /* last progress of out */
+    uint64_t body_us;    /* last progress of queued */
+    uint32_t tokens;     /* control frames it may still send for nothing */
     uint64_t tokens_us;
     int64_t not_after_s; /* of the client's certificate; 0 = none */
     uint32_t uid;
@@ -57,8 +57,8 @@ struct conn {
 
 /* Takes the descriptor; closes it on failure. */
 void conn_accept(struct front *f, int fd, const char *peer, uint32_t uid);
-void conn_touch(struct conn *c);           /* flush it at the end of this iteration */
-void conn_kill(struct conn *c);            /* no further byte in or out */
+void conn_touch(struct conn *c); /* flush it at the end of this iteration */
+void conn_kill(struct conn *c);  /* no further byte in or out */
 /* Counts the offence, says GOAWAY and closes once that is written. */
 void conn_offend(struct conn *c, enum door_event_kind kind, uint32_t h2_error);
 void conn_goaway(struct conn *c, bool final);

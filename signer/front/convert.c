@@ -12,7 +12,8 @@ struct ky_status convert_refuse(struct convert *c, const char *why)
     return KY_STATUS(KY_INVALID);
 }
 
-struct ky_status convert_optional_name(struct convert *c, const char *in, const char *why, struct ky_span *out)
+struct ky_status convert_optional_name(struct convert *c, const char *in, const char *why,
+                                       struct ky_span *out)
 {
     struct ky_span s = ky_span_text(in);
     if (s.len > 0 && !ky_span_is_name(s, KY_NAME_MAX))
@@ -21,7 +22,8 @@ struct ky_status convert_optional_name(struct convert *c, const char *in, const 
     return KY_STATUS(KY_OK);
 }
 
-struct ky_status convert_name(struct convert *c, const char *in, const char *why, struct ky_span *out)
+struct ky_status convert_name(struct convert *c, const char *in, const char *why,
+                              struct ky_span *out)
 {
     if (!in || in[0] == '\0')
         return convert_refuse(c, why);
@@ -52,11 +54,11 @@ char *convert_text(struct convert *c, struct ky_span s)
 ProtobufCBinaryData convert_binary(struct ky_span s)
 {
     /* protobuf-c has no const here; packing only reads. */
-    return (ProtobufCBinaryData){ .len = s.len, .data = (uint8_t *)(uintptr_t)s.data };
+    return (ProtobufCBinaryData){.len = s.len, .data = (uint8_t *)(uintptr_t)s.data};
 }
 
-struct ky_status convert_items(struct convert *c, struct ky_span list, size_t max, struct ky_span **out_items,
-                               size_t *out_count)
+struct ky_status convert_items(struct convert *c, struct ky_span list, size_t max,
+                               struct ky_span **out_items, size_t *out_count)
 {
     struct ky_span *items = convert_alloc(c, max * sizeof(*items));
     struct ky_reader r = ky_reader(list);

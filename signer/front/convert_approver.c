@@ -8,8 +8,8 @@
 #include "method.h"
 
 #define MATCHING_CODE_MAX 16u
-#define SIGNATURE_MAX 512u
-#define CHOICES_MAX 8u
+#define SIGNATURE_MAX     512u
+#define CHOICES_MAX       8u
 
 static const char need_authenticator[] = "authenticator_id: a name of 1 to 64 characters is needed";
 static const char need_transaction[] = "transaction_id: a name of 1 to 64 characters is needed";
@@ -18,7 +18,8 @@ CONVERT_IN(approver_list_in)
 {
     const Kyso__V1__ListPendingRequest *m = (const void *)in;
     memcpy(out->approval_ref.spki, c->spki, KY_SPKI_HASH_LEN);
-    return convert_name(c, m->authenticator_id, need_authenticator, &out->approval_ref.authenticator_id);
+    return convert_name(c, m->authenticator_id, need_authenticator,
+                        &out->approval_ref.authenticator_id);
 }
 
 CONVERT_IN(approver_get_in)
@@ -33,7 +34,8 @@ CONVERT_IN(approver_get_in)
     return convert_name(c, m->transaction_id, need_transaction, &r->transaction_id);
 }
 
-static struct ky_status decision_in(struct convert *c, const char *authenticator_id, const char *transaction_id,
+static struct ky_status decision_in(struct convert *c, const char *authenticator_id,
+                                    const char *transaction_id,
                                     const ProtobufCBinaryData *signature, struct door_decide *r)
 {
     struct ky_status st;
@@ -149,7 +151,8 @@ static struct ky_status names_out(struct convert *c, const struct door_r_approva
 static struct ky_status approval_out(struct convert *c, const struct door_r_approval *r,
                                      Kyso__V1__PendingTransaction **out)
 {
-    Kyso__V1__PendingTransaction *m = convert_message(c, &kyso__v1__pending_transaction__descriptor);
+    Kyso__V1__PendingTransaction *m =
+        convert_message(c, &kyso__v1__pending_transaction__descriptor);
     struct ky_status st;
 
     if (!m)

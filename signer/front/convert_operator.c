@@ -9,13 +9,13 @@
 #include "method.h"
 
 #define SIGNATURES_MAX 8u
-#define SIGNATURE_MAX 512u
+#define SIGNATURE_MAX  512u
 
 static struct ky_status signature_in(struct convert *c, const Kyso__V1__OperatorSignature *m)
 {
     struct ky_span name;
-    struct ky_status st =
-        convert_name(c, m->operator_id, "signatures.operator_id: a name of 1 to 64 characters is needed", &name);
+    struct ky_status st = convert_name(
+        c, m->operator_id, "signatures.operator_id: a name of 1 to 64 characters is needed", &name);
     if (!ky_ok(st))
         return st;
     if (m->signature.len == 0 || m->signature.len > SIGNATURE_MAX)

@@ -7,14 +7,15 @@
 #include <string.h>
 
 #include "kyso/alg.h"
-#include "kyso/v1/signer.pb-c.h"
 #include "kyso/tx.h"
+#include "kyso/v1/signer.pb-c.h"
 #include "method.h"
 
 #define TTL_BEGIN_MAX_S 600u
-#define TTL_SAD_MAX_S 7200u
-#define WAIT_MAX_MS 60000u
-#define PROOF_TEXT_MAX 16u /* wrong codes are the authority's to count: only absurd lengths stop here */
+#define TTL_SAD_MAX_S   7200u
+#define WAIT_MAX_MS     60000u
+#define PROOF_TEXT_MAX                                                                             \
+    16u /* wrong codes are the authority's to count: only absurd lengths stop here */
 #define PROOF_SIGNATURE_MAX 512u
 
 CONVERT_IN(signer_info_in)
@@ -31,10 +32,13 @@ CONVERT_IN(signer_list_in)
     struct ky_status st;
 
     memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
-    if (!ky_ok(st = convert_name(c, m->relying_party, "relying_party: a name of 1 to 64 characters is needed",
+    if (!ky_ok(st = convert_name(c, m->relying_party,
+                                 "relying_party: a name of 1 to 64 characters is needed",
                                  &r->relying_party)) ||
-        !ky_ok(st = convert_optional_name(c, m->subject_id, "subject_id: not a name", &r->subject_id)) ||
-        !ky_ok(st = convert_optional_name(c, m->page_token, "page_token: not one of ours", &r->page_token)))
+        !ky_ok(st = convert_optional_name(c, m->subject_id, "subject_id: not a name",
+                                          &r->subject_id)) ||
+        !ky_ok(st = convert_optional_name(c, m->page_token, "page_token: not one of ours",
+                                          &r->page_token)))
         return st;
     if (m->page_size > KY_LIST_MAX)
         return convert_refuse(c, "page_size: at most 100");
@@ -49,14 +53,16 @@ CONVERT_IN(signer_get_in)
     struct ky_status st;
 
     memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
-    if (!ky_ok(st = convert_name(c, m->relying_party, "relying_party: a name of 1 to 64 characters is needed",
+    if (!ky_ok(st = convert_name(c, m->relying_party,
+                                 "relying_party: a name of 1 to 64 characters is needed",
                                  &r->relying_party)))
         return st;
-    return convert_name(c, m->credential_id, "credential_id: a name of 1 to 64 characters is needed",
-                        &r->credential_id);
+    return convert_name(c, m->credential_id,
+                        "credential_id: a name of 1 to 64 characters is needed", &r->credential_id);
 }
 
-static struct ky_status algorithm_in(struct convert *c, const Kyso__V1__Algorithm *m, struct door_tx *r)
+static struct ky_status algorithm_in(struct convert *c, const Kyso__V1__Algorithm *m,
+                                     struct door_tx *r)
 {
     int scheme = (int)m->scheme; /* numbered as enum ky_scheme */
 
@@ -71,7 +77,8 @@ static struct ky_status algorithm_in(struct convert *c, const Kyso__V1__Algorith
     c->encoding = (uint8_t)m->encoding;
     if (m->pss) {
         if (m->pss->salt_length > KY_SIG_MAX)
-            return convert_refuse(c, "request.algorithm.pss.salt_length: longer than any key of ours");
+            return convert_refuse(c,
+                                  "request.algorithm.pss.salt_length: longer than any key of ours");
         r->salt_len = (uint16_t)m->pss->salt_length;
         r->mgf_hash = (uint8_t)m->pss->mgf_hash;
     }
@@ -86,14 +93,16 @@ static bool has_duplicates(const uint8_t *all, size_t count, size_t len)
         memcpy(&head, all + i * len, sizeof(head));
         for (size_t j = 0; j < i; j++) {
             memcpy(&other, all + j * len, sizeof(other));
-            if (head == other && ky_span_eq(KY_SPAN(all + i * len, len), KY_SPAN(all + j * len, len)))
+            if (head == other &&
+                ky_span_eq(KY_SPAN(all + i * len, len), KY_SPAN(all + j * len, len)))
                 return true;
         }
     }
     return false;
 }
 
-static struct ky_status hashes_in(struct convert *c, const Kyso__V1__SignatureRequest *m, struct door_tx *r)
+static struct ky_status hashes_in(struct convert *c, const Kyso__V1__SignatureRequest *m,
+                                  struct door_tx *r)
 {
     size_t len = ky_hash_len(r->hash);
     uint8_t *all;
@@ -105,7 +114,8 @@ static struct ky_status hashes_in(struct convert *c, const Kyso__V1__SignatureRe
         return KY_STATUS(KY_NOMEM);
     for (size_t i = 0; i < m->n_hashes; i++) {
         if (m->hashes[i].len != len)
-            return convert_refuse(c, "request.hashes: each must be as long as the algorithm's digest");
+            return convert_refuse(c,
+                                  "request.hashes: each must be as long as the algorithm's digest");
         memcpy(all + i * len, m->hashes[i].data, len);
     }
     if (has_duplicates(all, m->n_hashes, len))
@@ -116,8 +126,8 @@ static struct ky_status hashes_in(struct convert *c, const Kyso__V1__SignatureRe
 }
 
 /* whole: a transaction is described; else the named pending one is, and any field may be left out. */
-static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__SignatureRequest *m, bool whole,
-                                             struct door_tx *r)
+static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__SignatureRequest *m,
+                                             bool whole, struct door_tx *r)
 {
     struct ky_status st;
     struct ky_span text;
@@ -150,8 +160,9 @@ static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__
 
 static struct ky_status request_id_in(struct convert *c, const char *in, struct door_tx *r)
 {
-    struct ky_status st = convert_name(
-        c, in, "request_id: 1 to 64 characters of A-Z a-z 0-9 . _ : @ - are needed", &r->request_id);
+    struct ky_status st =
+        convert_name(c, in, "request_id: 1 to 64 characters of A-Z a-z 0-9 . _ : @ - are needed",
+                     &r->request_id);
     c->request_id = r->request_id;
     return st;
 }
@@ -166,7 +177,8 @@ static struct ky_status totp_in(struct convert *c, const Kyso__V1__TotpProof *m,
                                  &r->authenticator_id);
 }
 
-static struct ky_status approval_in(struct convert *c, const Kyso__V1__ApprovalProof *m, struct door_tx *r)
+static struct ky_status approval_in(struct convert *c, const Kyso__V1__ApprovalProof *m,
+                                    struct door_tx *r)
 {
     struct ky_span transaction;
     struct ky_status st;
@@ -174,7 +186,8 @@ static struct ky_status approval_in(struct convert *c, const Kyso__V1__ApprovalP
     r->proof = KY_PROOF_APPROVAL;
     if (!ky_ok(st = convert_name(c, m->transaction_id, "approval.transaction_id: a name is needed",
                                  &transaction)) ||
-        !ky_ok(st = convert_name(c, m->authenticator_id, "approval.authenticator_id: a name is needed",
+        !ky_ok(st = convert_name(c, m->authenticator_id,
+                                 "approval.authenticator_id: a name is needed",
                                  &r->authenticator_id)))
         return st;
     if (r->transaction_id.len > 0 && !ky_span_eq(r->transaction_id, transaction))
@@ -189,7 +202,8 @@ static struct ky_status approval_in(struct convert *c, const Kyso__V1__ApprovalP
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status ttl_in(struct convert *c, uint32_t ttl_s, uint32_t max, const char *why, struct door_tx *r)
+static struct ky_status ttl_in(struct convert *c, uint32_t ttl_s, uint32_t max, const char *why,
+                               struct door_tx *r)
 {
     if (ttl_s > max)
         return convert_refuse(c, why);
@@ -266,12 +280,13 @@ CONVERT_IN(signer_sign_in)
     }
 }
 
-static struct ky_status tx_ref_in(struct convert *c, const char *relying_party, const char *transaction_id,
-                                  struct door_tx_ref *r)
+static struct ky_status tx_ref_in(struct convert *c, const char *relying_party,
+                                  const char *transaction_id, struct door_tx_ref *r)
 {
     struct ky_status st;
     memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
-    if (!ky_ok(st = convert_name(c, relying_party, "relying_party: a name of 1 to 64 characters is needed",
+    if (!ky_ok(st = convert_name(c, relying_party,
+                                 "relying_party: a name of 1 to 64 characters is needed",
                                  &r->relying_party)))
         return st;
     return convert_name(c, transaction_id, "transaction_id: a name of 1 to 64 characters is needed",

@@ -8,9 +8,9 @@
 #include "method.h"
 
 #define MESSAGE_MAX_BYTES 65536u
-#define CHAIN_MAX 16u
-#define ALGORITHMS_MAX 64u
-#define DER_SLACK 10u
+#define CHAIN_MAX         16u
+#define ALGORITHMS_MAX    64u
+#define DER_SLACK         10u
 
 static struct ky_status finish(void *message, bool complete, ProtobufCMessage **out)
 {
@@ -20,7 +20,8 @@ static struct ky_status finish(void *message, bool complete, ProtobufCMessage **
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status algorithms_out(struct convert *c, struct ky_span pairs, Kyso__V1__InfoReply *m)
+static struct ky_status algorithms_out(struct convert *c, struct ky_span pairs,
+                                       Kyso__V1__InfoReply *m)
 {
     size_t n = pairs.len / 2;
     if (pairs.len % 2 != 0 || n > ALGORITHMS_MAX)
@@ -75,7 +76,8 @@ static struct ky_status chain_out(struct convert *c, struct ky_span chain, Kyso_
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status credential_out(struct convert *c, const struct door_r_cred *r, Kyso__V1__Credential **out)
+static struct ky_status credential_out(struct convert *c, const struct door_r_cred *r,
+                                       Kyso__V1__Credential **out)
 {
     Kyso__V1__Credential *m = convert_message(c, &kyso__v1__credential__descriptor);
     struct ky_status st;
@@ -108,7 +110,8 @@ CONVERT_OUT(signer_cred_out)
 
 CONVERT_OUT(signer_list_out)
 {
-    Kyso__V1__ListCredentialsReply *m = convert_message(c, &kyso__v1__list_credentials_reply__descriptor);
+    Kyso__V1__ListCredentialsReply *m =
+        convert_message(c, &kyso__v1__list_credentials_reply__descriptor);
     struct ky_span *items;
     size_t n;
     struct ky_status st = convert_items(c, in->list.items, KY_LIST_MAX, &items, &n);

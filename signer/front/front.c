@@ -14,10 +14,10 @@
 #include "kyso/secret.h"
 #include "log.h"
 
-#define TICK_US 25000
-#define SECOND_US 1000000u
-#define GOAWAY_NOTICE_US 100000u /* between "no new connections" and "no new calls" */
-#define LAST_WORDS_US 1000000u   /* to get the UNAVAILABLEs out when the authority is gone */
+#define TICK_US            25000
+#define SECOND_US          1000000u
+#define GOAWAY_NOTICE_US   100000u  /* between "no new connections" and "no new calls" */
+#define LAST_WORDS_US      1000000u /* to get the UNAVAILABLEs out when the authority is gone */
 #define CALLS_BEYOND_QUEUE 1024u /* calls that wait for nothing: half-sent, health, idle streams */
 
 static const struct front_patience standard_patience = {
@@ -42,7 +42,7 @@ static void tell_events(struct front *f)
 {
     for (uint16_t kind = 1; kind <= DOOR_EVENT_FLOOD; kind++) {
         struct front_event_count *e = &f->events[kind];
-        struct door_event event = { .kind = kind, .count = e->count, .peer = ky_span_text(e->peer) };
+        struct door_event event = {.kind = kind, .count = e->count, .peer = ky_span_text(e->peer)};
         if (e->count == 0)
             continue;
         memcpy(event.spki, e->spki, sizeof(event.spki));
@@ -65,9 +65,10 @@ void front_drain(struct front *f)
     f->draining = true;
     f->drain_since_us = ky_now_us();
     listener_close(f);
-    log_event(LOG_INFO, "draining", LOG_U64("connections", f->conn_count), LOG_U64("calls", f->call_count));
+    log_event(LOG_INFO, "draining", LOG_U64("connections", f->conn_count),
+              LOG_U64("calls", f->call_count));
     TAILQ_FOREACH(c, &f->conns, all)
-        conn_goaway(c, false);
+    conn_goaway(c, false);
 }
 
 static void drain_finally(struct front *f)
@@ -77,21 +78,24 @@ static void drain_finally(struct front *f)
 
     f->goaway_final = true;
     TAILQ_FOREACH(c, &f->conns, all)
-        conn_goaway(c, true);
-    TAILQ_FOREACH(call, &f->calls, all) {
+    conn_goaway(c, true);
+    TAILQ_FOREACH(call, &f->calls, all)
+    {
         stream_advance(call);
         if (call->method && call->in_flight == 0)
-            call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS, NULL); /* idle streams, watchers */
+            call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS,
+                        NULL); /* idle streams, watchers */
     }
 }
 
 static void tick_drain(struct front *f, uint64_t now_us)
 {
-    if (!f->draining)
+    if (!f->draining || f->link.lost) /* then it ends as tick_lost says */
         return;
     if (!f->goaway_final && front_older(now_us, f->drain_since_us, GOAWAY_NOTICE_US))
         drain_finally(f);
-    if ((f->goaway_final && f->conn_count == 0) || front_older(now_us, f->drain_since_us, f->patience.drain_us))
+    if ((f->goaway_final && f->conn_count == 0) ||
+        front_older(now_us, f->drain_since_us, f->patience.drain_us))
         front_stop(f, 0);
 }
 
@@ -117,7 +121,7 @@ static void tick_second(struct front *f, uint64_t now_us)
         return;
     f->second_us = now_us;
     TAILQ_FOREACH(c, &f->conns, all)
-        conn_tick(c, now_us, wall_s);
+    conn_tick(c, now_us, wall_s);
     tell_events(f);
 }
 
@@ -131,7 +135,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     link_tick(f, now_us);
     TAILQ_FOREACH(call, &f->calls, all)
-        call_tick(call, now_us);
+    call_tick(call, now_us);
     tick_second(f, now_us);
     tick_lost(f, now_us);
     tick_drain(f, now_us);
@@ -165,7 +169,7 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
 
 static struct ky_status open_events(struct front *f)
 {
-    struct timeval tick = { .tv_usec = TICK_US };
+    struct timeval tick = {.tv_usec = TICK_US};
 
     if (evutil_make_socket_nonblocking(KY_CONTROL_FD) != 0)
         return KY_STATUS(KY_IO);
@@ -192,11 +196,13 @@ static struct ky_status open_memory(struct front *f)
     return ky_arena_init(&f->reply_arena, KY_ARENA_MAX);
 }
 
-struct ky_status front_open(struct front *f, struct config *config, enum ky_door door, uint32_t index)
+struct ky_status front_open(struct front *f, struct config *config, enum ky_door door,
+                            uint32_t index)
 {
     struct ky_status st;
 
-    *f = (struct front){ .config = config, .door = door, .index = index, .patience = standard_patience };
+    *f = (struct front){
+        .config = config, .door = door, .index = index, .patience = standard_patience};
     TAILQ_INIT(&f->conns);
     TAILQ_INIT(&f->dirty);
     TAILQ_INIT(&f->again);

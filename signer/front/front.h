@@ -18,13 +18,14 @@
 #include "kyso/grpc.h"
 #include "link.h"
 
-#define FRONT_READ_CHUNK (32u * 1024u)
-#define FRONT_MESSAGE_MAX (64u * 1024u)           /* signer and approver */
+#define FRONT_READ_CHUNK           (32u * 1024u)
+#define FRONT_MESSAGE_MAX          (64u * 1024u)  /* signer and approver */
 #define FRONT_OPERATOR_MESSAGE_MAX (256u * 1024u) /* operator */
-#define FRONT_HEADER_LIST_MAX (16u * 1024u)
-#define FRONT_BACKLOG_MAX (1024u * 1024u)     /* reply bytes a peer may leave unread */
-#define FRONT_CONN_BUFFERED_MAX (4096u * 1024u) /* request bytes one connection may have unfinished */
-#define FRONT_BUFFERED_MAX (64u * 1024u * 1024u) /* and all together */
+#define FRONT_HEADER_LIST_MAX      (16u * 1024u)
+#define FRONT_BACKLOG_MAX          (1024u * 1024u) /* reply bytes a peer may leave unread */
+#define FRONT_CONN_BUFFERED_MAX                                                                    \
+    (4096u * 1024u) /* request bytes one connection may have unfinished */
+#define FRONT_BUFFERED_MAX   (64u * 1024u * 1024u) /* and all together */
 #define FRONT_RETRY_AFTER_MS 100u
 
 /* How long a peer may take over things; microseconds. */
@@ -56,7 +57,7 @@ struct front {
     uint32_t index;
     struct front_patience patience;
     uint32_t message_max;
-    SSL_CTX *tls; /* owned; NULL on the operator's door */
+    SSL_CTX *tls;                            /* owned; NULL on the operator's door */
     nghttp2_session_callbacks *h2_callbacks; /* owned */
     nghttp2_option *h2_option;               /* owned */
     struct reflection *reflection;           /* owned */
@@ -66,7 +67,7 @@ struct front {
     struct ky_buf request_scratch; /* the same */
     struct ky_arena reply_arena;   /* of the one reply */
     struct ky_buf reply_scratch;
-    uint8_t *read_chunk;    /* owned, FRONT_READ_CHUNK bytes */
+    uint8_t *read_chunk; /* owned, FRONT_READ_CHUNK bytes */
 
     struct event accept_event;
     struct event control_event;

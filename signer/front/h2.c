@@ -8,20 +8,21 @@
 
 #include "call.h"
 
-#define TOKENS_MAX 2000u
+#define TOKENS_MAX   2000u
 #define TOKENS_START 1000u
 #define TOKENS_PER_S 100u
-#define TOKENS_PER_FRAME 4u      /* earned by a request, by its data and by a reply; each frame costs one */
-#define TOKENS_INVALID_FRAME 50u /* spent by a frame that breaks the rules */
-#define RESET_BURST 1000u
-#define RESETS_PER_S 200u
-#define CONTINUATIONS_MAX 8u
-#define STREAM_WINDOW (256u * 1024u) /* more than the longest message, so that one always fits */
+#define TOKENS_PER_FRAME                                                                           \
+    4u /* earned by a request, by its data and by a reply; each frame costs one */
+#define TOKENS_INVALID_FRAME   50u /* spent by a frame that breaks the rules */
+#define RESET_BURST            1000u
+#define RESETS_PER_S           200u
+#define CONTINUATIONS_MAX      8u
+#define STREAM_WINDOW          (256u * 1024u) /* more than the longest message, so that one always fits */
 #define OPERATOR_STREAM_WINDOW (512u * 1024u)
-#define CONNECTION_WINDOW (1024 * 1024)
-#define FILL_MAX (64u * 1024u)
-#define FRAME_HEAD 9u
-#define PREFACE 24u /* "PRI * HTTP/2.0 ..." */
+#define CONNECTION_WINDOW      (1024 * 1024)
+#define FILL_MAX               (64u * 1024u)
+#define FRAME_HEAD             9u
+#define PREFACE                24u /* "PRI * HTTP/2.0 ..." */
 
 static void tokens_earn(struct conn *c, uint32_t n)
 {
@@ -57,24 +58,28 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
         return 0;
     call = call_new(c, frame->hd.stream_id);
     if (!call) /* nothing was begun: the client may send it again elsewhere */
-        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                         NGHTTP2_REFUSED_STREAM);
     return nghttp2_session_set_stream_user_data(s, frame->hd.stream_id, call);
 }
 
-static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user)
 {
     struct conn *c = user;
     struct call *call = call_of(s, frame->hd.stream_id);
 
     (void)flags;
-    if (c->state == CONN_OPEN && call && !call_header(call, KY_SPAN(name, name_len), KY_SPAN(value, value_len)))
+    if (c->state == CONN_OPEN && call &&
+        !call_header(call, KY_SPAN(name, name_len), KY_SPAN(value, value_len)))
         conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
     return 0;
 }
 
 static int on_invalid_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8_t *name,
-                             size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+                             size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                             void *user)
 {
     (void)s, (void)frame, (void)name, (void)name_len, (void)value, (void)value_len, (void)flags;
     tokens_spend(user, TOKENS_INVALID_FRAME);
@@ -102,12 +107,14 @@ static int on_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, void *u
 
     (void)s;
     c->first_frame = true;
-    if (c->state == CONN_OPEN && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
+    if (c->state == CONN_OPEN &&
+        (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA))
         on_call_frame(c, frame);
     return 0;
 }
 
-static int on_invalid_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, int error, void *user)
+static int on_invalid_frame_recv(nghttp2_session *s, const nghttp2_frame *frame, int error,
+                                 void *user)
 {
     struct conn *c = user;
     (void)s, (void)frame, (void)error;
@@ -117,8 +124,8 @@ static int on_invalid_frame_recv(nghttp2_session *s, const nghttp2_frame *frame,
     return 0;
 }
 
-static int on_data_chunk_recv(nghttp2_session *s, uint8_t flags, int32_t stream_id, const uint8_t *data,
-                              size_t len, void *user)
+static int on_data_chunk_recv(nghttp2_session *s, uint8_t flags, int32_t stream_id,
+                              const uint8_t *data, size_t len, void *user)
 {
     struct conn *c = user;
     struct call *call = call_of(s, stream_id);
@@ -151,13 +158,16 @@ static int on_frame_send(nghttp2_session *s, const nghttp2_frame *frame, void *u
 
     if (frame->hd.type == NGHTTP2_DATA)
         tokens_earn(c, TOKENS_PER_FRAME);
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && c->state == CONN_OPEN)
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+        c->state == CONN_OPEN)
         front_count(c->front, /* the library's own verdict; ours is counted in conn_offend */
-                    frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? DOOR_EVENT_FLOOD : DOOR_EVENT_BAD_FRAME,
+                    frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? DOOR_EVENT_FLOOD
+                                                                          : DOOR_EVENT_BAD_FRAME,
                     c->peer, c->spki);
     if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && call &&
         !call->remote_done)
-        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                         NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -175,7 +185,8 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
 
 struct ky_status h2_open(struct front *f)
 {
-    if (nghttp2_session_callbacks_new(&f->h2_callbacks) != 0 || nghttp2_option_new(&f->h2_option) != 0)
+    if (nghttp2_session_callbacks_new(&f->h2_callbacks) != 0 ||
+        nghttp2_option_new(&f->h2_option) != 0)
         return KY_STATUS(KY_NOMEM);
     set_callbacks(f->h2_callbacks);
     nghttp2_option_set_no_auto_window_update(f->h2_option, 1);
@@ -197,14 +208,15 @@ struct ky_status h2_start(struct conn *c)
 {
     uint32_t window = c->ssl ? STREAM_WINDOW : OPERATOR_STREAM_WINDOW;
     nghttp2_settings_entry settings[] = {
-        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->front->config->doors.max_streams },
-        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window },
-        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, FRONT_HEADER_LIST_MAX },
-        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0 },
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->front->config->doors.max_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, FRONT_HEADER_LIST_MAX},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0},
     };
     if (nghttp2_session_server_new2(&c->h2, c->front->h2_callbacks, c, c->front->h2_option) != 0)
         return KY_STATUS(KY_NOMEM);
-    if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings, sizeof(settings) / sizeof(settings[0])) != 0 ||
+    if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings,
+                                sizeof(settings) / sizeof(settings[0])) != 0 ||
         nghttp2_session_set_local_window_size(c->h2, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) != 0)
         return KY_STATUS(KY_NOMEM);
     c->frame_left = PREFACE;
@@ -233,7 +245,8 @@ static void follow_frames(struct conn *c, const uint8_t *p, size_t n)
         }
         if (c->frame_head == FRAME_HEAD) {
             c->frame_head = 0;
-            c->frame_left = (uint32_t)c->frame_length[0] << 16 | (uint32_t)c->frame_length[1] << 8 | c->frame_length[2];
+            c->frame_left = (uint32_t)c->frame_length[0] << 16 | (uint32_t)c->frame_length[1] << 8 |
+                            c->frame_length[2];
             tokens_spend(c, 1);
         }
         if (c->frame_head == 0 && c->frame_left == 0)
@@ -252,7 +265,8 @@ void h2_feed(struct conn *c, const uint8_t *p, size_t n)
     taken = nghttp2_session_mem_recv(c->h2, p, n);
     c->reading = false;
     if (taken < 0) {
-        enum door_event_kind kind = taken == NGHTTP2_ERR_FLOODED ? DOOR_EVENT_FLOOD : DOOR_EVENT_BAD_FRAME;
+        enum door_event_kind kind =
+            taken == NGHTTP2_ERR_FLOODED ? DOOR_EVENT_FLOOD : DOOR_EVENT_BAD_FRAME;
         front_count(c->front, kind, c->peer, c->spki);
         conn_kill(c);
     }

@@ -12,7 +12,7 @@
 #include "log.h"
 
 #define LINK_OUT_MAX (16u * 1024u * 1024u)
-#define NO_SLOT UINT32_MAX
+#define NO_SLOT      UINT32_MAX
 
 static uint64_t tag_of(const struct front_link *l, const struct slot *s)
 {
@@ -143,7 +143,7 @@ void link_close(struct front *f)
         ky_channel_wipe(&l->channel);
     }
     free(l->slots);
-    *l = (struct front_link){ 0 };
+    *l = (struct front_link){0};
 }
 
 bool link_serving(struct front *f)
@@ -175,7 +175,8 @@ struct slot *link_acquire(struct front *f, struct call *call, const struct metho
     return s;
 }
 
-struct ky_status link_send(struct front *f, struct slot *s, const struct ky_schema *schema, const void *msg)
+struct ky_status link_send(struct front *f, struct slot *s, const struct ky_schema *schema,
+                           const void *msg)
 {
     return ky_channel_send(&f->link.channel, schema, msg, tag_of(&f->link, s), s->deadline_us);
 }
@@ -186,8 +187,9 @@ void link_release(struct front *f, struct slot *s, bool tell)
     struct call *call = s->call;
 
     if (tell && !l->lost)
-        (void)!ky_ok(ky_channel_send(&l->channel, &door_cancel_schema, &(struct door_cancel){ 0 },
-                                     tag_of(l, s), 0)); /* full: the authority sees the deadline anyway */
+        (void)!ky_ok(ky_channel_send(&l->channel, &door_cancel_schema, &(struct door_cancel){0},
+                                     tag_of(l, s),
+                                     0)); /* full: the authority sees the deadline anyway */
     TAILQ_REMOVE(&l->waiting, s, waiting);
     LIST_REMOVE(s, of_call);
     call->in_flight--;

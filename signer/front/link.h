@@ -50,8 +50,8 @@ void link_close(struct front *f);
 bool link_serving(struct front *f);
 /* NULL when limits.queue requests are in flight. */
 struct slot *link_acquire(struct front *f, struct call *call, const struct method *method);
-KY_MUST_CHECK struct ky_status link_send(struct front *f, struct slot *s, const struct ky_schema *schema,
-                                         const void *msg);
+KY_MUST_CHECK struct ky_status link_send(struct front *f, struct slot *s,
+                                         const struct ky_schema *schema, const void *msg);
 /* Gives the slot up. tell: the authority stops what it has not dispatched. */
 void link_release(struct front *f, struct slot *s, bool tell);
 void link_tell(struct front *f, const struct ky_schema *schema, const void *msg);

@@ -16,7 +16,7 @@
 #include "kyso/control.h"
 #include "log.h"
 
-#define ACCEPTS_PER_TURN 16
+#define ACCEPTS_PER_TURN      16
 #define OUT_OF_DESCRIPTORS_US 100000u
 
 static void describe(const struct sockaddr_storage *a, char *out, size_t cap)
@@ -64,15 +64,17 @@ static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
 
     (void)what;
     for (int i = 0; i < ACCEPTS_PER_TURN && f->accepting; i++) {
-        struct sockaddr_storage addr = { .ss_family = AF_UNSPEC };
+        struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof(addr);
-        int fd = accept4((int)listen_fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4((int)listen_fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             accept_one(f, fd, &addr);
             if (f->conn_count >= f->config->doors.max_connections)
                 listener_pause(f, 0);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            log_event(LOG_WARN, "connection-refused", LOG_STR("why", "out of descriptors or memory"),
+            log_event(LOG_WARN, "connection-refused",
+                      LOG_STR("why", "out of descriptors or memory"),
                       LOG_U64("connections", f->conn_count));
             listener_pause(f, ky_now_us() + OUT_OF_DESCRIPTORS_US);
         } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -102,8 +104,8 @@ void listener_pause(struct front *f, uint64_t until_us)
 
 void listener_resume(struct front *f)
 {
-    if (f->accepting || f->draining || f->stop || f->conn_count >= f->config->doors.max_connections ||
-        ky_now_us() < f->accept_again_us)
+    if (f->accepting || f->draining || f->stop ||
+        f->conn_count >= f->config->doors.max_connections || ky_now_us() < f->accept_again_us)
         return;
     f->accepting = event_add(&f->accept_event, NULL) == 0;
 }
@@ -115,11 +117,13 @@ void listener_close(struct front *f)
 
 uint16_t listener_port(void)
 {
-    struct sockaddr_storage a = { .ss_family = AF_UNSPEC };
+    struct sockaddr_storage a = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(a);
     if (getsockname(KY_LISTEN_FD, (struct sockaddr *)&a, &len) != 0)
         return 0;
     if (a.ss_family == AF_INET)
         return ntohs(((const struct sockaddr_in *)(const void *)&a)->sin_port);
-    return a.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port) : 0;
+    return a.ss_family == AF_INET6
+               ? ntohs(((const struct sockaddr_in6 *)(const void *)&a)->sin6_port)
+               : 0;
 }

@@ -25,9 +25,9 @@ static const struct {
     const char *name;
     enum ky_door door;
 } doors[] = {
-    { "signer", KY_DOOR_SIGNER },
-    { "approver", KY_DOOR_APPROVER },
-    { "operator", KY_DOOR_OPERATOR },
+    {"signer", KY_DOOR_SIGNER},
+    {"approver", KY_DOOR_APPROVER},
+    {"operator", KY_DOOR_OPERATOR},
 };
 
 static bool parse_number(const char *text, uint32_t *out)
@@ -54,16 +54,16 @@ static bool parse_door(const char *text, enum ky_door *out)
 static bool parse(int argc, char **argv, struct arguments *out)
 {
     static const struct option options[] = {
-        { "door", required_argument, NULL, 'd' },
-        { "index", required_argument, NULL, 'i' },
-        { "patience-ms", required_argument, NULL, 'p' },
-        { NULL, 0, NULL, 0 },
+        {"door", required_argument, NULL, 'd'},
+        {"index", required_argument, NULL, 'i'},
+        {"patience-ms", required_argument, NULL, 'p'},
+        {NULL, 0, NULL, 0},
     };
     uint32_t patience_ms = 0;
     bool ok = true;
     int opt;
 
-    *out = (struct arguments){ 0 };
+    *out = (struct arguments){0};
     while (ok && (opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (opt == 'd')
             ok = parse_door(optarg, &out->door);
@@ -98,7 +98,7 @@ static struct ky_status drop_rights(void)
 static int serve(const struct arguments *args, struct config *config)
 {
     struct front front;
-    struct control_msg ready = { .type = CONTROL_READY, .door = args->door, .index = args->index };
+    struct control_msg ready = {.type = CONTROL_READY, .door = args->door, .index = args->index};
     struct ky_status st = front_open(&front, config, args->door, args->index);
     int code = 1;
 
@@ -106,7 +106,8 @@ static int serve(const struct arguments *args, struct config *config)
         st = drop_rights();
     if (ky_ok(st)) {
         if (args->patience_us)
-            front.patience.handshake_us = front.patience.frame_us = front.patience.stall_us = args->patience_us;
+            front.patience.handshake_us = front.patience.frame_us = front.patience.stall_us =
+                args->patience_us;
         ready.arg = listener_port();
         st = control_send(KY_CONTROL_FD, &ready, -1);
     }
@@ -129,7 +130,9 @@ int main(int argc, char **argv)
     char *error = NULL;
 
     if (!parse(argc, argv, &args)) {
-        (void)fprintf(stderr, "usage: kyso-front --door signer|approver|operator --index N (started by kysod)\n");
+        (void)fprintf(
+            stderr,
+            "usage: kyso-front --door signer|approver|operator --index N (started by kysod)\n");
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);

@@ -11,15 +11,15 @@
 
 /* One conversion. Everything it makes lives in the arena or the scratch buffer until both are reset. */
 struct convert {
-    struct ky_arena *arena;  /* borrowed */
-    struct ky_buf *scratch;  /* borrowed */
-    const uint8_t *spki;     /* borrowed: KY_SPKI_HASH_LEN bytes */
+    struct ky_arena *arena; /* borrowed */
+    struct ky_buf *scratch; /* borrowed */
+    const uint8_t *spki;    /* borrowed: KY_SPKI_HASH_LEN bytes */
     uint32_t uid;
-    uint8_t encoding;        /* SignatureEncoding: from the request, for the reply */
-    uint16_t hashes;         /* from the request */
-    uint64_t wait_us;        /* from the request: WaitTransaction */
+    uint8_t encoding;          /* SignatureEncoding: from the request, for the reply */
+    uint16_t hashes;           /* from the request */
+    uint64_t wait_us;          /* from the request: WaitTransaction */
     struct ky_span request_id; /* from the request */
-    const char *why;         /* static text naming the field, set with KY_INVALID */
+    const char *why;           /* static text naming the field, set with KY_INVALID */
 };
 
 union method_request {
@@ -77,8 +77,8 @@ struct ky_status convert_refuse(struct convert *c, const char *why); /* KY_INVAL
 /* A mandatory (or, if empty is fine, optional) identifier. */
 KY_MUST_CHECK struct ky_status convert_name(struct convert *c, const char *in, const char *why,
                                             struct ky_span *out);
-KY_MUST_CHECK struct ky_status convert_optional_name(struct convert *c, const char *in, const char *why,
-                                                     struct ky_span *out);
+KY_MUST_CHECK struct ky_status convert_optional_name(struct convert *c, const char *in,
+                                                     const char *why, struct ky_span *out);
 struct ky_span convert_bytes(const ProtobufCBinaryData *b);
 /* Arena allocations: NULL when it is full. */
 void *convert_alloc(struct convert *c, size_t n);
@@ -89,9 +89,9 @@ KY_MUST_CHECK struct ky_status convert_items(struct convert *c, struct ky_span l
                                              struct ky_span **out_items, size_t *out_count);
 void *convert_message(struct convert *c, const ProtobufCMessageDescriptor *d); /* initialised */
 
-#define CONVERT_IN(fn) \
+#define CONVERT_IN(fn)                                                                             \
     struct ky_status fn(struct convert *c, const ProtobufCMessage *in, union method_request *out)
-#define CONVERT_OUT(fn) \
+#define CONVERT_OUT(fn)                                                                            \
     struct ky_status fn(struct convert *c, const union method_reply *in, ProtobufCMessage **out)
 
 CONVERT_IN(signer_info_in);

@@ -10,9 +10,9 @@
 #include "kyso/descriptors.h"
 #include "method.h"
 
-#define FILES_MAX 16u
-#define REPLY_MAX (64u * 1024u)
-#define GRPC_NOT_FOUND 5u
+#define FILES_MAX          16u
+#define REPLY_MAX          (64u * 1024u)
+#define GRPC_NOT_FOUND     5u
 #define GRPC_UNIMPLEMENTED 12u
 
 struct reflection {
@@ -69,7 +69,7 @@ static bool pb_next(struct pb *b, uint32_t *out_field, struct ky_span *out)
 
 static struct pb pb_reader(struct ky_span s)
 {
-    return (struct pb){ .p = s.data, .end = s.data + s.len };
+    return (struct pb){.p = s.data, .end = s.data + s.len};
 }
 
 static void put_varint(struct ky_buf *b, uint64_t v)
@@ -130,7 +130,8 @@ static bool declares(struct ky_span file, struct ky_span name)
         if (field < 4 || field > 6)
             continue;
         while (pb_next(&d, &inner, &value))
-            if (inner == 1 && value.len <= name.len && ky_span_eq(value, KY_SPAN(name.data, value.len)) &&
+            if (inner == 1 && value.len <= name.len &&
+                ky_span_eq(value, KY_SPAN(name.data, value.len)) &&
                 (value.len == name.len || name.data[value.len] == '.'))
                 return true;
     }
@@ -141,7 +142,8 @@ static struct ky_span by_symbol(const struct reflection *r, struct ky_span symbo
 {
     for (size_t i = 0; i < r->count; i++) {
         struct ky_span package = r->files[i].package;
-        if (symbol.len <= package.len + 1 || !ky_span_eq(KY_SPAN(symbol.data, package.len), package) ||
+        if (symbol.len <= package.len + 1 ||
+            !ky_span_eq(KY_SPAN(symbol.data, package.len), package) ||
             symbol.data[package.len] != '.')
             continue;
         if (declares(r->files[i].bytes,

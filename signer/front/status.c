@@ -10,15 +10,15 @@
 #include "call.h"
 
 #define MESSAGE_HEADER_MAX 512u
-#define DETAILS_MAX 512u
+#define DETAILS_MAX        512u
 
 static nghttp2_nv fixed(const char *name, const char *value)
 {
-    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name,
-                         .value = (uint8_t *)(uintptr_t)value,
-                         .namelen = strlen(name),
-                         .valuelen = strlen(value),
-                         .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
+    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
+                        .value = (uint8_t *)(uintptr_t)value,
+                        .namelen = strlen(name),
+                        .valuelen = strlen(value),
+                        .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
 static nghttp2_nv copied(const char *name, const char *value)
@@ -54,7 +54,7 @@ static void encode_message(const char *text, char out[MESSAGE_HEADER_MAX])
 static void append_message(struct ky_buf *status, const char *why)
 {
     size_t len = strlen(why);
-    uint8_t head[2] = { 0x12, (uint8_t)len };
+    uint8_t head[2] = {0x12, (uint8_t)len};
     if (len > 127)
         return;
     ky_buf_put(status, head, sizeof(head));
@@ -97,7 +97,8 @@ static void add_status(struct trailer *t, const struct call *call)
         t->nv[t->n++] = fixed("grpc-status", "0");
         return;
     }
-    (void)snprintf(t->number, sizeof(t->number), "%d", ky_code_info(ky_code_info(call->code)->wire)->grpc);
+    (void)snprintf(t->number, sizeof(t->number), "%d",
+                   ky_code_info(ky_code_info(call->code)->wire)->grpc);
     encode_message(public_text(call), t->message);
     t->nv[t->n++] = copied("grpc-status", t->number);
     t->nv[t->n++] = copied("grpc-message", t->message);
@@ -105,8 +106,8 @@ static void add_status(struct trailer *t, const struct call *call)
         t->nv[t->n++] = copied("grpc-status-details-bin", t->details);
 }
 
-static ssize_t read_body(nghttp2_session *s, int32_t stream_id, uint8_t *buf, size_t room, uint32_t *flags,
-                         nghttp2_data_source *source, void *user)
+static ssize_t read_body(nghttp2_session *s, int32_t stream_id, uint8_t *buf, size_t room,
+                         uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct call *call = source->ptr;
     struct conn *c = user;
@@ -138,8 +139,8 @@ static ssize_t read_body(nghttp2_session *s, int32_t stream_id, uint8_t *buf, si
 
 int status_submit_headers(struct call *call)
 {
-    nghttp2_nv nv[] = { fixed(":status", "200"), fixed("content-type", "application/grpc") };
-    nghttp2_data_provider body = { .source.ptr = call, .read_callback = read_body };
+    nghttp2_nv nv[] = {fixed(":status", "200"), fixed("content-type", "application/grpc")};
+    nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
     return nghttp2_submit_response(call->conn->h2, call->stream_id, nv, 2, &body);
 }
 
@@ -163,6 +164,6 @@ int status_submit_trailers_only(struct call *call)
 
 int status_submit_http(struct call *call, const char *http_status)
 {
-    nghttp2_nv nv[] = { fixed(":status", http_status) };
+    nghttp2_nv nv[] = {fixed(":status", http_status)};
     return nghttp2_submit_response(call->conn->h2, call->stream_id, nv, 1, NULL);
 }

@@ -9,7 +9,7 @@
 #include "method.h"
 
 #define WINDOW_REQUESTS 1024u
-#define WINDOW_HASHES 4096u
+#define WINDOW_HASHES   4096u
 
 bool stream_has_room(const struct call *call)
 {
@@ -20,8 +20,8 @@ bool stream_has_room(const struct call *call)
     return call->in_flight < WINDOW_REQUESTS && call->hashes_in_flight < WINDOW_HASHES;
 }
 
-void stream_failure(struct call *call, const char *request_id, enum ky_code code, uint32_t retry_after_ms,
-                    const char *why)
+void stream_failure(struct call *call, const char *request_id, enum ky_code code,
+                    uint32_t retry_after_ms, const char *why)
 {
     const struct ky_code_info *info = ky_code_info(ky_code_info(code)->wire);
     Kyso__V1__ErrorDetail detail = KYSO__V1__ERROR_DETAIL__INIT;
@@ -62,7 +62,8 @@ static void take(struct call *call, struct ky_span message)
     }
     st = call_submit(call, message, &why, request_id);
     if (!ky_ok(st))
-        stream_failure(call, request_id, st.code, st.code == KY_INVALID ? 0 : FRONT_RETRY_AFTER_MS, why);
+        stream_failure(call, request_id, st.code, st.code == KY_INVALID ? 0 : FRONT_RETRY_AFTER_MS,
+                       why);
 }
 
 /* Returns the bytes taken. */
@@ -82,7 +83,8 @@ static size_t take_all(struct call *call)
     }
     if (!ky_ok(st) && st.code != KY_BUSY) {
         front_count(c->front, DOOR_EVENT_BAD_MESSAGE, c->peer, c->spki);
-        call_finish(call, st.code, 0, st.code == KY_INVALID ? "message: longer than this door takes" : NULL);
+        call_finish(call, st.code, 0,
+                    st.code == KY_INVALID ? "message: longer than this door takes" : NULL);
     }
     return end;
 }

@@ -14,15 +14,16 @@
 #include "kyso/alg.h"
 #include "log.h"
 
-static const unsigned char alpn_h2[] = { 2, 'h', '2' };
+static const unsigned char alpn_h2[] = {2, 'h', '2'};
 
-static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
-                       unsigned int in_len, void *arg)
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned int in_len, void *arg)
 {
     unsigned char *chosen;
     (void)ssl;
     (void)arg;
-    if (SSL_select_next_proto(&chosen, out_len, alpn_h2, sizeof(alpn_h2), in, in_len) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, out_len, alpn_h2, sizeof(alpn_h2), in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -35,7 +36,8 @@ static int verify_leaf(int ok, X509_STORE_CTX *ctx)
     if (!ok || X509_STORE_CTX_get_error_depth(ctx) != 0)
         return ok;
     leaf = X509_STORE_CTX_get_current_cert(ctx);
-    if ((X509_get_extension_flags(leaf) & EXFLAG_XKUSAGE) && (X509_get_extended_key_usage(leaf) & XKU_SSL_CLIENT))
+    if ((X509_get_extension_flags(leaf) & EXFLAG_XKUSAGE) &&
+        (X509_get_extended_key_usage(leaf) & XKU_SSL_CLIENT))
         return 1;
     X509_STORE_CTX_set_error(ctx, X509_V_ERR_INVALID_PURPOSE);
     return 0;
@@ -43,13 +45,14 @@ static int verify_leaf(int ok, X509_STORE_CTX *ctx)
 
 static bool use_files(SSL_CTX *ctx, const struct config_tls *t, const char **out_what)
 {
-    STACK_OF(X509_NAME) *issuers;
+    STACK_OF(X509_NAME) * issuers;
 
     *out_what = t->certificate;
     if (SSL_CTX_use_certificate_chain_file(ctx, t->certificate) != 1)
         return false;
     *out_what = t->key;
-    if (SSL_CTX_use_PrivateKey_file(ctx, t->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+    if (SSL_CTX_use_PrivateKey_file(ctx, t->key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
         return false;
     *out_what = t->client_ca;
     if (SSL_CTX_load_verify_locations(ctx, t->client_ca, NULL) != 1)
@@ -67,8 +70,8 @@ struct ky_status tls_open(struct front *f)
     f->tls = ctx;
     if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
         goto failed;
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CLEANSE_PLAINTEXT |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -81,8 +84,9 @@ struct ky_status tls_open(struct front *f)
         return KY_STATUS(KY_OK);
 failed:
     log_event(LOG_ERROR, "tls-failed", LOG_STR("what", what),
-              LOG_STR("why", ERR_reason_error_string(ERR_peek_error()) ? ERR_reason_error_string(ERR_peek_error())
-                                                                       : "not usable"));
+              LOG_STR("why", ERR_reason_error_string(ERR_peek_error())
+                                 ? ERR_reason_error_string(ERR_peek_error())
+                                 : "not usable"));
     ERR_clear_error();
     return KY_STATUS(KY_INVALID);
 }
@@ -114,7 +118,8 @@ static bool identify(struct conn *c)
     int len;
 
     SSL_get0_alpn_selected(c->ssl, &proto, &proto_len);
-    if (!cert || !ky_span_eq(KY_SPAN(proto, proto_len), KY_SPAN(alpn_h2 + 1, 2)) || !not_after(cert, &c->not_after_s))
+    if (!cert || !ky_span_eq(KY_SPAN(proto, proto_len), KY_SPAN(alpn_h2 + 1, 2)) ||
+        !not_after(cert, &c->not_after_s))
         return false;
     len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
     if (len <= 0)

@@ -29,8 +29,8 @@
 #include "kyso/wire.h"
 
 #define HEARTBEAT_US 20000u
-#define SHUFFLE 10u
-#define HELD_MAX 8192u
+#define SHUFFLE      10u
+#define HELD_MAX     8192u
 
 struct held {
     uint64_t due_us;
@@ -82,8 +82,8 @@ static void reply(struct play *p, const struct ky_schema *s, const void *msg, ui
 
 static void refuse(struct play *p, uint16_t code, uint64_t tag)
 {
-    reply(p, &door_refused_schema, &(struct door_refused){ .code = code, .retry_after_ms = code == KY_BUSY ? 250 : 0 },
-          tag);
+    reply(p, &door_refused_schema,
+          &(struct door_refused){.code = code, .retry_after_ms = code == KY_BUSY ? 250 : 0}, tag);
 }
 
 /* A "signature" is its hash over and over, so that a test sees which one it got. */
@@ -91,8 +91,11 @@ static void answer_sign(struct play *p, const struct door_tx *tx, uint64_t tag)
 {
     size_t hash_len = ky_hash_len(tx->hash), count = tx->hashes.len / hash_len;
     size_t sig_len = tx->scheme == KY_ECDSA || tx->scheme == KY_EDDSA ? 64 : 256;
-    struct door_r_sign r = { .request_id = tx->request_id, .transaction_id = ky_span_text("tx-1"),
-                             .count = (uint16_t)count, .sig_len = (uint16_t)sig_len, .scheme = tx->scheme };
+    struct door_r_sign r = {.request_id = tx->request_id,
+                            .transaction_id = ky_span_text("tx-1"),
+                            .count = (uint16_t)count,
+                            .sig_len = (uint16_t)sig_len,
+                            .scheme = tx->scheme};
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < sig_len; j++)
             p->answer[i * sig_len + j] = tx->hashes.data[i * hash_len + j % hash_len];
@@ -100,12 +103,14 @@ static void answer_sign(struct play *p, const struct door_tx *tx, uint64_t tag)
     reply(p, &door_r_sign_schema, &r, tag);
 }
 
-static void answer_tx(struct play *p, struct ky_span request_id, struct ky_span transaction_id, bool authorized,
-                      uint64_t tag)
+static void answer_tx(struct play *p, struct ky_span request_id, struct ky_span transaction_id,
+                      bool authorized, uint64_t tag)
 {
-    static const uint8_t sad[KY_SAD_LEN] = { 0x5a, 0x5a, 0x5a };
-    struct door_r_tx r = { .request_id = request_id, .transaction_id = transaction_id, .state = authorized ? 2 : 1,
-                           .not_after_s = 1900000000 };
+    static const uint8_t sad[KY_SAD_LEN] = {0x5a, 0x5a, 0x5a};
+    struct door_r_tx r = {.request_id = request_id,
+                          .transaction_id = transaction_id,
+                          .state = authorized ? 2 : 1,
+                          .not_after_s = 1900000000};
     memset(r.tx_digest, 0xd1, sizeof(r.tx_digest));
     memset(r.nonce, 0x0e, sizeof(r.nonce));
     if (authorized)
@@ -117,10 +122,16 @@ static void answer_tx(struct play *p, struct ky_span request_id, struct ky_span 
 
 static struct door_r_cred credential(struct ky_span id)
 {
-    static const uint8_t der[] = { 0x30, 0x03, 0x02, 0x01, 0x07 };
-    return (struct door_r_cred){ .credential_id = id, .subject_id = ky_span_text("citizen-1"),
-                                 .key_type = KY_KEY_P256, .state = 2, .storage = KY_STORE_WRAPPED, .epoch = 3,
-                                 .max_hashes = 16, .certificate = KY_SPAN_OF(der), .public_key = KY_SPAN_OF(der) };
+    static const uint8_t der[] = {0x30, 0x03, 0x02, 0x01, 0x07};
+    return (struct door_r_cred){.credential_id = id,
+                                .subject_id = ky_span_text("citizen-1"),
+                                .key_type = KY_KEY_P256,
+                                .state = 2,
+                                .storage = KY_STORE_WRAPPED,
+                                .epoch = 3,
+                                .max_hashes = 16,
+                                .certificate = KY_SPAN_OF(der),
+                                .public_key = KY_SPAN_OF(der)};
 }
 
 static void put_item(struct ky_buf *list, const struct ky_schema *s, const void *msg)
@@ -135,7 +146,7 @@ static void put_item(struct ky_buf *list, const struct ky_schema *s, const void 
 static void answer_list(struct play *p, const struct door_cred_list *q, uint64_t tag)
 {
     struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX), chain = KY_BUF_INIT(4096);
-    struct door_r_list r = { .next_page_token = q->page_token };
+    struct door_r_list r = {.next_page_token = q->page_token};
     uint32_t n = q->page_size ? q->page_size : 2;
 
     ky_put_bytes(&chain, ky_span_text("issuer"));
@@ -154,18 +165,29 @@ static void answer_list(struct play *p, const struct door_cred_list *q, uint64_t
 
 static struct door_r_approval approval(struct ky_span transaction_id, const struct ky_buf *choices)
 {
-    static const uint8_t hashes[64] = { 1, 2, 3 };
-    struct door_r_approval a = {
-        .transaction_id = transaction_id, .server_id = ky_span_text("server"), .client = ky_span_text("gateway"),
-        .relying_party = ky_span_text("bank"), .subject_id = ky_span_text("citizen-1"),
-        .credential_id = ky_span_text("cred-1"), .credential_epoch = 3, .scheme = KY_RSA_PSS, .hash = KY_SHA256,
-        .salt_len = 32, .hashes = KY_SPAN_OF(hashes), .display_text = ky_span_text("H\xe1\xbb\xa3p \xc4\x91\xe1\xbb\x93ng"),
-        .not_after_s = 1900000000, .state = 1, .choices = ky_buf_span(choices) };
+    static const uint8_t hashes[64] = {1, 2, 3};
+    struct door_r_approval a = {.transaction_id = transaction_id,
+                                .server_id = ky_span_text("server"),
+                                .client = ky_span_text("gateway"),
+                                .relying_party = ky_span_text("bank"),
+                                .subject_id = ky_span_text("citizen-1"),
+                                .credential_id = ky_span_text("cred-1"),
+                                .credential_epoch = 3,
+                                .scheme = KY_RSA_PSS,
+                                .hash = KY_SHA256,
+                                .salt_len = 32,
+                                .hashes = KY_SPAN_OF(hashes),
+                                .display_text =
+                                    ky_span_text("H\xe1\xbb\xa3p \xc4\x91\xe1\xbb\x93ng"),
+                                .not_after_s = 1900000000,
+                                .state = 1,
+                                .choices = ky_buf_span(choices)};
     memset(a.nonce, 0x0e, sizeof(a.nonce));
     return a;
 }
 
-static void answer_approvals(struct play *p, const struct door_approval_ref *q, bool one, uint64_t tag)
+static void answer_approvals(struct play *p, const struct door_approval_ref *q, bool one,
+                             uint64_t tag)
 {
     struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX), choices = KY_BUF_INIT(64);
     struct door_r_approval a;
@@ -180,7 +202,8 @@ static void answer_approvals(struct play *p, const struct door_approval_ref *q, 
         put_item(&items, &door_r_approval_schema, &a);
         a = approval(ky_span_text("tx-2"), &choices);
         put_item(&items, &door_r_approval_schema, &a);
-        reply(p, &door_r_approval_list_schema, &(struct door_r_list){ .items = ky_buf_span(&items) }, tag);
+        reply(p, &door_r_approval_list_schema, &(struct door_r_list){.items = ky_buf_span(&items)},
+              tag);
     }
     ky_buf_free(&items);
     ky_buf_free(&choices);
@@ -188,10 +211,12 @@ static void answer_approvals(struct play *p, const struct door_approval_ref *q, 
 
 static void answer_info(struct play *p, uint64_t tag)
 {
-    static const uint8_t algorithms[] = { KY_ECDSA, KY_SHA256, KY_RSA_PSS, KY_SHA512 };
-    struct door_r_info r = { .server_id = ky_span_text("server"), .version = ky_span_text("0"),
-                             .client = ky_span_text("gateway"), .algorithms = KY_SPAN_OF(algorithms),
-                             .max_hashes = 256 };
+    static const uint8_t algorithms[] = {KY_ECDSA, KY_SHA256, KY_RSA_PSS, KY_SHA512};
+    struct door_r_info r = {.server_id = ky_span_text("server"),
+                            .version = ky_span_text("0"),
+                            .client = ky_span_text("gateway"),
+                            .algorithms = KY_SPAN_OF(algorithms),
+                            .max_hashes = 256};
     reply(p, &door_r_info_schema, &r, tag);
 }
 
@@ -205,19 +230,29 @@ static struct ky_span rule_of(uint16_t type, const void *m)
     const struct door_decide *decide = m;
 
     switch (type) {
-    case DOOR_SIGN: case DOOR_TX_BEGIN: case DOOR_TX_AUTHORIZE: return tx->credential_id;
-    case DOOR_CRED_GET: return get->credential_id;
-    case DOOR_TX_WAIT: case DOOR_TX_CANCEL: return ref->transaction_id;
-    case DOOR_APPROVAL_GET: return approval_ref->transaction_id;
-    case DOOR_APPROVAL_DECIDE: return decide->transaction_id;
-    default: return KY_SPAN(NULL, 0);
+    case DOOR_SIGN:
+    case DOOR_TX_BEGIN:
+    case DOOR_TX_AUTHORIZE:
+        return tx->credential_id;
+    case DOOR_CRED_GET:
+        return get->credential_id;
+    case DOOR_TX_WAIT:
+    case DOOR_TX_CANCEL:
+        return ref->transaction_id;
+    case DOOR_APPROVAL_GET:
+        return approval_ref->transaction_id;
+    case DOOR_APPROVAL_DECIDE:
+        return decide->transaction_id;
+    default:
+        return KY_SPAN(NULL, 0);
     }
 }
 
 static const struct ky_schema *const requests[] = {
-    &door_info_schema, &door_cred_list_schema, &door_cred_get_schema, &door_tx_begin_schema,
-    &door_tx_authorize_schema, &door_sign_schema, &door_tx_wait_schema, &door_tx_cancel_schema,
-    &door_approval_list_schema, &door_approval_get_schema, &door_approval_decide_schema, &door_operate_schema,
+    &door_info_schema,         &door_cred_list_schema,       &door_cred_get_schema,
+    &door_tx_begin_schema,     &door_tx_authorize_schema,    &door_sign_schema,
+    &door_tx_wait_schema,      &door_tx_cancel_schema,       &door_approval_list_schema,
+    &door_approval_get_schema, &door_approval_decide_schema, &door_operate_schema,
 };
 
 union any {
@@ -242,37 +277,52 @@ static bool decode(uint16_t type, struct ky_span payload, union any *out)
 static void answer(struct play *p, uint16_t type, const union any *m, uint64_t tag)
 {
     switch (type) {
-    case DOOR_INFO: answer_info(p, tag); break;
-    case DOOR_CRED_LIST: answer_list(p, &m->list, tag); break;
+    case DOOR_INFO:
+        answer_info(p, tag);
+        break;
+    case DOOR_CRED_LIST:
+        answer_list(p, &m->list, tag);
+        break;
     case DOOR_CRED_GET: {
         struct door_r_cred c = credential(m->get.credential_id);
         reply(p, &door_r_cred_schema, &c, tag);
         break;
     }
-    case DOOR_TX_BEGIN: answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), false, tag); break;
-    case DOOR_TX_AUTHORIZE: answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), true, tag); break;
-    case DOOR_SIGN: answer_sign(p, &m->tx, tag); break;
-    case DOOR_TX_WAIT: case DOOR_TX_CANCEL:
+    case DOOR_TX_BEGIN:
+        answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), false, tag);
+        break;
+    case DOOR_TX_AUTHORIZE:
+        answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), true, tag);
+        break;
+    case DOOR_SIGN:
+        answer_sign(p, &m->tx, tag);
+        break;
+    case DOOR_TX_WAIT:
+    case DOOR_TX_CANCEL:
         answer_tx(p, KY_SPAN(NULL, 0), m->ref.transaction_id, type == DOOR_TX_WAIT, tag);
         break;
-    case DOOR_APPROVAL_LIST: case DOOR_APPROVAL_GET:
+    case DOOR_APPROVAL_LIST:
+    case DOOR_APPROVAL_GET:
         answer_approvals(p, &m->approval_ref, type == DOOR_APPROVAL_GET, tag);
         break;
     case DOOR_APPROVAL_DECIDE: {
-        struct door_r_decision d = { .transaction_id = m->decide.transaction_id, .state = m->decide.decision + 1u };
+        struct door_r_decision d = {.transaction_id = m->decide.transaction_id,
+                                    .state = m->decide.decision + 1u};
         reply(p, &door_r_decision_schema, &d, tag);
         break;
     }
     case DOOR_OPERATE:
-        reply(p, &door_r_operate_schema, &(struct door_r_operate){ .result = m->operate.operation }, tag);
+        reply(p, &door_r_operate_schema, &(struct door_r_operate){.result = m->operate.operation},
+              tag);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
 static struct held hold(const struct ky_record *r, uint64_t due_us)
 {
-    struct held h = { .due_us = due_us, .tag = r->tag, .type = r->type, .len = r->payload.len };
+    struct held h = {.due_us = due_us, .tag = r->tag, .type = r->type, .len = r->payload.len};
     h.payload = malloc(h.len ? h.len : 1);
     if (!h.payload)
         die("malloc");
@@ -362,7 +412,8 @@ static void beat(struct play *p, uint64_t now_us)
     if (now_us < p->next_beat_us)
         return;
     p->next_beat_us = now_us + HEARTBEAT_US;
-    (void)!ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema, &(struct door_heartbeat){ p->serving }, 0, 0));
+    (void)!ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema,
+                                 &(struct door_heartbeat){p->serving}, 0, 0));
 }
 
 static void read_channel(struct play *p)
@@ -378,10 +429,11 @@ static void read_channel(struct play *p)
 static void print_stats(const struct play *p)
 {
     const struct totals *t = &p->totals;
-    (void)printf("{\"records\":%lu,\"signs\":%lu,\"cancels\":%lu,\"answered\":%lu,\"uid\":%u,\"secret_len\":%u,"
+    (void)printf("{\"records\":%lu,\"signs\":%lu,\"cancels\":%lu,\"answered\":%lu,\"uid\":%u,"
+                 "\"secret_len\":%u,"
                  "\"hashes_len\":%u,\"proof\":%u,\"ttl_s\":%u,\"deadline_in_ms\":%llu,\"events\":[",
-                 t->records, t->signs, t->cancels, t->answered, (unsigned)t->uid, t->secret_len, t->hashes_len,
-                 t->proof, t->ttl_s, (unsigned long long)t->deadline_in_ms);
+                 t->records, t->signs, t->cancels, t->answered, (unsigned)t->uid, t->secret_len,
+                 t->hashes_len, t->proof, t->ttl_s, (unsigned long long)t->deadline_in_ms);
     for (unsigned i = 0; i <= DOOR_EVENT_FLOOD; i++)
         (void)printf("%s%lu", i ? "," : "", t->events[i]);
     (void)printf("],\"spki\":\"");
@@ -404,7 +456,7 @@ static void order(struct play *p, const char *line)
         p->serving = line[8] == '1';
         p->next_beat_us = 0;
     } else if (strcmp(line, "drain") == 0) {
-        if (!ky_ok(control_send(p->control, &(struct control_msg){ .type = CONTROL_DRAIN }, -1)))
+        if (!ky_ok(control_send(p->control, &(struct control_msg){.type = CONTROL_DRAIN}, -1)))
             die("drain");
     } else if (strcmp(line, "close") == 0) {
         (void)close(p->channel_fd);
@@ -439,8 +491,8 @@ static void run(struct play *p)
 {
     bool ordered = true;
     while (ordered) {
-        struct pollfd fds[] = { { STDIN_FILENO, POLLIN, 0 },
-                                { p->hang || p->closed ? -1 : p->channel_fd, POLLIN, 0 } };
+        struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0},
+                               {p->hang || p->closed ? -1 : p->channel_fd, POLLIN, 0}};
         uint64_t now_us;
         if (ky_channel_has_output(&p->channel) && fds[1].fd >= 0)
             fds[1].events |= POLLOUT;
@@ -462,7 +514,7 @@ static void run(struct play *p)
 
 static int listen_tcp(void)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 || listen(fd, 1024) != 0)
         die("listen");
@@ -471,7 +523,7 @@ static int listen_tcp(void)
 
 static int listen_unix(const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (strlen(path) >= sizeof(a.sun_path))
         die("path");
@@ -515,14 +567,15 @@ static void exec_front(int fds[4], char **argv)
 /* front_double CONFIG SOCKET|- FRONT FRONT_ARGUMENTS... */
 int main(int argc, char **argv)
 {
-    static struct play p = { .serving = 1 };
+    static struct play p = {.serving = 1};
     int control[2], channel[2], fds[4], status = 0;
     struct control_msg ready;
     int passed;
 
     if (argc < 4)
         return 2;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) != 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, channel) != 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) != 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, channel) != 0)
         die("socketpair");
     fds[0] = control[1];
     fds[1] = config_memory(argv[1]);

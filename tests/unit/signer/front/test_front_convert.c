@@ -41,11 +41,12 @@ static int setup(void **state)
     assert_true(ky_ok(ky_arena_init(&f.arena, KY_ARENA_MAX)));
     f.scratch = KY_BUF_INIT(65536);
     memset(f.spki, 0x51, sizeof(f.spki));
-    f.conv = (struct convert){ .arena = &f.arena, .scratch = &f.scratch, .spki = f.spki, .uid = 1000 };
+    f.conv =
+        (struct convert){.arena = &f.arena, .scratch = &f.scratch, .spki = f.spki, .uid = 1000};
     for (size_t i = 0; i < sizeof(f.digests); i++)
         f.digests[i] = (uint8_t)i;
     for (size_t i = 0; i < 2; i++)
-        f.hashes[i] = (ProtobufCBinaryData){ .len = 32, .data = f.digests + 32 * i };
+        f.hashes[i] = (ProtobufCBinaryData){.len = 32, .data = f.digests + 32 * i};
     f.pss = (Kyso__V1__PssParameters)KYSO__V1__PSS_PARAMETERS__INIT;
     f.algorithm = (Kyso__V1__Algorithm)KYSO__V1__ALGORITHM__INIT;
     f.algorithm.scheme = KYSO__V1__SIGNATURE_SCHEME__SIGNATURE_SCHEME_ECDSA;
@@ -87,10 +88,10 @@ static enum ky_code sign(struct fixture *f)
     return signer_sign_in(&f->conv, &f->sign.base, &f->record).code;
 }
 
-#define assert_refused(f, text)                      \
-    do {                                             \
-        assert_int_equal(sign(f), KY_INVALID);       \
-        assert_non_null(strstr((f)->conv.why, text)); \
+#define assert_refused(f, text)                                                                    \
+    do {                                                                                           \
+        assert_int_equal(sign(f), KY_INVALID);                                                     \
+        assert_non_null(strstr((f)->conv.why, text));                                              \
     } while (0)
 
 static void test_sign_with_totp(void **state)
@@ -117,7 +118,7 @@ static void test_sign_with_totp(void **state)
 static void test_hash_rules(void **state)
 {
     struct fixture *f = *state;
-    static const size_t wrong[] = { 0, 20, 31, 33, 48, 64, 65 };
+    static const size_t wrong[] = {0, 20, 31, 33, 48, 64, 65};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         f->hashes[1].len = wrong[i];
@@ -132,7 +133,7 @@ static void test_hash_rules(void **state)
     /* equal in the first eight bytes only: not a repeat */
     f->request.n_hashes = 2;
     memcpy(f->digests + 32, f->digests, 8);
-    f->hashes[1] = (ProtobufCBinaryData){ .len = 32, .data = f->digests + 32 };
+    f->hashes[1] = (ProtobufCBinaryData){.len = 32, .data = f->digests + 32};
     assert_int_equal(sign(f), KY_OK);
 }
 
@@ -168,7 +169,7 @@ static void test_proof_rules(void **state)
     f->sign.proof_case = KYSO__V1__SIGN_REQUEST__PROOF__NOT_SET;
     assert_refused(f, "proof");
     f->sign.proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
-    f->sign.sad = (ProtobufCBinaryData){ .len = 31, .data = f->digests };
+    f->sign.sad = (ProtobufCBinaryData){.len = 31, .data = f->digests};
     assert_refused(f, "sad");
     f->sign.sad.len = 32;
     assert_int_equal(sign(f), KY_OK);
@@ -206,7 +207,7 @@ static void test_operate_packs_signatures(void **state)
     struct fixture *f = *state;
     Kyso__V1__ExecuteRequest m = KYSO__V1__EXECUTE_REQUEST__INIT;
     Kyso__V1__OperatorSignature s = KYSO__V1__OPERATOR_SIGNATURE__INIT;
-    Kyso__V1__OperatorSignature *all[] = { &s, &s };
+    Kyso__V1__OperatorSignature *all[] = {&s, &s};
     char name[] = "op-1";
     struct ky_reader r;
 
@@ -228,7 +229,7 @@ static void test_operate_packs_signatures(void **state)
 static void test_signatures_out(void **state)
 {
     struct fixture *f = *state;
-    union method_reply in = { .sign = { .count = 2, .sig_len = 64, .scheme = KY_ECDSA } };
+    union method_reply in = {.sign = {.count = 2, .sig_len = 64, .scheme = KY_ECDSA}};
     ProtobufCMessage *out;
     const Kyso__V1__SignReply *m;
 
@@ -250,13 +251,13 @@ static void test_signatures_out(void **state)
 static void test_corrupt_lists_out(void **state)
 {
     struct fixture *f = *state;
-    static const uint8_t cut[] = { 9, 0, 0, 0, 1, 2 };
-    union method_reply in = { .list = { .items = KY_SPAN_OF(cut) } };
+    static const uint8_t cut[] = {9, 0, 0, 0, 1, 2};
+    union method_reply in = {.list = {.items = KY_SPAN_OF(cut)}};
     ProtobufCMessage *out;
 
     assert_false(ky_ok(signer_list_out(&f->conv, &in, &out)));
     assert_false(ky_ok(approver_list_out(&f->conv, &in, &out)));
-    in = (union method_reply){ .tx = { .sad = KY_SPAN_OF(cut) } };
+    in = (union method_reply){.tx = {.sad = KY_SPAN_OF(cut)}};
     assert_int_equal(signer_tx_out(&f->conv, &in, &out).code, KY_CORRUPT);
 }
 

@@ -53,7 +53,8 @@ static int teardown(void **state)
 
 static void beat(struct fixture *f, uint8_t serving)
 {
-    assert_true(ky_ok(ky_channel_send(&f->far, &door_heartbeat_schema, &(struct door_heartbeat){ serving }, 0, 0)));
+    assert_true(ky_ok(
+        ky_channel_send(&f->far, &door_heartbeat_schema, &(struct door_heartbeat){serving}, 0, 0)));
     assert_true(ky_ok(ky_channel_flush(&f->far)));
 }
 
@@ -81,8 +82,9 @@ static void test_slots_are_bounded(void **state)
 static void test_giving_up_tells(void **state)
 {
     struct fixture *f = *state;
-    struct slot *s = link_acquire(&f->front, &f->call, method_find(KY_DOOR_SIGNER, "/kyso.v1.Signer/Info"));
-    struct door_info info = { { 1 } };
+    struct slot *s =
+        link_acquire(&f->front, &f->call, method_find(KY_DOOR_SIGNER, "/kyso.v1.Signer/Info"));
+    struct door_info info = {{1}};
     struct ky_record r;
     struct ky_status st;
     uint64_t tag;
@@ -100,7 +102,8 @@ static void test_giving_up_tells(void **state)
     assert_int_equal(r.type, DOOR_CANCEL);
     assert_int_equal(r.tag, tag);
     /* the answer comes all the same, and finds nobody */
-    assert_true(ky_ok(ky_channel_send(&f->far, &door_refused_schema, &(struct door_refused){ .code = KY_DENIED }, tag, 0)));
+    assert_true(ky_ok(ky_channel_send(&f->far, &door_refused_schema,
+                                      &(struct door_refused){.code = KY_DENIED}, tag, 0)));
     beat(f, 1);
     assert_true(link_serving(&f->front));
 }
@@ -122,7 +125,7 @@ static void test_heartbeat_ages(void **state)
 static void test_nonsense_ends_the_link(void **state)
 {
     struct fixture *f = *state;
-    static const uint8_t nonsense[64] = { 0xff, 0xff, 0xff, 0xff };
+    static const uint8_t nonsense[64] = {0xff, 0xff, 0xff, 0xff};
 
     beat(f, 1);
     assert_true(link_serving(&f->front));
