@@ -2,8 +2,8 @@
 /*
  * The channel between two roles: batches of records over one non-blocking socket.
  * One owner, the role's event thread. Keeps: no record is handed out before all of it is
- * there, a bad header ends the channel before a byte of its payload is waited for, and a
- * record is queued whole or not at all.
+ * there, a bad header ends the channel before a byte of its payload is waited for, a
+ * record is queued whole or not at all, and what was dropped or written is wiped.
  */
 #include "kyso/record.h"
 
@@ -39,16 +39,16 @@ static struct ky_status io_status(int why)
     return KY_STATUS_CAUSE(KY_IO, why);
 }
 
-/* Room for a full read where the maximum allows it: the one place that moves bytes of `in`. */
+void ky_channel_drop(struct ky_channel *c)
+{
+    ky_buf_consume(&c->in, c->taken);
+    c->taken = 0;
+}
+
+/* Room for a full read where the maximum allows it. */
 static uint8_t *in_room(struct ky_channel *c, size_t *out_room)
 {
-    if (c->taken > 0) {
-        size_t rest = c->in.len - c->taken;
-        if (rest > 0)
-            memmove(c->in.data, c->in.data + c->taken, rest);
-        c->in.len = rest;
-        c->taken = 0;
-    }
+    ky_channel_drop(c);
     size_t room = IN_MAX - c->in.len;
     *out_room = room < READ_SIZE ? room : READ_SIZE;
     if (*out_room == 0)
@@ -110,12 +110,7 @@ bool ky_channel_next(struct ky_channel *c, struct ky_record *out, struct ky_stat
 /* Drops what is written, so that the maximum counts only what is still to go. */
 static void out_compact(struct ky_channel *c)
 {
-    if (c->sent == 0)
-        return;
-    size_t rest = c->out.len - c->sent;
-    if (rest > 0)
-        memmove(c->out.data, c->out.data + c->sent, rest);
-    c->out.len = rest;
+    ky_buf_consume(&c->out, c->sent);
     c->sent = 0;
 }
 
@@ -169,8 +164,7 @@ struct ky_status ky_channel_flush(struct ky_channel *c)
         if ((size_t)put < want)
             return KY_STATUS(KY_OK); /* a short count is a full socket: wait for the next event */
     }
-    c->out.len = 0;
-    c->sent = 0;
+    out_compact(c);
     return KY_STATUS(KY_OK);
 }
 

@@ -123,6 +123,8 @@ void ky_buf_consume(struct ky_buf *b, size_t n)
 
 void ky_buf_reset(struct ky_buf *b)
 {
+    if (b->data != NULL)
+        ky_wipe(b->data, b->len);
     b->len = 0;
     b->failed = false;
 }

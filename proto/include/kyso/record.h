@@ -19,7 +19,7 @@ struct ky_record {
     uint16_t flags;       /* 0 for now; anything else is refused */
     uint64_t tag;         /* the sender's name for the request; a reply repeats it */
     uint64_t deadline_us; /* CLOCK_MONOTONIC; 0 = none */
-    struct ky_span payload; /* borrowed from the channel until its next read */
+    struct ky_span payload; /* borrowed from the channel until its next drop or read */
 };
 
 struct ky_channel {
@@ -40,6 +40,8 @@ void ky_channel_wipe(struct ky_channel *c); /* frees the buffers, leaves fd */
 KY_MUST_CHECK struct ky_status ky_channel_read(struct ky_channel *c);
 /* The next whole record, or false. A malformed header sets *out_status to KY_INVALID: close the channel. */
 bool ky_channel_next(struct ky_channel *c, struct ky_record *out, struct ky_status *out_status);
+/* Drops the records that were handed out and wipes their bytes: codes, SADs and seeds pass through. Reading does it too. */
+void ky_channel_drop(struct ky_channel *c);
 /* Queues a record, whole or not at all. KY_BUSY when the out buffer is at its maximum; KY_INVALID when a field is
  * over its maximum or the record over KY_RECORD_MAX. */
 KY_MUST_CHECK struct ky_status ky_channel_send(struct ky_channel *c, const struct ky_schema *s, const void *msg,

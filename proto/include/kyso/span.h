@@ -46,7 +46,7 @@ struct ky_buf {
 uint8_t *ky_buf_grow(struct ky_buf *b, size_t n); /* n uninitialised bytes at the end, or NULL */
 void ky_buf_put(struct ky_buf *b, const void *p, size_t n);
 void ky_buf_consume(struct ky_buf *b, size_t n); /* drops n bytes from the front */
-void ky_buf_reset(struct ky_buf *b);             /* keeps the memory */
+void ky_buf_reset(struct ky_buf *b);             /* wipes, keeps the memory */
 void ky_buf_free(struct ky_buf *b);              /* wipes, then frees */
 struct ky_span ky_buf_span(const struct ky_buf *b);
 

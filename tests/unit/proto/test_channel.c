@@ -254,6 +254,36 @@ static void test_untaken_records_are_bounded(void **state)
     assert_false(next(&p->b, &r));
 }
 
+static bool holds(const struct ky_buf *b, const void *bytes, size_t n)
+{
+    return b->data != NULL && memmem(b->data, b->cap, bytes, n) != NULL;
+}
+
+/* Codes, SADs and seeds pass through: once written or dropped, nothing of them is left in either buffer. */
+static void test_what_passed_is_wiped(void **state)
+{
+    struct pair *p = *state;
+    static const char secret[] = "what nobody may find";
+    struct door_operate m = payload((const uint8_t *)secret, sizeof(secret));
+    struct ky_record r;
+    for (uint64_t i = 0; i < 3; i++)
+        EXPECT(KY_OK, ky_channel_send(&p->a, &door_operate_schema, &m, i, 0));
+    assert_true(holds(&p->a.out, secret, sizeof(secret)));
+    EXPECT(KY_OK, ky_channel_flush(&p->a));
+    assert_false(holds(&p->a.out, secret, sizeof(secret)));
+    EXPECT(KY_OK, ky_channel_read(&p->b));
+    assert_true(next(&p->b, &r));
+    ky_channel_drop(&p->b);
+    assert_true(next(&p->b, &r)); /* the others are untouched */
+    assert_int_equal(r.tag, 1);
+    assert_true(holds(&p->b.in, secret, sizeof(secret)));
+    assert_true(next(&p->b, &r));
+    assert_false(next(&p->b, &r));
+    ky_channel_drop(&p->b);
+    assert_false(holds(&p->b.in, secret, sizeof(secret)));
+    ky_channel_drop(&p->b);
+}
+
 static void test_busy_queues_nothing(void **state)
 {
     struct pair *p = *state;
@@ -336,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_bad_headers),
         WITH_PAIR(test_largest_record),
         WITH_PAIR(test_untaken_records_are_bounded),
+        WITH_PAIR(test_what_passed_is_wiped),
         WITH_PAIR(test_busy_queues_nothing),
         WITH_PAIR(test_refused_message_queues_nothing),
         WITH_PAIR(test_peer_gone),
