@@ -82,6 +82,7 @@ static uint32_t take(struct authority *a, struct peer *p, uint32_t budget)
         else
             decide(a, p, &rec);
     }
+    ky_channel_drop(&p->channel); /* nothing points into it any more */
     if (!ky_ok(status))
         p->ended = true;
     p->readable = full;

@@ -93,6 +93,7 @@ static void link_read(struct front *f)
     st = ky_channel_read(&l->channel);
     while (ky_ok(st) && ky_channel_next(&l->channel, &r, &st))
         on_record(f, &r);
+    ky_channel_drop(&l->channel);
     l->reading = false;
     if (!ky_ok(st))
         link_lose(f, ky_code_info(st.code)->name);
