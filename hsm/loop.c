@@ -22,6 +22,7 @@ struct loop {
     struct hsm_job *jobs; /* owned; GROUP_JOBS */
     bool draining;
     bool ended; /* a peer is gone */
+    bool worn;  /* CONTROL_WORN is said */
     int exit;   /* enum hsm_exit */
 };
 
@@ -82,6 +83,18 @@ static void send_reply(struct loop *l, struct hsm_job *job)
     }
 }
 
+/* A token that leaks is left behind in good time: the supervisor starts another vault, then this one's channel ends. */
+static void say_when_worn(struct loop *l)
+{
+    const struct control_msg worn = {.type = CONTROL_WORN};
+    struct hsm_vault *v = l->vault;
+    uint64_t limit = v->config->recycle_after;
+
+    if (limit == 0 || l->worn || atomic_load_explicit(&v->unwraps, memory_order_relaxed) < limit)
+        return;
+    l->worn = ky_ok(control_send(KY_CONTROL_FD, &worn, -1));
+}
+
 static void run_group(struct loop *l, size_t count)
 {
     bool secret = false;
@@ -103,6 +116,7 @@ static void run_group(struct loop *l, size_t count)
     } else if (ky_channel_has_output(&l->channel) && !ky_ok(ky_channel_flush(&l->channel))) {
         l->ended = true;
     }
+    say_when_worn(l);
 }
 
 /* Every whole record that was read. */

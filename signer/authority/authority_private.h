@@ -61,6 +61,7 @@ struct peer {
     uint32_t outstanding;
     uint32_t slow; /* of these, key generations: others stay away while there is another vault */
     bool killed;
+    bool retiring; /* another takes its place: no more jobs, and its channel ends when it has none */
 };
 
 struct job_slot {

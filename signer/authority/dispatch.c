@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "kyso/wire.h"
 
@@ -167,7 +168,8 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
 
 static bool vault_takes(const struct peer *p)
 {
-    return p->door == 0 && !p->ended && !p->killed && !p->dead && p->outstanding < VAULT_CREDIT;
+    return p->door == 0 && !p->ended && !p->killed && !p->dead && !p->retiring &&
+           p->outstanding < VAULT_CREDIT;
 }
 
 /* The vault that has the key hot, unless it is much busier than the least busy one; never behind a key generation by choice. */
@@ -289,6 +291,15 @@ static void watch_vault(struct authority *a, struct peer *v)
     }
 }
 
+/* A vault reads the end of its channel as leave to go; the supervisor then sees it end. */
+static void let_go(struct peer *v)
+{
+    if (!v->retiring || v->ended || v->outstanding > 0 || ky_channel_has_output(&v->channel))
+        return;
+    v->ended = true;
+    (void)shutdown(v->fd, SHUT_WR);
+}
+
 void dispatch_tick(struct authority *a)
 {
     struct job_slot *next;
@@ -297,8 +308,10 @@ void dispatch_tick(struct authority *a)
         return;
     a->tick_us = a->mono_us;
     for (struct peer *p = a->peers; p != NULL; p = p->next)
-        if (p->door == 0)
+        if (p->door == 0) {
             watch_vault(a, p);
+            let_go(p);
+        }
     for (struct job_slot *s = a->jobs.queue.first; s != NULL; s = next) {
         next = s->next;
         if (s->turn == a->turns)

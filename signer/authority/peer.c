@@ -177,6 +177,14 @@ static void note_role(struct authority *a, const struct control_msg *m)
         .door = (uint8_t)m->door, .index = m->index, .restarts = m->generation, .state = m->arg};
 }
 
+static void peer_retire(struct authority *a, uint32_t index, uint32_t generation)
+{
+    struct peer *p = peer_find(a, 0, index, generation);
+
+    if (p != NULL)
+        p->retiring = true;
+}
+
 void peer_control(struct authority *a, const struct control_msg *m, int fd)
 {
     switch (m->type) {
@@ -189,6 +197,9 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd)
         return; /* the descriptor is the peer's now */
     case CONTROL_PEER_DEAD:
         peer_dead(a, (uint8_t)m->door, m->index, m->generation);
+        break;
+    case CONTROL_RETIRE:
+        peer_retire(a, m->index, m->generation);
         break;
     case CONTROL_DRAIN:
         if (a->phase == PHASE_SERVE) {

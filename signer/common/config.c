@@ -53,7 +53,9 @@ static const cyaml_schema_field_t token_fields[] = {
     UINT("vaults", config_token, vaults),
     UINT("sessions", config_token, sessions),
     UINT("cache_keys", config_token, cache_keys),
+    UINT("recycle_after", config_token, recycle_after),
     BOOL("serialize", config_token, serialize),
+    BOOL("software_tuning", config_token, software_tuning),
     TEXT("verify", config_token, verify),
     CYAML_FIELD_END,
 };

@@ -35,7 +35,9 @@ struct config_token {
     uint32_t vaults;      /* 0 = one per core */
     uint32_t sessions;
     uint32_t cache_keys;
+    uint32_t recycle_after; /* unwraps before a vault is replaced (SoftHSM2 leaks); 0 = never */
     bool serialize;
+    bool software_tuning; /* hsm/tuning.h; for tokens in software only */
     char *verify;         /* "always" or "first-use" */
 };
 struct config_limits {

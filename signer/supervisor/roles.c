@@ -39,15 +39,6 @@ static const char *door_word(uint32_t door)
     return words[door < 4 ? door : 0];
 }
 
-static void add_role(struct supervisor *s, struct role r)
-{
-    if (s->role_count == SUPERVISOR_ROLES_MAX)
-        return;
-    r.sup = s;
-    r.control_fd = r.channel_fd = -1;
-    s->roles[s->role_count++] = r;
-}
-
 static uint32_t vault_count(const struct supervisor *s)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -57,6 +48,16 @@ static uint32_t vault_count(const struct supervisor *s)
     if (s->config->token.vaults)
         return s->config->token.vaults;
     return cores < 1 ? 1 : cores > 64 ? 64 : (uint32_t)cores;
+}
+
+static void add_role(struct supervisor *s, struct role r)
+{
+    if (s->role_count == SUPERVISOR_ROLES_MAX)
+        return;
+    r.sup = s;
+    r.wanted = r.kind != ROLE_VAULT || r.index < vault_count(s);
+    r.control_fd = r.channel_fd = -1;
+    s->roles[s->role_count++] = r;
 }
 
 void roles_free(struct supervisor *s)
@@ -72,7 +73,8 @@ void roles_build(struct supervisor *s)
     roles_free(s);
     if (s->phase != PHASE_PROVISION_TOKEN)
         add_role(s, (struct role){ .kind = ROLE_AUTHORITY, .listen_fd = -1 });
-    for (uint32_t i = 0; i < vault_count(s); i++)
+    /* The second half are stand-ins: index i + n takes over when i is worn, and the other way round. */
+    for (uint32_t i = 0; i < 2 * vault_count(s); i++)
         add_role(s, (struct role){ .kind = ROLE_VAULT, .index = i, .listen_fd = -1 });
     for (int l = 0; l < s->listener_count; l++) {
         const struct listener *from = &s->listeners[l];
@@ -252,7 +254,7 @@ void role_start(struct role *r)
     struct supervisor *s = r->sup;
     int control[2] = { -1, -1 }, channel[2] = { -1, -1 };
 
-    if (r->pid != 0 || (r->kind == ROLE_VAULT && !vault_may_start(r)))
+    if (r->pid != 0 || !r->wanted || (r->kind == ROLE_VAULT && !vault_may_start(r)))
         return;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0 ||
         (wants_channel(r) &&
@@ -282,6 +284,13 @@ void role_start(struct role *r)
               LOG_U64("pid", (uint64_t)r->pid));
     if (r->kind == ROLE_FRONT)
         hand_front_to_authority(r);
+}
+
+struct role *role_stand_in(struct role *r)
+{
+    uint32_t n = vault_count(r->sup);
+
+    return role_find(r->sup, ROLE_VAULT, 0, r->index < n ? r->index + n : r->index - n);
 }
 
 void role_kill(struct role *r)
@@ -327,7 +336,7 @@ void role_ended(struct role *r, int wait_status)
     if (r->backoff_ms > BACKOFF_MAX_MS)
         r->backoff_ms = BACKOFF_MAX_MS;
     supervisor_on_end(r, was_ready && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
-    if (s->phase != PHASE_RUN)
+    if (s->phase != PHASE_RUN || !r->wanted)
         return;
     metrics_add(s->metrics, programs[r->kind].restarts, 1);
     if (r->backoff_ms)
@@ -342,7 +351,7 @@ void roles_start_next_vault(struct supervisor *s)
 {
     for (int i = 0; i < s->role_count; i++) {
         struct role *r = &s->roles[i];
-        if (r->kind == ROLE_VAULT && r->pid == 0 &&
+        if (r->kind == ROLE_VAULT && r->wanted && r->pid == 0 &&
             !(r->timer && evtimer_pending(r->timer, NULL))) {
             role_start(r);
             if (r->pid)

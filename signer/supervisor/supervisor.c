@@ -28,6 +28,16 @@ void supervisor_tell_authority(struct supervisor *s, const struct control_msg *m
         log_event(LOG_ERROR, "control-lost", LOG_STR("to", "authority"), LOG_CODE(st));
 }
 
+/* For the operators' status screen. */
+static void tell_status(const struct role *r)
+{
+    const struct control_msg m = { .type = CONTROL_STATUS, .door = r->door, .index = r->index,
+                                   .generation = r->generation - 1, .arg = r->state == ROLE_READY };
+
+    if (r->kind == ROLE_VAULT || r->kind == ROLE_FRONT)
+        supervisor_tell_authority(r->sup, &m, -1);
+}
+
 /* --- vaults ------------------------------------------------------------------------------------- */
 
 static void close_latch(struct supervisor *s, const char *reason)
@@ -89,17 +99,38 @@ static void vault_login_failed(struct role *r, uint64_t ckr)
         latch_disarm(r->sup->config); /* a token that was not there did not count a try */
 }
 
+/* The new one is ready before the worn one is let go: recycling leaves no gap. */
+static void retire(struct role *worn)
+{
+    const struct control_msg m = { .type = CONTROL_RETIRE, .index = worn->index, .generation = worn->generation };
+
+    worn->wanted = false;
+    supervisor_tell_authority(worn->sup, &m, -1);
+}
+
+static void vault_worn(struct role *r)
+{
+    struct role *next = role_stand_in(r);
+
+    if (!next || next->wanted || !r->wanted)
+        return; /* already under way */
+    next->wanted = true;
+    roles_start_next_vault(r->sup);
+}
+
 static void vault_ready(struct role *r)
 {
     const struct control_msg m = { .type = CONTROL_PEER, .index = r->index, .generation = r->generation };
+    struct role *other = role_stand_in(r);
 
-    r->state = ROLE_READY;
     if (r->timer)
         evtimer_del(r->timer);
     supervisor_tell_authority(r->sup, &m, r->channel_fd);
     if (r->channel_fd >= 0)
         close(r->channel_fd);
     r->channel_fd = -1;
+    if (other && other->wanted && other->state == ROLE_READY)
+        retire(other);
     roles_start_next_vault(r->sup);
 }
 
@@ -113,11 +144,10 @@ static void finish(struct supervisor *s, int exit_code)
 
 static void role_ready(struct role *r)
 {
-    if (r->kind == ROLE_VAULT) {
-        vault_ready(r);
-        return;
-    }
     r->state = ROLE_READY;
+    tell_status(r);
+    if (r->kind == ROLE_VAULT)
+        vault_ready(r);
     if (r->kind == ROLE_AUTHORITY)
         log_event(LOG_INFO, "serving", LOG_STR("server_id", r->sup->config->server_id));
 }
@@ -146,6 +176,8 @@ static void handle(struct role *r, const struct control_msg *m)
         vault_logged_in(r);
     else if (vault && m->type == CONTROL_LOGIN_FAILED)
         vault_login_failed(r, m->arg);
+    else if (vault && m->type == CONTROL_WORN)
+        vault_worn(r);
     else if (authority && m->type == CONTROL_KILL)
         kill_vault(s, m);
     else if (authority && m->type == CONTROL_SEALED)
@@ -249,8 +281,10 @@ void supervisor_on_end(struct role *r, bool finished)
     }
     if (r->kind == ROLE_AUTHORITY && s->phase != PHASE_DRAIN_REST)
         authority_ended(s);
-    else if (r->kind != ROLE_STATUS)
+    else if (r->kind != ROLE_STATUS) {
         supervisor_tell_authority(s, &m, -1);
+        tell_status(r);
+    }
     if (s->phase != PHASE_RUN)
         drain_step(s);
 }

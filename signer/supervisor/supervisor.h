@@ -40,13 +40,13 @@ struct role { /* one slot: a process that is started again when it ends */
     int control_fd;         /* owned; -1 when not running */
     int channel_fd;         /* owned: the authority's end, until it is handed over */
     int listen_fd;          /* borrowed from the listener table; -1 for others */
-    bool failed_early;      /* ended before it was ready: back off */
+    bool wanted;            /* started again when it ends; a vault's stand-in only when the vault is worn */
     uint32_t backoff_ms;
     struct event *control_event; /* owned */
     struct event *timer;         /* owned: start deadline, or back-off */
 };
 
-#define SUPERVISOR_ROLES_MAX 160
+#define SUPERVISOR_ROLES_MAX 224 /* 64 vaults, their stand-ins, 64 fronts and the rest */
 #define SUPERVISOR_LISTENERS_MAX 4
 
 struct listener {
@@ -99,6 +99,7 @@ void roles_free(struct supervisor *s);             /* none may be running */
 void role_start(struct role *r);
 void role_kill(struct role *r);                    /* SIGKILL; the slot is freed when waitpid has seen it end */
 void role_ended(struct role *r, int wait_status);  /* after waitpid */
+struct role *role_stand_in(struct role *r);        /* a vault's other slot */
 struct role *role_by_pid(struct supervisor *s, pid_t pid);
 struct role *role_find(struct supervisor *s, uint8_t kind, uint32_t door, uint32_t index);
 void roles_start_next_vault(struct supervisor *s); /* vaults start one after another */

@@ -65,7 +65,9 @@ int main(int argc, char **argv)
         .init_args = config->token.init_args,
         .sessions = config->token.sessions,
         .cache_keys = config->token.cache_keys,
+        .recycle_after = config->token.recycle_after,
         .serialize = config->token.serialize,
+        .software_tuning = config->token.software_tuning,
         .provision = strcmp(argv[argc - 1], "--provision") == 0,
         .log = vault_log,
     };

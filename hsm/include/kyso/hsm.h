@@ -30,7 +30,9 @@ struct hsm_config {        /* every pointer borrowed until hsm_vault_run returns
     const char *init_args; /* CK_C_INITIALIZE_ARGS.pReserved, or NULL */
     uint32_t sessions;     /* worker threads, one session each; 1 = no threads */
     uint32_t cache_keys;   /* unwrapped handles kept, per vault */
+    uint64_t recycle_after; /* unwraps, then CONTROL_WORN once; 0 = never */
     bool serialize; /* one operation at a time over all sessions (tokens with per-token state) */
+    bool software_tuning; /* the token is software on this machine: shorten its use of OpenSSL (hsm/tuning.h) */
     bool provision; /* make kyso-root, KEK and ledger key if absent, then CONTROL_DONE and exit */
     /* Optional; called on the main thread only, with an event of signer/common/log.c. cause: CK_RV or other number. */
     void (*log)(void *ctx, const char *event, const char *detail, uint32_t cause);

@@ -24,6 +24,7 @@ enum control_type {
     CONTROL_PEER,         /* authority; carries a channel: door (front) or 0 (vault), index, generation */
     CONTROL_PEER_DEAD,    /* authority; waitpid has seen the peer (door, index, generation) end */
     CONTROL_DRAIN,        /* finish what is accepted, then exit 0 */
+    CONTROL_RETIRE,       /* authority; no more jobs for vault (index, generation); close its channel when it has none */
     CONTROL_STATUS,       /* authority; role table for the status screen: door, index, generation = restarts, arg = state */
     /* from a role */
     CONTROL_HELLO = 20,   /* vault: C_Initialize is done, send the PIN */
@@ -33,6 +34,7 @@ enum control_type {
     CONTROL_KILL,         /* authority: SIGKILL vault (index, generation); it missed a deadline */
     CONTROL_SEALED,       /* authority: seals itself, text says why */
     CONTROL_DONE,         /* provisioning finished (kysod --init) */
+    CONTROL_WORN,         /* vault: it has unwrapped its share of keys (token.recycle_after), start its replacement */
 };
 
 struct control_msg {
