@@ -82,10 +82,13 @@ void reflection_answer(struct call *call, struct ky_span message);
 KY_MUST_CHECK struct ky_status reflection_open(struct front *f);
 void reflection_close(struct front *f);
 
-/* status.c: response headers */
+/* status.c: response headers, and the body's bytes */
 int status_submit_headers(struct call *call);       /* 200, application/grpc */
 int status_submit_trailers(struct call *call);      /* after messages */
 int status_submit_trailers_only(struct call *call); /* instead of messages */
 int status_submit_http(struct call *call, const char *http_status);
+/* nghttp2_send_data_callback: a DATA frame straight into the connection's buffer */
+int status_send_body(nghttp2_session *s, nghttp2_frame *frame, const uint8_t *head, size_t n,
+                     nghttp2_data_source *source, void *user);
 
 #endif

@@ -79,6 +79,8 @@ KY_MUST_CHECK struct ky_status h2_open(struct front *f);
 void h2_close(struct front *f);
 KY_MUST_CHECK struct ky_status h2_start(struct conn *c);
 void h2_feed(struct conn *c, const uint8_t *p, size_t n);
+#define H2_FRAME_HEAD 9u
+#define H2_FILL_MAX   (64u * 1024u)
 void h2_fill(struct conn *c); /* frames into c->out, up to a socket's worth */
 
 #endif

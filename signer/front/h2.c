@@ -20,8 +20,6 @@
 #define STREAM_WINDOW          (256u * 1024u) /* more than the longest message, so that one always fits */
 #define OPERATOR_STREAM_WINDOW (512u * 1024u)
 #define CONNECTION_WINDOW      (1024 * 1024)
-#define FILL_MAX               (64u * 1024u)
-#define FRAME_HEAD             9u
 #define PREFACE                24u /* "PRI * HTTP/2.0 ..." */
 
 static void tokens_earn(struct conn *c, uint32_t n)
@@ -181,6 +179,7 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk_recv);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+    nghttp2_session_callbacks_set_send_data_callback(cb, status_send_body);
 }
 
 struct ky_status h2_open(struct front *f)
@@ -243,7 +242,7 @@ static void follow_frames(struct conn *c, const uint8_t *p, size_t n)
                 c->frame_length[c->frame_head] = *p;
             c->frame_head++;
         }
-        if (c->frame_head == FRAME_HEAD) {
+        if (c->frame_head == H2_FRAME_HEAD) {
             c->frame_head = 0;
             c->frame_left = (uint32_t)c->frame_length[0] << 16 | (uint32_t)c->frame_length[1] << 8 |
                             c->frame_length[2];
@@ -274,7 +273,7 @@ void h2_feed(struct conn *c, const uint8_t *p, size_t n)
 
 void h2_fill(struct conn *c)
 {
-    while (c->out.len - c->out_taken < FILL_MAX) {
+    while (c->out.len - c->out_taken < H2_FILL_MAX) {
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(c->h2, &p);
         if (n < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Response headers: 200, trailers, trailers-only refusals with grpc-message and
+ * Response headers and bodies: 200, trailers, trailers-only refusals with grpc-message and
  * grpc-status-details-bin, and the HTTP errors for what is not gRPC at all.
  */
 #include <openssl/evp.h>
@@ -106,25 +106,21 @@ static void add_status(struct trailer *t, const struct call *call)
         t->nv[t->n++] = copied("grpc-status-details-bin", t->details);
 }
 
+/*
+ * How much of the body comes next. The library does not copy it: what it copies it keeps, and frees
+ * unwiped, and SADs and an operator's seeds are in it.
+ */
 static ssize_t read_body(nghttp2_session *s, int32_t stream_id, uint8_t *buf, size_t room,
                          uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct call *call = source->ptr;
-    struct conn *c = user;
     size_t left = call->out.len - call->out_taken;
     size_t n = left < room ? left : room;
 
-    (void)s, (void)stream_id;
-    if (n > 0) {
-        memcpy(buf, call->out.data + call->out_taken, n);
-        call->out_taken += n;
-        c->queued -= n;
-        c->body_us = ky_now_us();
-    }
+    (void)s, (void)stream_id, (void)buf, (void)user;
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (n < left)
         return (ssize_t)n;
-    ky_buf_reset(&call->out);
-    call->out_taken = 0;
     if (call->finished) {
         *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
         if (status_submit_trailers(call) != 0)
@@ -135,6 +131,30 @@ static ssize_t read_body(nghttp2_session *s, int32_t stream_id, uint8_t *buf, si
         return (ssize_t)n;
     call->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
+}
+
+int status_send_body(nghttp2_session *s, nghttp2_frame *frame, const uint8_t *head, size_t n,
+                     nghttp2_data_source *source, void *user)
+{
+    struct call *call = source->ptr;
+    struct conn *c = user;
+
+    (void)s, (void)frame;
+    if (c->out.len - c->out_taken >= H2_FILL_MAX)
+        return NGHTTP2_ERR_WOULDBLOCK; /* it asks again when more is wanted */
+    ky_buf_put(&c->out, head, H2_FRAME_HEAD);
+    ky_buf_put(&c->out, call->out.data + call->out_taken, n);
+    if (c->out.failed)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    call->out_taken += n;
+    c->queued -= n;
+    if (n > 0)
+        c->body_us = ky_now_us();
+    if (call->out_taken == call->out.len) {
+        ky_buf_reset(&call->out);
+        call->out_taken = 0;
+    }
+    return 0;
 }
 
 int status_submit_headers(struct call *call)
