@@ -27,7 +27,7 @@ class Row:
     citizens: int = 128
     totps: int = 15             # authenticators of each
     devices: int = 0
-    codes_per_s: float = 0      # where each request spends a code: how many a second at most
+    codes_per_s: float = 0      # where each request spends a code or an approval: how many a second at most
 
     def setting(self):
         """Rows that agree in this share a server and its population."""
@@ -38,6 +38,8 @@ class Row:
         """Citizens and authenticators that give enough codes: three each at once, one more every 30 s."""
         if not self.codes_per_s:
             return self.citizens, self.totps
+        if self.proof == "approval":  # one open transaction a person, and eight pushes in five minutes
+            return max(self.citizens, math.ceil(self.codes_per_s * (seconds + WARMUP_S))), self.totps
         need = self.codes_per_s * (seconds + WARMUP_S) * rounds
         steps = 3 + rounds * 2 * seconds / 30 * 0.8
         return max(self.citizens, math.ceil(need / steps / self.totps)), self.totps
@@ -65,8 +67,8 @@ ROWS = [
         ceiling_keys=64, config={**ALWAYS, **COLD}, proof="totp", citizens=200, totps=10, codes_per_s=4500, in_flight=256,
         target=0.80),
     Row("approval-p256", "cold-p256 with an ES256 device approval instead of the code", ceiling="cold", ceiling_keys=64,
-        config={**ALWAYS, **COLD, "policy.begins_per_5min": 1000000}, proof="approval", citizens=200, totps=0,
-        devices=1, in_flight=256, target=0.70),
+        config={**ALWAYS, **COLD, "policy.begins_per_5min": 8}, proof="approval", citizens=200, totps=0,
+        devices=1, codes_per_s=4500, in_flight=256, target=0.70),
     Row("hot-rsa2048", "hot-p256-verified with RSA-2048 keys", key_type="rsa2048", config=ALWAYS, citizens=32,
         ceiling_keys=1, in_flight=128, target=0.90),
     Row("cold-rsa2048", "RSA-2048, SADs of different citizens in turn, unwrapped each time, each verified", ceiling="cold",
