@@ -199,6 +199,13 @@ bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint3
            now_s >= x->usable_from_s;
 }
 
+bool authenticator_stands(struct authority *a, uint32_t row)
+{
+    const struct cache_entry *x = cache_get(a, ROW_AUTHENTICATOR, row);
+
+    return x != NULL && x->authenticator.state == ROW_AUTH_ACTIVE;
+}
+
 bool list_has(struct ky_span list, struct ky_span text, bool star)
 {
     struct ky_reader r = ky_reader(list);

@@ -57,6 +57,8 @@ uint8_t credential_state(const struct row_credential *c, uint64_t now_s);
 /* Confirmed, of that kind and subject, and its waiting time over. */
 bool authenticator_usable(const struct row_authenticator *x, uint8_t kind, uint32_t subject_row,
                           uint64_t now_s);
+/* Not removed since it gave its word. */
+bool authenticator_stands(struct authority *a, uint32_t row);
 /* Is this text among repeated ky_put_bytes? "*" in the list matches all when `star`. */
 bool list_has(struct ky_span list, struct ky_span text, bool star);
 

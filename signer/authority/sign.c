@@ -159,6 +159,8 @@ static enum ky_code sign_sad(struct asked *q)
         return KY_TX_ENDED;
     if (authority_subject_account(q->a, t->subject_row).not_me)
         return KY_PROOF_LOCKED;
+    if (!authenticator_stands(q->a, t->authenticator_row))
+        return KY_PROOF_UNCONFIRMED;
     code = policy_sad_take(t->hashes, q->m.hashes, ky_hash_len(t->hash), t->used, take, &left).code;
     if (code != KY_OK)
         return code;
@@ -230,7 +232,19 @@ void sign_request(struct authority *a, const struct request *r, struct ky_span p
 
 /* --- the receipt ----------------------------------------------------------------------------------------------- */
 
-/* What the result is worth now. P21: a credential that has changed since the intent releases nothing. */
+static bool is_whole(const struct row_credential *c, const struct flight *f,
+                     const struct job_r_sign *s)
+{
+    const struct ky_key_info *key = ky_key_info(c->key_type);
+
+    return key != NULL && s->count == f->count && s->sig_len == key->sig_len &&
+           s->signatures.len == (size_t)s->count * s->sig_len;
+}
+
+/*
+ * What the result is worth now. P21: a credential that has changed or expired since the intent releases nothing, nor does the
+ * word of an authenticator that was removed.
+ */
 static struct ky_status weigh(struct authority *a, const struct flight *f,
                               const struct job_result *r, struct job_r_sign *out)
 {
@@ -239,13 +253,15 @@ static struct ky_status weigh(struct authority *a, const struct flight *f,
 
     if (!ky_ok(r->status))
         return r->status;
-    if (r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, out)) ||
-        out->count != f->count || out->sig_len == 0 ||
-        out->signatures.len != (size_t)out->count * out->sig_len)
+    if (r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, out)))
         return KY_STATUS(KY_INTERNAL);
-    if (c == NULL || c->credential.state != CREDENTIAL_ACTIVE ||
+    if (c == NULL || !credential_usable(&c->credential, authority_now_s(a)) ||
         c->credential.epoch != f->credential_epoch)
         return KY_STATUS(KY_INACTIVE);
+    if (!is_whole(&c->credential, f, out))
+        return KY_STATUS(KY_INTERNAL);
+    if (!authenticator_stands(a, f->authenticator_row))
+        return KY_STATUS(KY_PROOF_UNCONFIRMED);
     if (authority_subject_account(a, f->subject_row).not_me)
         return KY_STATUS(KY_PROOF_LOCKED);
     if (client == NULL || client->data.removed || client->data.suspended)
@@ -262,6 +278,7 @@ static enum ky_code told(struct ky_status status)
     case KY_INACTIVE:
     case KY_UNAVAILABLE:
     case KY_PROOF_LOCKED:
+    case KY_PROOF_UNCONFIRMED:
     case KY_CLIENT_SUSPENDED:
         return status.code;
     case KY_TOKEN_LOGIN:

@@ -144,6 +144,8 @@ static struct ky_status apply_intent(struct state *s, const struct ledger_leaf *
     name_set(&f->request_id, m->request_id);
     if (!tx_id_parse(m->transaction_id, f->tx_key))
         return KY_STATUS(KY_CORRUPT);
+    const struct tx *t = m->proof == KY_PROOF_SAD ? state_tx(s, f->tx_key) : NULL;
+    f->authenticator_row = t != NULL ? t->authenticator_row : m->authenticator_row;
     if (m->proof == KY_PROOF_SAD || m->proof == KY_PROOF_APPROVAL)
         status = state_tx_spend(s, m, now_s);
     if (ky_ok(status))

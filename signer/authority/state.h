@@ -78,6 +78,7 @@ struct tx {
     uint8_t sad_sha256[32]; /* zero until authorized */
     uint64_t not_after_s;   /* what was shown and digested */
     uint64_t sad_not_after_s;
+    uint32_t authenticator_row; /* that authorized it; while it stands removed the SAD is worth nothing (P21) */
     uint8_t proof;
     uint8_t code_len;
     uint8_t code[STATE_CODE_MAX];
@@ -118,6 +119,7 @@ struct flight { /* an intent without its receipt */
     uint8_t scheme;
     uint16_t count;
     uint32_t client_row, subject_row, credential_row, credential_epoch;
+    uint32_t authenticator_row; /* of the proof; of a SAD's, the one that authorized it */
     uint8_t replay_key[MAP_KEY_LEN];
     uint8_t tx_key[MAP_KEY_LEN];
     struct name request_id;

@@ -10,7 +10,7 @@
 
 #include "kyso/wire.h"
 
-#define SNAPSHOT_FORM 1u
+#define SNAPSHOT_FORM 2u
 
 static int by_key(const void *x, const void *y)
 {
@@ -110,6 +110,7 @@ static void put_tx(struct ky_buf *out, const void *item)
     ky_buf_put(out, t->sad_sha256, 32);
     ky_put_u64(out, t->not_after_s);
     ky_put_u64(out, t->sad_not_after_s);
+    ky_put_u32(out, t->authenticator_row);
     ky_put_u8(out, t->proof);
     ky_put_bytes(out, KY_SPAN(t->code, t->code_len));
     ky_buf_put(out, t->used, sizeof(t->used));
@@ -141,6 +142,7 @@ static void put_flight(struct ky_buf *out, const void *item)
     ky_put_u32(out, f->subject_row);
     ky_put_u32(out, f->credential_row);
     ky_put_u32(out, f->credential_epoch);
+    ky_put_u32(out, f->authenticator_row);
     ky_buf_put(out, f->replay_key, MAP_KEY_LEN);
     ky_buf_put(out, f->tx_key, MAP_KEY_LEN);
     put_name(out, &f->request_id);
@@ -284,6 +286,7 @@ static bool get_tx(struct state *s, struct ky_reader *r)
     get_fixed(r, t.sad_sha256, 32);
     t.not_after_s = ky_get_u64(r);
     t.sad_not_after_s = ky_get_u64(r);
+    t.authenticator_row = ky_get_u32(r);
     t.proof = ky_get_u8(r);
     struct ky_span code = ky_get_bytes(r, STATE_CODE_MAX);
     get_fixed(r, t.used, sizeof(t.used));
@@ -318,6 +321,7 @@ static bool get_flight(struct state *s, struct ky_reader *r)
     f->subject_row = ky_get_u32(r);
     f->credential_row = ky_get_u32(r);
     f->credential_epoch = ky_get_u32(r);
+    f->authenticator_row = ky_get_u32(r);
     get_fixed(r, f->replay_key, MAP_KEY_LEN);
     get_fixed(r, f->tx_key, MAP_KEY_LEN);
     get_name(r, &f->request_id);

@@ -302,6 +302,7 @@ struct ky_status state_tx_authorized(struct state *s, const struct ledger_author
     leave_push(s, t);
     t->state = TX_AUTHORIZED;
     t->proof = m->proof;
+    t->authenticator_row = m->authenticator_row;
     t->sad_not_after_s = m->not_after_s;
     memcpy(t->sad_sha256, m->sad_sha256, sizeof(t->sad_sha256));
     state_tx_file(s, t, m->not_after_s);

@@ -195,6 +195,83 @@ static void revoked_in_flight_is_not_released(void **state)
     assert_int_equal(0, receipt.signatures.len);
 }
 
+static void remove_totp(struct world *w)
+{
+    struct row_authenticator x = cache_get(w->a, ROW_AUTHENTICATOR, w->totp_row)->authenticator;
+
+    x.state = ROW_AUTH_REMOVED;
+    x.epoch++;
+    assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, w->totp_row, &x, 0, NULL)));
+    world_turn(w);
+}
+
+/* P21: an authenticator that is removed, and acknowledged so, has given no more signatures. */
+static void removed_authenticator_in_flight_is_not_released(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct ledger_receipt receipt;
+
+    w->vaults[0].hold = true;
+    uint64_t tag = send_totp(w, "r1", 0);
+    world_run(w);
+    remove_totp(w);
+    vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(KY_DENIED, got.code);
+    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
+    assert_int_equal(LEDGER_FAILED, receipt.outcome);
+    assert_int_equal(KY_PROOF_UNCONFIRMED, receipt.code);
+    assert_int_equal(0, receipt.signatures.len);
+}
+
+static void removed_authenticators_sad_is_void(void **state)
+{
+    struct world *w = *state;
+    struct answer auth, got;
+    char code[9];
+    uint8_t hashes[64] = {1};
+    struct door_tx m = totp_msg(w, "a1", 1, code, 0);
+
+    hashes[32] = 2;
+    m.hashes = KY_SPAN_OF(hashes);
+    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, &auth);
+    assert_int_equal(KY_SAD_LEN, auth.tx.sad.len);
+    struct door_tx s = sign_msg(w, "s1", 1);
+    s.proof = KY_PROOF_SAD;
+    s.proof_secret = auth.tx.sad;
+    s.hashes = KY_SPAN(hashes, 32);
+    w->vaults[0].hold = true;
+    uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &s);
+    world_run(w);
+    remove_totp(w);
+    vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(KY_DENIED, got.code);
+    s.request_id = text("s2");
+    s.hashes = KY_SPAN(hashes + 32, 32);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &s, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+}
+
+static void expired_in_flight_is_not_released(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    w->vaults[0].hold = true;
+    uint64_t tag = send_totp(w, "r1", 0);
+    world_run(w);
+    world_advance(w, 31ull * 86400 * 1000000);
+    vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(KY_INACTIVE, got.code);
+}
+
 static void past_deadline_spends_nothing(void **state)
 {
     struct world *w = *state;
@@ -328,6 +405,9 @@ int main(void)
         T(hung_vault_is_killed_at_the_deadline), T(late_results_are_dropped),
         T(another_vaults_result_is_dropped),     T(killer_key_is_quarantined),
         T(token_failures_end_in_a_receipt),      T(revoked_in_flight_is_not_released),
+        T(removed_authenticator_in_flight_is_not_released),
+        T(removed_authenticators_sad_is_void),
+        T(expired_in_flight_is_not_released),
         T(past_deadline_spends_nothing),         T(queued_past_deadline_is_abandoned),
         T(cancelled_in_the_queue_is_abandoned),  T(cancel_spares_what_a_repeat_waits_for),
         T(full_queue_is_busy_before_any_proof),  T(answers_do_not_reach_another_front),
