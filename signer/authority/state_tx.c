@@ -175,14 +175,23 @@ void state_tx_void_all(struct state *s, uint64_t now_s)
         state_tx_end(s, t, TX_EXPIRED, now_s);
 }
 
-/* One item of the private data: salt || text. An erased side table leaves the text empty. */
-static struct ky_span private_text(struct ky_reader *r, bool present)
+/*
+ * One item of the private data: salt || text, whose hash the record tells (empty or zero: there is none). An erased side table
+ * leaves the text empty; no leaf covers that table, so another text is told by its hash. False for such a one.
+ */
+static bool private_text(struct ky_reader *r, struct ky_span hash, struct ky_span *out)
 {
-    struct ky_span item = {0};
+    uint8_t actual[32];
 
-    if (present && r->left > 0)
-        item = ky_get_bytes(r, 16 + KY_DISPLAY_TEXT_MAX);
-    return item.len > 16 ? KY_SPAN(item.data + 16, item.len - 16) : (struct ky_span){0};
+    *out = (struct ky_span){0};
+    if (ky_span_all_zero(hash) || r->left == 0)
+        return true;
+    struct ky_span item = ky_get_bytes(r, 16 + KY_DISPLAY_TEXT_MAX);
+    ky_sha256(item, actual);
+    if (item.len <= 16 || !ky_span_eq(KY_SPAN_OF(actual), hash))
+        return false;
+    *out = KY_SPAN(item.data + 16, item.len - 16);
+    return true;
 }
 
 /* A transaction with its variable bytes behind it. */
@@ -282,8 +291,10 @@ struct ky_status state_tx_begin(struct state *s, const struct ledger_tx *m,
     memcpy(from.content_sha256, m->content_sha256, sizeof(from.content_sha256));
     memcpy(from.tx_digest, m->tx_digest, sizeof(from.tx_digest));
     memcpy(from.nonce, m->nonce, sizeof(from.nonce));
-    struct ky_span display = private_text(&r, !ky_span_all_zero(KY_SPAN_OF(m->display_sha256)));
-    struct ky_span code = private_text(&r, m->matching_code.len > 0);
+    struct ky_span display, code;
+    if (!private_text(&r, KY_SPAN_OF(m->display_sha256), &display) ||
+        !private_text(&r, m->matching_code, &code))
+        return KY_STATUS(KY_CORRUPT);
     struct tx *t = tx_new(&from, code, m->hashes, display);
     if (!tx_add(s, t))
         return KY_STATUS(KY_NOMEM);

@@ -145,6 +145,22 @@ static void wrong_matching_code_ends_it(void **state)
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
 }
 
+/* A restart over an erased side table: the code is gone, and with it the transaction. */
+static void erased_code_matches_nothing(void **state)
+{
+    struct world *w = *state;
+    struct answer tx, got;
+    struct approval p;
+
+    begin(w, "b1", &tx);
+    state_tx_by_id(w->a->state, tx.tx.transaction_id)->code_len = 0;
+    tx.tx.matching_code = (struct ky_span){0};
+    approve_inline(w, "s1", &tx, &p);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG_CODE);
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+}
+
 /* Fault 27. */
 static void ttl_to_the_millisecond(void **state)
 {
@@ -359,6 +375,7 @@ int main(void)
         T(every_binding_matters),
         T(approval_of_another_transaction),
         T(wrong_matching_code_ends_it),
+        T(erased_code_matches_nothing),
         T(ttl_to_the_millisecond),
         T(device_sees_and_approves),
         T(other_devices_see_nothing),

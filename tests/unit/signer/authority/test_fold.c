@@ -186,6 +186,48 @@ static void impossible_records_are_refused(void **state)
     state_free(&s);
 }
 
+struct begun { /* the last LEDGER_BEGIN and its private data */
+    struct state *s;
+    bool change;
+    int seen;
+};
+
+static struct ky_status fold_begun(void *context, struct ky_span leaf, struct ky_span private_data)
+{
+    struct begun *b = context;
+    struct ledger_leaf l;
+    uint8_t copy[256];
+
+    assert_true(ky_ok(ledger_leaf_parse(leaf, &l)));
+    if (l.type != LEDGER_BEGIN)
+        return KY_STATUS(KY_OK);
+    assert_in_range(private_data.len, 40, sizeof(copy));
+    memcpy(copy, private_data.data, private_data.len);
+    copy[private_data.len - 1] ^= b->change; /* the matching code's last digit */
+    b->seen++;
+    return state_replay_leaf(b->s, leaf, KY_SPAN(copy, private_data.len));
+}
+
+/* No leaf covers the side table: a display text or matching code put there by hand is told by the record's hash. */
+static void changed_private_text_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct door_tx m = sign_msg(w, "b1", 1);
+    struct answer got;
+    struct begun b = {.s = NULL};
+
+    ask(w, FRONT_SIGNER, &door_tx_begin_schema, &m, &got);
+    assert_int_equal(DOOR_R_TX, got.type);
+    for (int change = 0; change < 2; change++) {
+        b.change = change;
+        assert_true(ky_ok(state_new(&w->a->state->limits, &b.s)));
+        assert_int_equal(change ? KY_CORRUPT : KY_OK,
+                         store_ledger_read(w->a->store, 1, 0, fold_begun, &b).code);
+        state_free(&b.s);
+    }
+    assert_int_equal(2, b.seen);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -194,6 +236,7 @@ int main(void)
         T(random_work_folds_alike),
         T(damaged_snapshots_are_refused),
         T(impossible_records_are_refused),
+        T(changed_private_text_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
