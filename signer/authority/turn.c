@@ -48,7 +48,7 @@ static void decide(struct authority *a, struct peer *p, const struct ky_record *
         return; /* the heartbeat says so; the front answers by itself */
     if (row == NULL || row->fn == NULL) {
         authority_refuse(a, &to, KY_UNIMPLEMENTED, 0);
-    } else if (a->phase != PHASE_SERVE && !(row->drains && a->store != NULL)) {
+    } else if (a->phase != PHASE_SERVE && !(row->drains && a->phase == PHASE_DRAIN)) {
         authority_refuse(a, &to, KY_UNAVAILABLE, 0);
     } else if (row->door != 0 && row->door != p->door) {
         struct ledger_denied why = {.reason = KY_WRONG_DOOR};
@@ -198,8 +198,8 @@ bool authority_turn(struct authority *a)
     more = admit(a);
     if (a->phase != PHASE_SEALED) {
         dispatch_tick(a);
-        if (a->store != NULL)
-            tx_tick(a);
+        if (a->phase == PHASE_SERVE || a->phase == PHASE_DRAIN)
+            tx_tick(a); /* after LEDGER_STOP nothing is recorded: the last anchor is of that head */
     }
     if (a->phase != PHASE_SEALED)
         finish_drain(a);

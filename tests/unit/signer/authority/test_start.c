@@ -263,6 +263,30 @@ static void drain_finishes_and_says_so(void **state)
     assert_int_equal(1, w->a->side.anchor_pending.clean);
 }
 
+/* The last anchor is the head: an event or an expiry that came later would make the next start distrust everything. */
+static void nothing_is_recorded_after_the_stop(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    struct door_event late = {.kind = DOOR_EVENT_FLOOD, .count = 1};
+    struct control_msg drain = {.type = CONTROL_DRAIN};
+    struct door_tx m = sign_msg(w, "b1", 1);
+
+    ask(w, FRONT_SIGNER, &door_tx_begin_schema, &m, &got);
+    assert_int_equal(DOOR_R_TX, got.type);
+    world_run(w);
+    peer_control(w->a, &drain, -1);
+    for (int i = 0; i < 8 && w->a->phase != PHASE_CLOSE; i++)
+        world_turn(w);
+    assert_int_equal(PHASE_CLOSE, w->a->phase);
+    world_advance(w, 121000000);
+    assert_true(
+        ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_event_schema, &late, 0, 0)));
+    world_run(w);
+    assert_int_equal(PHASE_DONE, w->a->phase);
+    assert_int_equal(w->a->side.anchor_pending.size, store_ledger_size(w->a->store));
+}
+
 static void figures(void **state)
 {
     struct world *w = *state;
@@ -294,6 +318,7 @@ int main(void)
         T(another_server_id_seals),
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),
+        T(nothing_is_recorded_after_the_stop),
         T(figures),
     };
 
