@@ -187,6 +187,18 @@ done:
     return status;
 }
 
+/* A snapshot of another history has a valid MAC too: what was folded must be the ledger that is there. */
+static bool is_the_ledger(const struct fold *f)
+{
+    uint8_t folded[32];
+    uint8_t stored[32];
+
+    merkle_root(&f->tree, folded);
+    merkle_root(store_merkle(f->a->store), stored);
+    return f->tree.size == store_ledger_size(f->a->store) &&
+           ky_span_eq(KY_SPAN_OF(folded), KY_SPAN_OF(stored));
+}
+
 /* Folds everything, and learns whether the ledger runs through the anchor. */
 static struct ky_status fold_all(struct authority *a, struct fold *f)
 {
@@ -197,6 +209,8 @@ static struct ky_status fold_all(struct authority *a, struct fold *f)
         return status;
     a->side.snapshot_size = from;
     status = store_ledger_read(a->store, from, 0, fold_leaf, f);
+    if (ky_ok(status) && !is_the_ledger(f))
+        status = KY_STATUS(KY_CORRUPT);
     if (!ky_ok(status))
         return status;
     if (a->boot.best != NULL &&

@@ -2,6 +2,7 @@
 /* Starts and stops: provisioning, orphan intents, the anchor, what seals a node, checkpoints and snapshots. I4; P2, P6; faults 48-51, 58. */
 #include "world.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,47 @@ static void forked_database_seals(void **state)
     expect_sealed(w, "forked");
 }
 
+static void run_sql(struct world *w, const char *sql)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+
+    snprintf(path, sizeof(path), "%s/kyso.db", w->dir);
+    assert_int_equal(SQLITE_OK, sqlite3_open(path, &db));
+    assert_int_equal(SQLITE_OK, sqlite3_exec(db, sql, NULL, NULL, NULL));
+    assert_int_equal(SQLITE_OK, sqlite3_close(db));
+}
+
+/* The other history's database, as long as the anchored one, under the anchored one's snapshot: every MAC holds. */
+static void snapshot_of_another_history_seals(void **state)
+{
+    struct world *w = *state;
+    struct world before;
+    char sql[256];
+
+    world_stop(w);
+    copy(w->dir, "kyso.db", "old.db");
+    before = *w;
+    world_boot(w);
+    sign_one(w, "other", 1, 2, KY_DENIED);
+    sign_one(w, "other", 1, 2, KY_DENIED);
+    world_stop(w);
+    copy(w->dir, "kyso.db", "fork.db");
+    copy(w->dir, "old.db", "kyso.db");
+    memcpy(w->anchors, before.anchors, sizeof(w->anchors));
+    memcpy(w->anchor_len, before.anchor_len, sizeof(w->anchor_len));
+    world_boot(w);
+    sign_one(w, "r1", 1, 0, KY_OK); /* an intent and a receipt: two records as well */
+    world_stop(w);
+    copy(w->dir, "kyso.db", "real.db");
+    copy(w->dir, "fork.db", "kyso.db");
+    snprintf(sql, sizeof(sql),
+             "ATTACH '%s/real.db' AS real; REPLACE INTO snapshot SELECT * FROM real.snapshot;",
+             w->dir);
+    run_sql(w, sql);
+    expect_sealed(w, "cannot be read back");
+}
+
 static void missing_database_is_not_made_again(void **state)
 {
     struct world *w = *state;
@@ -312,6 +354,7 @@ int main(void)
         T(orphans_are_abandoned),
         T(older_database_seals),
         T(forked_database_seals),
+        T(snapshot_of_another_history_seals),
         T(missing_database_is_not_made_again),
         T(another_token_seals),
         T(second_server_is_refused),
