@@ -34,7 +34,8 @@ def totp(seed, now, digits=6, hash_name="sha1"):
 class Harness:
     """One server. Use as a context manager, or call start() and stop()."""
 
-    def __init__(self, bin_dir=None, folder=None, config=None, log=None):
+    def __init__(self, bin_dir=None, folder=None, config=None, log=None, spawn=None,
+                 operators=()):
         self.bin = bin_dir or os.environ.get("KYSO_BIN") or os.path.join(ROOT, "build/dev/bin")
         self.own_folder = folder is None
         self.dir = folder or tempfile.mkdtemp(prefix="kyso-harness-")
@@ -43,7 +44,9 @@ class Harness:
         self.config = {"limits.heartbeat_ms": 5000, **(config or {})}
         self.log_path = log or os.path.join(self.dir, "kysod.log")
         self.process = None
+        self.operators = operators  # beside "demo"; each one's key is made as state/NAME.key
         self.env = dict(os.environ)
+        self.spawn = spawn or {}  # how Kyso's programs are started: user=, group=, extra_groups=
 
     # --- life ------------------------------------------------------------------------------
 
@@ -62,7 +65,11 @@ class Harness:
         self.env.update(SOFTHSM2_CONF=f"{self.state}/token/softhsm2.conf", KYSO_CONFIG=f"{self.state}/kyso.yaml",
                         KYSO_OPERATOR="demo", KYSO_OPERATOR_KEY=f"{self.state}/operator.key")
         self._configure()
-        self.kyso("init")
+        if "user" in self.spawn:
+            subprocess.run(["chown", "-R", str(self.spawn["user"]), self.dir], check=True)
+        named = [("demo", "operator"), *((name, name) for name in self.operators)]
+        self.kyso("init", *(word for name, key in named
+                            for word in ("--operator", name, "--operator-key", f"{self.state}/{key}.key")))
         self.run_server()
         return self
 
@@ -92,7 +99,7 @@ class Harness:
         """Starts kysod on the state that is there, and waits until it serves."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([f"{self.bin}/kysod", "--config", f"{self.state}/kyso.yaml"],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, **self.spawn)
         self.wait_for(self._is_serving, "the server to serve")
         return self
 
@@ -167,7 +174,8 @@ class Harness:
     def kyso(self, *words, check=True, json_out=False, **options):
         """Runs the kyso command. With json_out, returns its parsed output."""
         argv = [f"{self.bin}/kyso", *words] + (["--json"] if json_out else [])
-        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              **self.spawn, **options)
         if check and done.returncode != 0:
             raise HarnessError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return json.loads(done.stdout) if json_out else done

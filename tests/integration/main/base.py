@@ -14,6 +14,7 @@ sys.path[:0] = [os.path.join(HERE, "../../harness"), os.path.join(HERE, "../../i
 
 import grpc  # noqa: E402
 import harness  # noqa: E402
+import memory  # noqa: E402,F401
 import kyso_client as k  # noqa: E402
 from kyso_client import approver_pb2, approver_pb2_grpc, signer_pb2, signer_pb2_grpc, types_pb2  # noqa: E402
 
@@ -48,10 +49,11 @@ class Clock:
 
 class ServerCase(unittest.TestCase):
     config = {}
+    operators = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.h = harness.Harness(config=cls.config)
+        cls.h = harness.Harness(config=cls.config, operators=cls.operators)
         cls.addClassCleanup(cls.h.stop)
         cls.h.start()
         cls.h.add_clients()
