@@ -43,8 +43,8 @@ void ticket_hash(const struct ticket *t, unsigned i, uint8_t out[HASH_LEN])
 {
     uint64_t n = i;
 
-    memcpy(out, t->prefix, sizeof t->prefix);
-    memcpy(out + sizeof t->prefix, &n, sizeof n);
+    memcpy(out, &n, sizeof n); /* in front: digests differ from their first bytes on, and so must these */
+    memcpy(out + sizeof n, t->rest, sizeof t->rest);
 }
 
 void tickets_free(struct tickets *t)
@@ -195,7 +195,7 @@ static bool start_one(struct filling *f)
     m->made = false;
     m->ticket = (struct ticket){.citizen = code.citizen,
                                 .count = (uint16_t)(approval ? f->options->hashes : f->options->list)};
-    if (!ky_ok(ky_random(m->ticket.prefix, sizeof m->ticket.prefix)))
+    if (!ky_ok(ky_random(m->ticket.rest, sizeof m->ticket.rest)))
         return false;
     for (unsigned i = 0; i < m->ticket.count; i++)
         ticket_hash(&m->ticket, i, m->wire.digests[i]);

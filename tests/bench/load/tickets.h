@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Proofs made before the clock: SADs over lists of hashes, or approvals that a device has signed. A ticket's hashes are a random
- * prefix and a counter, so nobody stores them. One rotation takes a hash of each ticket in turn.
+ * Proofs made before the clock: SADs over lists of hashes, or approvals that a device has signed. A ticket's hashes are a counter and a
+ * random rest, so nobody stores them. One rotation takes a hash of each ticket in turn.
  */
 #ifndef BENCH_TICKETS_H
 #define BENCH_TICKETS_H
@@ -16,7 +16,7 @@
 struct ticket {
     uint32_t citizen;
     uint16_t count, used; /* hashes */
-    uint8_t prefix[24];
+    uint8_t rest[24];
     uint8_t sad[32];      /* of a SAD; of an approval: */
     char transaction_id[ID_MAX];
     char matching_code[CODE_MAX];
