@@ -53,7 +53,7 @@ struct peer {
     bool readable; /* the loop saw it ready, or records are left in the channel */
     bool ended;    /* end of file or a broken record: nothing more comes */
     bool dead;     /* the supervisor has waited for it */
-    size_t mark;   /* channel.out.len when the turn began: what a failed commit cuts back to */
+    size_t mark;   /* unsent bytes when the turn began: what a failed commit cuts back to */
     uint64_t jobs; /* records taken */
     void *io;      /* the loop's */
     /* a vault's */

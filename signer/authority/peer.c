@@ -91,16 +91,19 @@ void peer_dead(struct authority *a, uint8_t door, uint32_t index, uint32_t gener
 void peers_mark(struct authority *a)
 {
     for (struct peer *p = a->peers; p != NULL; p = p->next)
-        p->mark = p->channel.out.len;
+        p->mark = p->channel.out.len - p->channel.sent; /* a full buffer drops what was sent: count from there */
 }
 
 void peers_cut(struct authority *a)
 {
-    for (struct peer *p = a->peers; p != NULL; p = p->next)
-        if (p->door != 0 && p->channel.out.len > p->mark) {
-            ky_wipe(p->channel.out.data + p->mark, p->channel.out.len - p->mark);
-            p->channel.out.len = p->mark;
+    for (struct peer *p = a->peers; p != NULL; p = p->next) {
+        struct ky_buf *out = &p->channel.out;
+        size_t keep = p->channel.sent + p->mark;
+        if (p->door != 0 && out->len > keep) {
+            ky_wipe(out->data + keep, out->len - keep);
+            out->len = keep;
         }
+    }
 }
 
 void peers_flush(struct authority *a, bool vaults, bool fronts)

@@ -137,6 +137,33 @@ static void replies_wait_for_the_commit(void **state)
     assert_int_equal(0, drain_front(w, FRONT_SIGNER, &serving)); /* but shares the turn's fate */
 }
 
+/*
+ * A front that reads slowly: its buffer holds an older answer that was sent and one that was not, and is too full for another
+ * until the sent one is dropped. What is cut is this turn's all the same.
+ */
+static void a_full_buffer_does_not_let_it_out(void **state)
+{
+    struct world *w = *state;
+    int serving = -1;
+    struct door_refused old = {.code = KY_BUSY};
+    struct door_tx m = sign_msg(w, "r1", 1);
+    struct peer *front = peer_find(w->a, KY_DOOR_SIGNER, 0, w->front_generation);
+
+    drain_front(w, FRONT_SIGNER, &serving);
+    assert_false(ky_channel_has_output(&front->channel));
+    assert_true(ky_ok(ky_channel_send(&front->channel, &door_refused_schema, &old, 1, 0)));
+    front->channel.sent = front->channel.out.len;
+    assert_true(ky_ok(ky_channel_send(&front->channel, &door_refused_schema, &old, 2, 0)));
+    front->channel.out.max = front->channel.out.len + front->channel.sent / 2;
+    m.proof = KY_PROOF_TOTP;
+    m.proof_secret = text("000000");
+    front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    fail_the_commit(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    world_run(w);
+    assert_int_equal(1, drain_front(w, FRONT_SIGNER, &serving)); /* the older answer alone */
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -145,6 +172,7 @@ int main(void)
         T(failed_commit_of_an_intent),  T(failed_commit_of_a_receipt),
         T(failed_commit_of_a_denial),   T(stays_sealed),
         T(replies_wait_for_the_commit),
+        T(a_full_buffer_does_not_let_it_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
