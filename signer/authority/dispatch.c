@@ -82,6 +82,14 @@ static uint32_t running_window(const struct authority *a)
     return a->config->token.sessions == 0 ? 1 : a->config->token.sessions;
 }
 
+static bool ran_before(const struct peer *vault, const struct job_slot *s)
+{
+    for (const struct job_slot *t = vault->first; t != s; t = t->next)
+        if (t->job.key_row == s->job.key_row)
+            return true;
+    return false;
+}
+
 void dispatch_vault_gone(struct authority *a, struct peer *vault)
 {
     uint32_t at = 0;
@@ -90,7 +98,7 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     for (struct job_slot *s = vault->first; s != NULL && at < running_window(a);
          s = s->next, at++) {
         uint32_t row = s->job.key_row;
-        if (row == 0)
+        if (row == 0 || ran_before(vault, s)) /* one death, one count, however many of its jobs ran */
             continue;
         uintptr_t kills = kills_of(a, row) + 1;
         (void)!map_put(&a->jobs.killers, map_key_number(0, row), (void *)kills);

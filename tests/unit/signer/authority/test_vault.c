@@ -142,6 +142,29 @@ static void killer_key_is_quarantined(void **state)
     assert_denied(w, &got, KY_PROOF_NEEDED, KY_PROOF_NEEDED);
 }
 
+/* A busy key has many jobs at a vault: the death of that one vault is not the death of two. */
+static void one_death_quarantines_no_key(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    w->config.token.sessions = 4;
+    w->vaults[0].hold = true;
+    send_totp(w, "r1", 0);
+    world_run(w);
+    uint64_t tag = send_totp(w, "r2", 1);
+    world_run(w);
+    assert_int_equal(2, w->vaults[0].held);
+    vault_die(w, 0);
+    w->vaults[0].hold = false;
+    vault_join(w, 0);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    assert_int_equal(2, w->a->state->signatures);
+    assert_false(dispatch_quarantined(w->a, w->credential_row));
+}
+
 static void token_failures_end_in_a_receipt(void **state)
 {
     static const enum ky_code codes[] = {KY_TOKEN_REQUEST, KY_TOKEN_WRONG_SIGNATURE, KY_TOKEN_LOGIN,
@@ -405,6 +428,7 @@ int main(void)
         T(hung_vault_is_killed_at_the_deadline), T(late_results_are_dropped),
         T(another_vaults_result_is_dropped),     T(killer_key_is_quarantined),
         T(token_failures_end_in_a_receipt),      T(revoked_in_flight_is_not_released),
+        T(one_death_quarantines_no_key),
         T(removed_authenticator_in_flight_is_not_released),
         T(removed_authenticators_sad_is_void),
         T(expired_in_flight_is_not_released),
