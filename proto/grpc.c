@@ -76,7 +76,7 @@ struct ky_status ky_grpc_timeout(struct ky_span header, uint64_t *out_us)
         if (header.data[header.len - 1] != (uint8_t)timeout_units[i].unit)
             continue;
         uint64_t ns = timeout_units[i].ns;
-        /* Up, so that a positive timeout is never none; eight digits of hours stay far below 2^64 us. */
+        /* Up, so that a positive timeout is never none; 8 digits of hours stay below 2^64 us. */
         *out_us = ns >= 1000 ? value * (ns / 1000) : (value + 999) / 1000;
         return KY_STATUS(KY_OK);
     }
@@ -112,10 +112,11 @@ static void put_delimited(struct ky_buf *b, uint32_t field, struct ky_span s)
     ky_buf_put(b, s.data, s.len);
 }
 
-/* Both messages are a few short fields, fixed for ever: cheaper written here than a second generated set. */
-struct ky_status ky_grpc_details(enum ky_code wire, uint32_t retry_after_ms, struct ky_buf *out)
+/* A few short fields, fixed for ever: cheaper written here than a second generated set. */
+struct ky_status ky_grpc_details(enum ky_code code, const char *text, uint32_t retry_after_ms,
+                                 struct ky_buf *out)
 {
-    const struct ky_code_info *info = ky_code_info(ky_code_info(wire)->wire);
+    const struct ky_code_info *info = ky_code_info(ky_code_info(code)->wire);
     struct ky_buf detail = KY_BUF_INIT(256);
     struct ky_buf any = KY_BUF_INIT(512);
     put_delimited(&detail, 1, ky_span_text(info->name)); /* kyso.v1.ErrorDetail */
@@ -124,7 +125,7 @@ struct ky_status ky_grpc_details(enum ky_code wire, uint32_t retry_after_ms, str
     put_delimited(&any, 1, ky_span_text("type.googleapis.com/kyso.v1.ErrorDetail"));
     put_delimited(&any, 2, ky_buf_span(&detail));
     put_number(out, 1, (uint64_t)info->grpc); /* google.rpc.Status */
-    put_delimited(out, 2, ky_span_text(info->public_text));
+    put_delimited(out, 2, ky_span_text(text ? text : info->public_text));
     put_delimited(out, 3, ky_buf_span(&any));
     bool failed = detail.failed || any.failed || out->failed;
     ky_buf_free(&detail);

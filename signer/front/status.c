@@ -47,31 +47,14 @@ static void encode_message(const char *text, char out[MESSAGE_HEADER_MAX])
     out[n] = '\0';
 }
 
-/*
- * Clients compare the message inside google.rpc.Status with grpc-message; where ours names a field,
- * a second field 2 is appended: of a singular field the last one counts.
- */
-static void append_message(struct ky_buf *status, const char *why)
-{
-    size_t len = strlen(why);
-    uint8_t head[2] = {0x12, (uint8_t)len};
-    if (len > 127)
-        return;
-    ky_buf_put(status, head, sizeof(head));
-    ky_buf_put(status, why, len);
-}
-
 static bool encode_details(const struct call *call, char out[DETAILS_MAX * 4 / 3 + 4])
 {
     struct ky_buf b = KY_BUF_INIT(DETAILS_MAX);
     bool ok = false;
     int len;
 
-    if (!ky_ok(ky_grpc_details(ky_code_info(call->code)->wire, call->retry_after_ms, &b)))
-        goto done;
-    if (call->why)
-        append_message(&b, call->why);
-    if (b.failed || b.len == 0)
+    /* The same text as in grpc-message: clients compare the two. */
+    if (!ky_ok(ky_grpc_details(call->code, public_text(call), call->retry_after_ms, &b)))
         goto done;
     len = EVP_EncodeBlock((unsigned char *)out, b.data, (int)b.len);
     while (len > 0 && out[len - 1] == '=')

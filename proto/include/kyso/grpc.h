@@ -41,7 +41,11 @@ KY_MUST_CHECK struct ky_status ky_grpc_frame(const ProtobufCMessage *m, struct k
 KY_MUST_CHECK struct ky_status ky_grpc_next(struct ky_span b, size_t *offset, size_t max, struct ky_span *out_message);
 /* "100m" -> microseconds; KY_INVALID outside 1..8 digits and a unit of H M S m u n. */
 KY_MUST_CHECK struct ky_status ky_grpc_timeout(struct ky_span header, uint64_t *out_us);
-/* Serialized google.rpc.Status with one kyso.v1.ErrorDetail, for grpc-status-details-bin (not yet base64). */
-KY_MUST_CHECK struct ky_status ky_grpc_details(enum ky_code wire, uint32_t retry_after_ms, struct ky_buf *out);
+/*
+ * Serialized google.rpc.Status with one kyso.v1.ErrorDetail, for grpc-status-details-bin (not yet
+ * base64). A precise code is told as its wire code; without a text, in that code's public text.
+ */
+KY_MUST_CHECK struct ky_status ky_grpc_details(enum ky_code code, const char *text,
+                                               uint32_t retry_after_ms, struct ky_buf *out);
 
 #endif

@@ -119,7 +119,7 @@ static void test_details_bytes(void **state)
     (void)state;
     struct ky_buf b = KY_BUF_INIT(1024);
     uint8_t want[256];
-    EXPECT(KY_OK, ky_grpc_details(KY_BUSY, 300, &b));
+    EXPECT(KY_OK, ky_grpc_details(KY_BUSY, NULL, 300, &b));
     size_t n = from_hex("08 08 12 1f 746f6f20627573792c20726574727920616674657220746865 2068696e74",
                         want, sizeof(want));
     want[3] = (uint8_t)(n - 4);
@@ -136,6 +136,26 @@ static void test_details_bytes(void **state)
     ky_buf_free(&b);
 }
 
+/* A text of the caller's stands in place of the public one, once, with the same detail behind it. */
+static void test_details_text(void **state)
+{
+    (void)state;
+    static const char text[] = "invalid: hashes";
+    struct ky_buf own = KY_BUF_INIT(1024);
+    struct ky_buf common = KY_BUF_INIT(1024);
+    EXPECT(KY_OK, ky_grpc_details(KY_INVALID, text, 0, &own));
+    EXPECT(KY_OK, ky_grpc_details(KY_INVALID, NULL, 0, &common));
+    uint8_t head[4] = {0x08, 3, 0x12, sizeof(text) - 1};
+    assert_memory_equal(own.data, head, sizeof(head));
+    assert_memory_equal(own.data + sizeof(head), text, sizeof(text) - 1);
+    size_t at = sizeof(head) + sizeof(text) - 1;
+    size_t common_at = sizeof(head) + strlen(ky_code_info(KY_INVALID)->public_text);
+    assert_true(ky_span_eq(KY_SPAN(own.data + at, own.len - at),
+                           KY_SPAN(common.data + common_at, common.len - common_at)));
+    ky_buf_free(&own);
+    ky_buf_free(&common);
+}
+
 /* The detail inside is what protobuf-c itself reads, for every public code; no precise code shows through. */
 static void test_details_parse(void **state)
 {
@@ -143,7 +163,7 @@ static void test_details_parse(void **state)
     for (int c = 0; c < KY_CODE_COUNT; c++) {
         const struct ky_code_info *info = ky_code_info(ky_code_info((enum ky_code)c)->wire);
         struct ky_buf b = KY_BUF_INIT(1024);
-        EXPECT(KY_OK, ky_grpc_details((enum ky_code)c, 5, &b));
+        EXPECT(KY_OK, ky_grpc_details((enum ky_code)c, NULL, 5, &b));
         static const char url[] = "type.googleapis.com/kyso.v1.ErrorDetail";
         const uint8_t *at = memmem(b.data, b.len, url, sizeof(url) - 1);
         assert_non_null(at);
@@ -160,7 +180,7 @@ static void test_details_parse(void **state)
         ky_buf_free(&b);
     }
     struct ky_buf small = KY_BUF_INIT(10);
-    EXPECT(KY_NOMEM, ky_grpc_details(KY_BUSY, 1, &small));
+    EXPECT(KY_NOMEM, ky_grpc_details(KY_BUSY, NULL, 1, &small));
     ky_buf_free(&small);
 }
 
@@ -181,7 +201,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame_round_trip), cmocka_unit_test(test_frame_refusals),
         cmocka_unit_test(test_timeouts),         cmocka_unit_test(test_details_bytes),
-        cmocka_unit_test(test_details_parse),    cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_details_text),     cmocka_unit_test(test_details_parse),
+        cmocka_unit_test(test_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
