@@ -34,19 +34,22 @@ static struct ky_status put_next_epoch(struct operation *o, uint32_t number,
     return status;
 }
 
-/* The seed's fingerprint stays: a seed is enrolled once, since its spent steps go with its row. A device's key is free again. */
+/*
+ * The seed's fingerprint stays: a seed is enrolled once, since its spent steps go with its row. So does the key of a device that was
+ * active: the approval that let it in would let it in again. One that was never confirmed is free.
+ */
 static struct ky_status put_removed(struct operation *o, uint32_t number,
                                     struct row_authenticator *row)
 {
     uint8_t key_sha256[32];
-    bool is_device = row->kind == ROW_AUTH_DEVICE;
+    bool frees_key = row->kind == ROW_AUTH_DEVICE && row->state == ROW_AUTH_UNCONFIRMED;
 
     ky_sha256(row->device_key, key_sha256);
     row->state = ROW_AUTH_REMOVED;
     row->sealed_seed = KY_SPAN(NULL, 0);
     memset(row->confirm_sha256, 0, sizeof(row->confirm_sha256));
     struct ky_status status = put_next_epoch(o, number, row);
-    if (ky_ok(status) && is_device)
+    if (ky_ok(status) && frees_key)
         status = store_lookup_remove(authority_store(o->a), STORE_BY_DEVICE_KEY,
                                      KY_SPAN_OF(key_sha256), number);
     return status;
@@ -149,8 +152,9 @@ struct ky_status operate_remove_authenticator(struct operation *o)
         status = subject_text(o, row.subject_row, &subject_id);
     if (!ky_ok(status))
         return status;
+    struct row_authenticator shown = row;
     o->result.message = operate_message(o, "authenticator %s removed", m->authenticator_id);
-    row.state = ROW_AUTH_REMOVED;
-    operate_give_authenticator(o, &row, subject_id);
+    shown.state = ROW_AUTH_REMOVED;
+    operate_give_authenticator(o, &shown, subject_id);
     return put_removed(o, number, &row);
 }

@@ -304,6 +304,40 @@ static void a_device_lets_another_in(void **state)
     EVP_PKEY_free(third);
 }
 
+static void remove_it(struct door *d, const char *id)
+{
+    DOOR_OP(d, REMOVE_AUTHENTICATOR, remove_authenticator, RemoveAuthenticator,
+            KYSO__V1__REMOVE_AUTHENTICATOR__INIT, message_.authenticator_id = TEXT(id));
+    door_send(d, &op_);
+    assert_string_equal(door_expect_result(d)->authenticators[0]->state, "removed");
+}
+
+/* The approval that let it in is still around: whoever has it and the lost device must not come back with one operator. */
+static void a_removed_device_stays_out(void **state)
+{
+    struct door *d = *state;
+    char first[40], id[40], code[16];
+
+    door_add_subject(d, "a");
+    enroll_device(d, &(struct device){.key = d->stranger});
+    take_ids(d, first, code);
+    confirm(d, first, code);
+    (void)door_expect_result(d);
+    activate(d);
+    struct device lost = {.key = d->alice, .by = first, .by_key = d->stranger, .by_subject = "a"};
+    enroll_device(d, &lost);
+    take_ids(d, id, code);
+    remove_it(d, id);
+    enroll_device(d, &lost);
+    door_expect_refused(d, KY_CONFLICT);
+    enroll_device(d, &(struct device){.key = d->bob, .two_operators = true});
+    take_ids(d, id, code);
+    remove_it(d, id); /* never confirmed: nobody approved its key */
+    lost.key = d->bob;
+    enroll_device(d, &lost);
+    (void)door_expect_result(d);
+}
+
 static void another_persons_device_lets_nobody_in(void **state)
 {
     struct door *d = *state;
@@ -415,6 +449,7 @@ int main(void)
         TEST(a_late_code_is_a_wrong_one),
         TEST(one_operator_adds_nothing_to_an_active_credential),
         TEST(a_device_lets_another_in),
+        TEST(a_removed_device_stays_out),
         TEST(another_persons_device_lets_nobody_in),
         TEST(a_device_that_still_waits_lets_nobody_in),
         TEST(keys_that_are_not_what_they_say),
