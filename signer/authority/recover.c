@@ -351,6 +351,18 @@ static void open_existing(struct authority *a)
 
 /* --- provisioning -------------------------------------------------------------------------------------------------------- */
 
+/* Two names for one key would be two signers in one hand. */
+static bool is_new_key(struct authority *a, struct ky_span public_key)
+{
+    for (uint32_t row = 1; row <= store_row_count(a->store, ROW_OPERATOR); row++) {
+        struct row_operator other;
+        if (!ky_ok(store_row_get(a->store, ROW_OPERATOR, row, &other)) ||
+            ky_span_eq(other.public_key, public_key))
+            return false;
+    }
+    return true;
+}
+
 static bool put_operators(struct authority *a)
 {
     struct ky_reader r = ky_reader(a->boot.operators);
@@ -359,7 +371,7 @@ static bool put_operators(struct authority *a)
         struct row_operator row = {.operator_id = ky_get_bytes(&r, KY_NAME_MAX)};
         row.public_key = ky_get_bytes(&r, KY_SPKI_MAX);
         if (r.failed || !ky_span_is_name(row.operator_id, KY_NAME_MAX) ||
-            authority_operator_by_id(a, row.operator_id) != 0 ||
+            authority_operator_by_id(a, row.operator_id) != 0 || !is_new_key(a, row.public_key) ||
             !ky_ok(authority_row_put(a, ROW_OPERATOR, 0, &row, 0, NULL))) {
             authority_seal(a, "an operator's name or key does not fit, or stands twice");
             return false;

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kyso/wire.h"
+
 static void expect_sealed(struct world *w, const char *part)
 {
     world_start(w);
@@ -59,6 +61,27 @@ static void provisioning_writes_what_it_must(void **state)
     struct ledger_start start;
     assert_true(ledger_last(w, LEDGER_START, &start));
     assert_int_equal(1, start.clean);
+}
+
+static void one_key_is_one_operator(void **state)
+{
+    struct world *w = *state;
+    struct ky_buf operators = KY_BUF_INIT(512);
+
+    world_stop(w);
+    memset(w->anchor_len, 0, sizeof(w->anchor_len));
+    copy(w->dir, "nothing", "kyso.db");
+    ky_put_bytes(&operators, text("op1"));
+    ky_put_bytes(&operators, KY_SPAN(w->device_spki, w->device_spki_len));
+    ky_put_bytes(&operators, text("op2"));
+    ky_put_bytes(&operators, KY_SPAN(w->device_spki, w->device_spki_len));
+    world_start(w);
+    w->a->boot.create = true;
+    w->a->boot.operators = ky_buf_span(&operators);
+    world_run(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "stands twice"));
+    ky_buf_free(&operators);
 }
 
 static void never_made_twice(void **state)
@@ -350,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(provisioning_writes_what_it_must),
+        T(one_key_is_one_operator),
         T(never_made_twice),
         T(orphans_are_abandoned),
         T(older_database_seals),
