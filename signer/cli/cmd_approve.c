@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso approve: plays the citizen's device. It shows every field that it signs about, recomputes
  * the transaction digest from just those fields, and signs the challenge with the matching code.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso authenticator: what a person proves their will with: code generators and devices. */
 #include <stdlib.h>
 #include <string.h>

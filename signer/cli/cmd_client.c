@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso client: who may connect. A client is known by the SHA-256 of its key's SubjectPublicKeyInfo. */
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso credential: keys in the HSM, from creation through CSR and certificate to their end. */
 #include <stdlib.h>
 #include <string.h>

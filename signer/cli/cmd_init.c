@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso init: the first operator's key, then kysod --init, which makes the token's keys and the
  * state. Also kyso operator keygen.

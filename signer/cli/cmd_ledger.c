@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso ledger: show what happened, export it, and verify it against its signed checkpoint: the
  * root is recomputed here from the leaves; the server is believed about nothing but, when none is pinned, its key.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso sign: hashes files, has the hashes signed on the citizen's proof, checks what comes back and
  * writes it: bare signatures, or detached CMS. Nothing but digests leaves this machine.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso status, health and info: how the server is doing, as operators and as relying parties see it. */
 #include <string.h>
 

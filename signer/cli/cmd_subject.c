@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso subject: people whose keys the server keeps. */
 #include "cli.h"
 

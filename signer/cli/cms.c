@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CMS with an external signature. OpenSSL keeps the structure; only the DER of the signed
  * attributes, which it offers no call for, is put together here (a sorted SET OF, X.690 s.11.6).

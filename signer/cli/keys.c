@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keys and certificates in files. Nothing here asks for a passphrase: these keys are protected
  * by the file's mode.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading a ledger. An exported file has one record a line, and a last line with the checkpoint:
  * {"checkpoint":"...","ledger_public_key":"base64","size":N}.

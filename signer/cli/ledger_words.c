@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Words for the numbers of ledger records; the numbers stay in --json and in the leaves. */
 #include "ledger_words.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kyso: parse, run one command, say how it went by the exit status. */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An operator's operation: stamped with the server's name, a nonce and an expiry, signed with
  * each operator's own key over exactly the bytes that travel, and run over the operators' socket.

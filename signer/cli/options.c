@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The option parser: argv against the table. It keeps pointers into argv, in order, and
  * judges only form; what the values mean is each command's business.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What people and programs read: results as aligned text or one JSON object, errors as one line
  * and the next step. Bytes from elsewhere never reach a terminal as control codes.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* QR codes for the terminal: libqrencode makes the modules, this draws them. */
 #include "qr.h"
 

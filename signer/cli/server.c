@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finding and reaching the server: options first, then the profile, then what the running
  * server published (run/endpoints.json). Says what went wrong and what to do next.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The citizen's proof: a code, an approval that is waited for, or a SAD from before.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The one table: every command, its arguments, help and function. The option parser, help, the
  * man page, shell completion and the tests read it; nothing about a command stands elsewhere.

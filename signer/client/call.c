@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls: starting, sending, deadlines, the end, and the blocking unary call on top of them.
  * A call belongs to its connection's list from client_start until its on_end has returned.

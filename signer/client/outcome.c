@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads a call's end: the gRPC status, its percent-encoded message, and our ErrorDetail inside
  * grpc-status-details-bin (a google.rpc.Status, whose few fields are walked here).

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HTTP/2 session: opening and closing, nghttp2's callbacks, reading and writing, and
  * waiting on several connections at once.

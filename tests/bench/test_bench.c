@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The instruments themselves: a histogram that lies, or a code that is offered twice, spoils every figure. */
 #include <setjmp.h>
 #include <stdarg.h>

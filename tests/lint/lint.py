@@ -82,6 +82,12 @@ def rule_header_line(root):
             yield f"{path}:1: no SPDX line"
 
 
+def rule_header_form(root):
+    for path, text in files(root, ".c", ".h"):
+        if not text.startswith(SPDX):
+            yield f"{path}:1: does not open with {SPDX.strip()}"
+
+
 def rule_unfinished(root):
     word = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
     for path, text in files(root, ".c", ".h", ".py", ".sh"):
@@ -124,8 +130,8 @@ def rule_workplace(root):
             yield f"{path}:{line_of(text, m.start())}: names something outside the project"
 
 
-RULES = [rule_includes, rule_banned_calls, rule_memcmp, rule_header_line, rule_unfinished, rule_headers_compile_alone,
-         rule_symbol_prefixes, rule_workplace]
+RULES = [rule_includes, rule_banned_calls, rule_memcmp, rule_header_line, rule_header_form, rule_unfinished,
+         rule_headers_compile_alone, rule_symbol_prefixes, rule_workplace]
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 VIOLATIONS = {
@@ -133,6 +139,7 @@ VIOLATIONS = {
     "rule_banned_calls": [("hsm/a.c", SPDX + "void f(char *p) { sprintf(p, 0); }\n")],
     "rule_memcmp": [("signer/a.c", SPDX + "int f(void *p) { return memcmp(p, p, 1); }\n")],
     "rule_header_line": [("proto/a.c", "int x;\n")],
+    "rule_header_form": [("proto/a.c", "// SPDX-License-Identifier: Apache-2.0\nint x;\n")],
     "rule_unfinished": [("proto/a.c", SPDX + "/* TO" "DO: later */\n")],
     "rule_headers_compile_alone": [("proto/a.h", SPDX + "uint32_t f(void);\n")],
     "rule_workplace": [("proto/a.c", SPDX + "/* see /wo" "rk/notes */\n")],

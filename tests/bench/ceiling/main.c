@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso-bench-ceiling: what the token alone can do. Forks one process per worker (or starts threads in one), lets them
  * initialise one after another because SoftHSM2 fails when they race, starts all clocks together and adds up. The parent never

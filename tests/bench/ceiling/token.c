@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * PKCS#11 with nothing around it. The templates state what the server's vault states, so that both pay for the same objects.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso-load: offers a load to a server and says what came back. A run prepares its proofs, warms up, runs the clock, verifies a
  * sample and prints one line of JSON. Exit code 0: every run's replies were good.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One JSON object a line: credential_id, key_type, public_key (hex, DER SubjectPublicKeyInfo), totps [{authenticator_id, seed (hex)}],
  * device {authenticator_id, key (hex, DER)}.

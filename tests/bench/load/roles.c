@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /proc/PID/stat counts in clock ticks of 10 ms: right to a microsecond a signature over some seconds of some thousand. A role
  * that is replaced during a run takes what it had used along; kysod's own "ended" children are counted as a role of their own.

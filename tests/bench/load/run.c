@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Warm-up, clock, drain. Closed loop: a reply starts the next request. Open loop: requests fall due at fixed times whatever
  * the server does, and their latency counts from when they were due (coordinated omission is thereby in the figures).

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A slot is filled from the next proof, sent, and freed by its reply. In a stream the reply names its request, and the
  * request id carries the slot's number; the whole id must match.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Filling keeps some calls in flight on each connection. A SAD costs one TOTP code; an approval costs one BeginTransaction and one
  * signature of the citizen's device over the challenge, both before the clock.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Requests are built in place: nothing is allocated per call but by the client library. */
 #include "wire.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same profile that deploy/lib/issue-certificate gives. */
 #include "certify.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso-seed: enrols a population through the operators' door, as an operator would, many citizens at a time, and writes what a
  * load generator needs of each as one JSON line. Needs a server whose state is marked demo (it returns confirmation codes).

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The operation's bytes are what is signed; the reply's bytes are a result of their own. */
 #include "operate.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A temporary folder and the double as a child process: see fixture.h. */
 #include "fixture.h"
 

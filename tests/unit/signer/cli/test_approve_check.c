@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the device signs about is what it shows: every field moves the digest or is refused. */
 #include <setjmp.h>
 #include <stdarg.h>

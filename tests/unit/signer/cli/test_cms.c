@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* CMS with a signature from elsewhere: openssl accepts it, and refuses it once a byte of the content changes. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What a server says at a call's end is read within bounds, whatever it says. */
 #include <setjmp.h>
 #include <stdarg.h>

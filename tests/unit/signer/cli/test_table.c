@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The command table and the parser: every row is complete, and what help shows can be typed. */
 #include <setjmp.h>
 #include <stdarg.h>
