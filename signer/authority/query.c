@@ -119,36 +119,52 @@ static struct cache_entry *subject_by_id(struct authority *a, struct ky_span id)
     return e != NULL && ky_span_eq(e->subject.subject_id, id) ? e : NULL;
 }
 
-/* One page into the scratch buffer; *out_last is the row to go on after, 0 at the end. */
-static void put_page(struct authority *a, const struct cache_entry *subject,
-                     const struct door_cred_list *m, uint32_t after, uint32_t size,
-                     uint32_t *out_last)
+struct page { /* of one subject's credentials, as one relying party sees them */
+    const struct cache_entry *subject;
+    const struct door_cred_list *m;
+    uint32_t after, size;
+    uint32_t count;
+    uint32_t last; /* the last row that was put */
+    bool full;     /* and there is more that may be seen */
+};
+
+static void put_row(struct authority *a, struct page *p, uint32_t row, struct ky_buf *item)
 {
-    uint8_t key[4] = {(uint8_t)subject->row, (uint8_t)(subject->row >> 8),
-                      (uint8_t)(subject->row >> 16), (uint8_t)(subject->row >> 24)};
+    const struct cache_entry *e = cache_get(a, ROW_CREDENTIAL, row);
+
+    if (e == NULL || e->credential.subject_row != p->subject->row ||
+        !list_has(e->credential.relying_parties, p->m->relying_party, true))
+        return;
+    p->full = p->count == p->size || a->scratch.len > ITEMS_MAX;
+    if (p->full)
+        return;
+    struct door_r_cred c = view(a, e, p->m->subject_id);
+    ky_buf_reset(item);
+    if (ky_ok(ky_msg_encode(&door_r_cred_schema, &c, item)))
+        ky_put_bytes(&a->scratch, ky_buf_span(item));
+    p->count++;
+    p->last = row;
+}
+
+/* One page into the scratch buffer. It goes on only for what may be seen: nothing else shows in the answer. */
+static void put_page(struct authority *a, struct page *p)
+{
+    const uint32_t subject = p->subject->row;
+    uint8_t key[4] = {(uint8_t)subject, (uint8_t)(subject >> 8), (uint8_t)(subject >> 16),
+                      (uint8_t)(subject >> 24)};
     struct ky_buf item = KY_BUF_INIT(KY_RECORD_MAX);
-    uint32_t rows[KY_LIST_MAX + 1];
+    uint32_t rows[KY_LIST_MAX];
     size_t n = 0;
 
-    *out_last = 0;
     ky_buf_reset(&a->scratch);
-    if (!ky_ok(store_lookup(a->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), after, rows, size + 1,
-                            &n)))
-        n = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct cache_entry *e = cache_get(a, ROW_CREDENTIAL, rows[i]);
-        if (i == size || a->scratch.len > ITEMS_MAX) {
-            *out_last = rows[i - 1];
-            break;
-        }
-        if (e == NULL || e->credential.subject_row != subject->row ||
-            !list_has(e->credential.relying_parties, m->relying_party, true))
-            continue;
-        struct door_r_cred c = view(a, e, m->subject_id);
-        ky_buf_reset(&item);
-        if (ky_ok(ky_msg_encode(&door_r_cred_schema, &c, &item)))
-            ky_put_bytes(&a->scratch, ky_buf_span(&item));
-    }
+    do {
+        if (!ky_ok(store_lookup(a->store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), p->after, rows,
+                                KY_LIST_MAX, &n)))
+            break; /* sealed: nothing of this turn is told */
+        for (size_t i = 0; i < n && !p->full; i++)
+            put_row(a, p, rows[i], &item);
+        p->after = n > 0 ? rows[n - 1] : p->after;
+    } while (n == KY_LIST_MAX && !p->full);
     ky_buf_free(&item);
 }
 
@@ -173,29 +189,29 @@ void cred_list_request(struct authority *a, const struct request *r, struct ky_s
 {
     struct asked q = {.a = a, .r = r, .to = request_reply_to(r)};
     struct door_cred_list m;
-    struct cache_entry *subject = NULL;
-    uint32_t after = 0;
-    uint32_t last = 0;
+    struct page page = {.m = &m};
     char token[12];
     enum ky_code code = KY_INVALID;
 
     if (ky_ok(ky_msg_decode(&door_cred_list_schema, payload, &m)) &&
-        page_after(m.page_token, &after) && m.page_size <= KY_LIST_MAX)
+        page_after(m.page_token, &page.after) && m.page_size <= KY_LIST_MAX)
         code = judge_client(a, m.spki, &q.why, &q.client);
     if (code == KY_OK)
         code = judge_tenancy(a, r, q.client, m.relying_party, m.subject_id);
     if (code == KY_OK) {
-        subject = subject_by_id(a, m.subject_id);
-        code = subject == NULL ? KY_NOT_FOUND : KY_OK;
+        page.subject = subject_by_id(a, m.subject_id);
+        page.size = m.page_size == 0 ? PAGE_DEFAULT : m.page_size;
+        if (page.subject != NULL)
+            put_page(a, &page);
+        code = page.count == 0 ? KY_NOT_FOUND : KY_OK; /* who has nothing for you is as absent */
     }
     if (code != KY_OK) {
         judge_refuse(&q, code);
         return;
     }
-    put_page(a, subject, &m, after, m.page_size == 0 ? PAGE_DEFAULT : m.page_size, &last);
     struct door_r_list reply = {.items = ky_buf_span(&a->scratch)};
-    if (last != 0) {
-        snprintf(token, sizeof(token), "%u", last);
+    if (page.full) {
+        snprintf(token, sizeof(token), "%u", page.last);
         reply.next_page_token = ky_span_text(token);
     }
     authority_reply(a, &q.to, &door_r_cred_list_schema, &reply);
