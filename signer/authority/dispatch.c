@@ -98,7 +98,7 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     for (struct job_slot *s = vault->first; s != NULL && at < running_window(a);
          s = s->next, at++) {
         uint32_t row = s->job.key_row;
-        if (row == 0 || ran_before(vault, s)) /* one death, one count, however many of its jobs ran */
+        if (row == 0 || ran_before(vault, s)) /* one death, one count */
             continue;
         uintptr_t kills = kills_of(a, row) + 1;
         (void)!map_put(&a->jobs.killers, map_key_number(0, row), (void *)kills);

@@ -91,7 +91,8 @@ void peer_dead(struct authority *a, uint8_t door, uint32_t index, uint32_t gener
 void peers_mark(struct authority *a)
 {
     for (struct peer *p = a->peers; p != NULL; p = p->next)
-        p->mark = p->channel.out.len - p->channel.sent; /* a full buffer drops what was sent: count from there */
+        /* A full buffer drops what was sent: count from there. */
+        p->mark = p->channel.out.len - p->channel.sent;
 }
 
 void peers_cut(struct authority *a)

@@ -78,7 +78,7 @@ struct tx {
     uint8_t sad_sha256[32]; /* zero until authorized */
     uint64_t not_after_s;   /* what was shown and digested */
     uint64_t sad_not_after_s;
-    uint32_t authenticator_row; /* that authorized it; while it stands removed the SAD is worth nothing (P21) */
+    uint32_t authenticator_row; /* that authorized it: once it is removed the SAD is void (P21) */
     uint8_t proof;
     uint8_t code_len;
     uint8_t code[STATE_CODE_MAX];

@@ -171,8 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(failed_commit_of_an_intent),  T(failed_commit_of_a_receipt),
         T(failed_commit_of_a_denial),   T(stays_sealed),
-        T(replies_wait_for_the_commit),
-        T(a_full_buffer_does_not_let_it_out),
+        T(replies_wait_for_the_commit), T(a_full_buffer_does_not_let_it_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

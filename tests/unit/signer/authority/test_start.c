@@ -345,8 +345,7 @@ static void nothing_is_recorded_after_the_stop(void **state)
         world_turn(w);
     assert_int_equal(PHASE_CLOSE, w->a->phase);
     world_advance(w, 121000000);
-    assert_true(
-        ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_event_schema, &late, 0, 0)));
+    assert_true(ky_ok(ky_channel_send(&w->fronts[FRONT_SIGNER], &door_event_schema, &late, 0, 0)));
     world_run(w);
     assert_int_equal(PHASE_DONE, w->a->phase);
     assert_int_equal(w->a->side.anchor_pending.size, store_ledger_size(w->a->store));
