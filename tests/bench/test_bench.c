@@ -95,7 +95,7 @@ static void no_code_is_offered_twice(void **state)
 
     (void)state;
     load_one(&p);
-    while (population_code(&p, 3000, &code))
+    while (given < 100 && population_code(&p, 3000, &code))
         given++;
     assert_int_equal(given, 6); /* steps 99, 100 and 101 of two */
     assert_false(population_code(&p, 3029, &code));
@@ -113,7 +113,7 @@ static void late_in_a_step_the_one_before_is_left_out(void **state)
 
     (void)state;
     load_one(&p);
-    while (population_code(&p, 3028, &code))
+    while (given < 100 && population_code(&p, 3028, &code))
         given++;
     assert_int_equal(given, 4);
     population_free(&p);
