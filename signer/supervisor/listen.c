@@ -79,11 +79,13 @@ static struct ky_status open_tcp(struct listener *l, const char *listen_on)
 static struct ky_status open_unix(struct listener *l, const char *path)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
+    struct stat left;
 
     if (strlen(path) >= sizeof(a.sun_path))
         return KY_STATUS_CAUSE(KY_INVALID, ENAMETOOLONG);
     memcpy(a.sun_path, path, strlen(path) + 1);
-    (void)unlink(path); /* ours: the state's lock is held */
+    if (lstat(path, &left) == 0 && S_ISSOCK(left.st_mode))
+        (void)unlink(path); /* an earlier server's: the state's lock is held. Anything else stays, and bind says so. */
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) != 0 || chmod(path, 0660) != 0 ||
         listen(l->fd, BACKLOG) != 0)

@@ -196,11 +196,11 @@ static int clear_latch(const struct config *c)
     int fd;
     ssize_t n;
 
-    if (!latch_is_armed(c, reason, sizeof(reason))) {
-        puts("the PIN latch is open: nothing to clear");
-        return 0;
-    }
-    latch_disarm(c);
+    bool armed = latch_is_armed(c, reason, sizeof(reason));
+
+    if (armed)
+        latch_disarm(c);
+    /* Without a marker too: a server whose PIN could not be read is latched, and has left none. */
     (void)snprintf(path, sizeof(path), "%s/run/kysod.lock", c->state_dir);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
@@ -209,7 +209,10 @@ static int clear_latch(const struct config *c)
             (void)kill((pid_t)atol(text), SIGHUP);
         close(fd);
     }
-    printf("cleared (pending: %s): the next login may spend one try of the token\n", reason);
+    if (armed)
+        printf("cleared (pending: %s): the next login may spend one try of the token\n", reason);
+    else
+        puts("no login is pending; a server that runs reads the PIN again if it was latched");
     return 0;
 }
 
@@ -219,6 +222,7 @@ static int serve(struct supervisor *s, bool init)
     int bad;
 
     umask(0077);
+    (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
     if ((bad = make_folders(s->config)) || (bad = take_lock(s)) || (bad = check_state(s, init)) ||
         (bad = share_metrics(s)) || (bad = find_programs(s)))
         return bad;

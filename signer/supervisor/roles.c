@@ -151,18 +151,25 @@ static int build_arguments(const struct role *r, const char *path, char index[12
     return n;
 }
 
-static void child_exec(const struct role *r, int control, int channel)
+static void child_exec(const struct role *r, pid_t parent, int control, int channel)
 {
     const struct supervisor *s = r->sup;
-    const int wanted[] = { control, s->config_fd, channel, r->listen_fd, s->metrics_fd };
+    /* The shared page is for those who write or show figures: a front or a module has no business there. */
+    const bool figures = r->kind == ROLE_AUTHORITY || r->kind == ROLE_STATUS;
+    const int wanted[] = { control, s->config_fd, channel, r->listen_fd, figures ? s->metrics_fd : -1 };
     const char *argv[64];
     char path[640], index[12];
     sigset_t none;
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(125); /* it died before that was asked for */
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    /* A terminal sends these to every role: the supervisor drains, and says so to each. */
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
     (void)snprintf(path, sizeof(path), "%s/%s", s->program_dir, programs[r->kind].file);
     build_arguments(r, path, index, argv);
     if (!place_descriptors(wanted, (int)(sizeof(wanted) / sizeof(wanted[0]))))
@@ -226,12 +233,13 @@ static bool vault_may_start(const struct role *r)
     return true;
 }
 
-static void hand_front_to_authority(struct role *r)
+void role_hand_over(struct role *r)
 {
     const struct control_msg m = { .type = CONTROL_PEER, .door = r->door, .index = r->index,
                                    .generation = r->generation };
 
-    supervisor_tell_authority(r->sup, &m, r->channel_fd);
+    if (r->channel_fd < 0 || !ky_ok(supervisor_tell_authority(r->sup, &m, r->channel_fd)))
+        return;
     close(r->channel_fd);
     r->channel_fd = -1;
 }
@@ -253,8 +261,9 @@ void role_start(struct role *r)
 {
     struct supervisor *s = r->sup;
     int control[2] = { -1, -1 }, channel[2] = { -1, -1 };
+    const pid_t self = getpid();
 
-    if (r->pid != 0 || !r->wanted || (r->kind == ROLE_VAULT && !vault_may_start(r)))
+    if (r->pid != 0 || !r->wanted || s->phase > PHASE_RUN || (r->kind == ROLE_VAULT && !vault_may_start(r)))
         return;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0 ||
         (wants_channel(r) &&
@@ -265,7 +274,7 @@ void role_start(struct role *r)
         return;
     }
     if (r->pid == 0)
-        child_exec(r, control[1], channel[1]);
+        child_exec(r, self, control[1], channel[1]);
     close(control[1]);
     if (channel[1] >= 0)
         close(channel[1]);
@@ -273,6 +282,7 @@ void role_start(struct role *r)
     r->control_fd = control[0];
     r->channel_fd = channel[0];
     r->state = ROLE_STARTING;
+    r->ending = false;
     r->generation++;
     r->control_event = event_new(s->base, r->control_fd, EV_READ | EV_PERSIST, on_control, r);
     if (r->control_event)
@@ -283,7 +293,9 @@ void role_start(struct role *r)
               LOG_STR("door", door_word(r->door)), LOG_U64("index", r->index),
               LOG_U64("pid", (uint64_t)r->pid));
     if (r->kind == ROLE_FRONT)
-        hand_front_to_authority(r);
+        role_hand_over(r);
+    if (r->kind == ROLE_AUTHORITY)
+        supervisor_authority_started(s);
 }
 
 struct role *role_stand_in(struct role *r)
@@ -295,8 +307,9 @@ struct role *role_stand_in(struct role *r)
 
 void role_kill(struct role *r)
 {
-    if (r->pid > 0)
+    if (r->pid > 0 && !r->ending)
         (void)kill(r->pid, SIGKILL);
+    r->ending = true;
 }
 
 static void release(struct role *r)
@@ -335,6 +348,9 @@ void role_ended(struct role *r, int wait_status)
     r->backoff_ms = was_ready ? 0 : r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
     if (r->backoff_ms > BACKOFF_MAX_MS)
         r->backoff_ms = BACKOFF_MAX_MS;
+    if (r->kind == ROLE_AUTHORITY && s->phase > PHASE_RUN &&
+        !(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
+        s->exit_code = 1; /* no clean stop: the next start will say so too */
     supervisor_on_end(r, was_ready && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
     if (s->phase != PHASE_RUN || !r->wanted)
         return;

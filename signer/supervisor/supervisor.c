@@ -14,18 +14,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DRAIN_DEADLINE_S 30
+#define DRAIN_DEADLINE_S 30 /* of each step */
 
-void supervisor_tell_authority(struct supervisor *s, const struct control_msg *m, int fd)
+struct ky_status supervisor_tell_authority(struct supervisor *s, const struct control_msg *m, int fd)
 {
     struct role *authority = role_find(s, ROLE_AUTHORITY, 0, 0);
     struct ky_status st;
 
     if (!authority || authority->control_fd < 0)
-        return;
+        return KY_STATUS(KY_UNAVAILABLE);
     st = control_send(authority->control_fd, m, fd);
-    if (!ky_ok(st))
+    if (!ky_ok(st)) {
         log_event(LOG_ERROR, "control-lost", LOG_STR("to", "authority"), LOG_CODE(st));
+        role_kill(authority);
+    }
+    return st;
 }
 
 /* For the operators' status screen. */
@@ -35,7 +38,19 @@ static void tell_status(const struct role *r)
                                    .generation = r->generation - 1, .arg = r->state == ROLE_READY };
 
     if (r->kind == ROLE_VAULT || r->kind == ROLE_FRONT)
-        supervisor_tell_authority(r->sup, &m, -1);
+        (void)!ky_ok(supervisor_tell_authority(r->sup, &m, -1));
+}
+
+/* Those that were ready, or came up, while there was no authority. */
+void supervisor_authority_started(struct supervisor *s)
+{
+    for (int i = 0; i < s->role_count; i++) {
+        struct role *r = &s->roles[i];
+        if (r->kind == ROLE_FRONT || (r->kind == ROLE_VAULT && r->state == ROLE_READY)) {
+            role_hand_over(r);
+            tell_status(r);
+        }
+    }
 }
 
 /* --- vaults ------------------------------------------------------------------------------------- */
@@ -69,11 +84,12 @@ static void vault_hello(struct role *r)
         st = latch_arm(s->config, who);
     if (ky_ok(st) && write(ends[1], pin.data, pin.len) != (ssize_t)pin.len)
         st = KY_STATUS_CAUSE(KY_IO, errno);
+    if (ky_ok(st))
+        st = control_send(r->control_fd, &m, ends[0]);
     if (ky_ok(st)) {
         r->state = ROLE_LOGGING_IN;
-        st = control_send(r->control_fd, &m, ends[0]);
-    }
-    if (!ky_ok(st)) {
+    } else {
+        latch_disarm(s->config); /* it has no PIN: no try was spent */
         log_event(LOG_ERROR, "control-lost", LOG_STR("to", "vault"), LOG_CODE(st));
         role_kill(r);
     }
@@ -105,7 +121,8 @@ static void retire(struct role *worn)
     const struct control_msg m = { .type = CONTROL_RETIRE, .index = worn->index, .generation = worn->generation };
 
     worn->wanted = false;
-    supervisor_tell_authority(worn->sup, &m, -1);
+    if (!ky_ok(supervisor_tell_authority(worn->sup, &m, -1)))
+        role_kill(worn); /* without an authority it has no jobs either */
 }
 
 static void vault_worn(struct role *r)
@@ -120,15 +137,11 @@ static void vault_worn(struct role *r)
 
 static void vault_ready(struct role *r)
 {
-    const struct control_msg m = { .type = CONTROL_PEER, .index = r->index, .generation = r->generation };
     struct role *other = role_stand_in(r);
 
     if (r->timer)
         evtimer_del(r->timer);
-    supervisor_tell_authority(r->sup, &m, r->channel_fd);
-    if (r->channel_fd >= 0)
-        close(r->channel_fd);
-    r->channel_fd = -1;
+    role_hand_over(r);
     if (other && other->wanted && other->state == ROLE_READY)
         retire(other);
     roles_start_next_vault(r->sup);
@@ -146,7 +159,7 @@ static void role_ready(struct role *r)
 {
     r->state = ROLE_READY;
     tell_status(r);
-    if (r->kind == ROLE_VAULT)
+    if (r->kind == ROLE_VAULT && !r->ending)
         vault_ready(r);
     if (r->kind == ROLE_AUTHORITY)
         log_event(LOG_INFO, "serving", LOG_STR("server_id", r->sup->config->server_id));
@@ -170,7 +183,7 @@ static void handle(struct role *r, const struct control_msg *m)
 
     if (m->type == CONTROL_READY)
         role_ready(r);
-    else if (vault && m->type == CONTROL_HELLO)
+    else if (vault && m->type == CONTROL_HELLO && !r->ending)
         vault_hello(r);
     else if (vault && m->type == CONTROL_LOGGED_IN)
         vault_logged_in(r);
@@ -227,11 +240,18 @@ static void send_drain(struct supervisor *s, int kind)
     }
 }
 
+static void start_drain_deadline(struct supervisor *s)
+{
+    const struct timeval limit = { .tv_sec = DRAIN_DEADLINE_S };
+    evtimer_add(s->drain_timer, &limit);
+}
+
 /* Fronts first, so that nothing new comes; then the authority, which needs the vaults for its last anchor; then the rest. */
 static void drain_step(struct supervisor *s)
 {
     if (s->phase == PHASE_DRAIN_FRONTS && !any_running(s, ROLE_FRONT)) {
         s->phase = PHASE_DRAIN_AUTHORITY;
+        start_drain_deadline(s);
         send_drain(s, ROLE_AUTHORITY);
     }
     if (s->phase == PHASE_DRAIN_AUTHORITY && !any_running(s, ROLE_AUTHORITY)) {
@@ -242,11 +262,14 @@ static void drain_step(struct supervisor *s)
         finish(s, s->exit_code);
 }
 
+/* A vault that is not ready has never met it, and killing one that logs in would close the latch. */
 static void authority_ended(struct supervisor *s)
 {
-    for (int i = 0; i < s->role_count; i++)
-        if (s->roles[i].kind == ROLE_VAULT || s->roles[i].kind == ROLE_FRONT)
-            role_kill(&s->roles[i]);
+    for (int i = 0; i < s->role_count; i++) {
+        struct role *r = &s->roles[i];
+        if ((r->kind == ROLE_VAULT || r->kind == ROLE_FRONT) && r->channel_fd < 0)
+            role_kill(r);
+    }
 }
 
 static void provision_step(struct supervisor *s, const struct role *r, bool finished)
@@ -282,7 +305,7 @@ void supervisor_on_end(struct role *r, bool finished)
     if (r->kind == ROLE_AUTHORITY && s->phase != PHASE_DRAIN_REST)
         authority_ended(s);
     else if (r->kind != ROLE_STATUS) {
-        supervisor_tell_authority(s, &m, -1);
+        (void)!ky_ok(supervisor_tell_authority(s, &m, -1));
         tell_status(r);
     }
     if (s->phase != PHASE_RUN)
@@ -303,6 +326,7 @@ static void on_child(evutil_socket_t sig, short what, void *arg)
         struct role *r = role_by_pid(s, pid);
         if (!r)
             continue;
+        r->ending = true;
         supervisor_on_control(r); /* its last words first */
         role_ended(r, status);
     }
@@ -316,14 +340,16 @@ static void on_drain_deadline(evutil_socket_t fd, short what, void *arg)
     (void)what;
     log_event(LOG_WARN, "draining", LOG_STR("reason", "deadline passed, ending what is left"));
     s->exit_code = 1;
+    /* A front that hangs on a slow peer must not cost the authority its clean stop. */
     for (int i = 0; i < s->role_count; i++)
-        role_kill(&s->roles[i]);
+        if (s->phase != PHASE_DRAIN_FRONTS || s->roles[i].kind == ROLE_FRONT)
+            role_kill(&s->roles[i]);
+    start_drain_deadline(s);
 }
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
 {
     struct supervisor *s = arg;
-    const struct timeval limit = { .tv_sec = DRAIN_DEADLINE_S };
 
     (void)sig;
     (void)what;
@@ -338,7 +364,7 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
         s->phase = PHASE_DRAIN_FRONTS;
         send_drain(s, ROLE_FRONT);
     }
-    evtimer_add(s->drain_timer, &limit);
+    start_drain_deadline(s);
     drain_step(s);
 }
 
@@ -374,9 +400,10 @@ int supervisor_run(struct supervisor *s)
     struct event *signals[4] = { NULL };
     char reason[64];
 
+    s->exit_code = 1;
     s->base = event_base_new();
     if (!s->base)
-        return 1;
+        return s->exit_code;
     s->drain_timer = evtimer_new(s->base, on_drain_deadline, s);
     signals[0] = evsignal_new(s->base, SIGCHLD, on_child, s);
     signals[1] = evsignal_new(s->base, SIGTERM, on_stop, s);
@@ -384,18 +411,22 @@ int supervisor_run(struct supervisor *s)
     signals[3] = evsignal_new(s->base, SIGHUP, on_hangup, s);
     for (int i = 0; i < 4; i++)
         if (!signals[i] || evsignal_add(signals[i], NULL) != 0)
-            return 1;
+            goto done;
     if (latch_is_armed(s->config, reason, sizeof(reason)))
         close_latch(s, "a login was pending when the server last ended");
-    if (s->latched && s->phase < PHASE_RUN)
-        return 1;
+    if (!s->drain_timer || (s->latched && s->phase < PHASE_RUN))
+        goto done;
+    s->exit_code = 0;
     roles_build(s);
     start_all(s);
     event_base_dispatch(s->base);
     roles_free(s);
+done:
     for (int i = 0; i < 4; i++)
-        event_free(signals[i]);
-    event_free(s->drain_timer);
+        if (signals[i])
+            event_free(signals[i]);
+    if (s->drain_timer)
+        event_free(s->drain_timer);
     event_base_free(s->base);
     return s->exit_code;
 }

@@ -41,6 +41,7 @@ struct role { /* one slot: a process that is started again when it ends */
     int channel_fd;         /* owned: the authority's end, until it is handed over */
     int listen_fd;          /* borrowed from the listener table; -1 for others */
     bool wanted;            /* started again when it ends; a vault's stand-in only when the vault is worn */
+    bool ending;            /* killed, or seen to end: what it still says starts nothing, and its pid may be another's */
     uint32_t backoff_ms;
     struct event *control_event; /* owned */
     struct event *timer;         /* owned: start deadline, or back-off */
@@ -98,6 +99,8 @@ void roles_build(struct supervisor *s);            /* the table, by configuratio
 void roles_free(struct supervisor *s);             /* none may be running */
 void role_start(struct role *r);
 void role_kill(struct role *r);                    /* SIGKILL; the slot is freed when waitpid has seen it end */
+/* Gives the authority its end of a front's or a ready vault's channel. While none runs the end is kept for the next one. */
+void role_hand_over(struct role *r);
 void role_ended(struct role *r, int wait_status);  /* after waitpid */
 struct role *role_stand_in(struct role *r);        /* a vault's other slot */
 struct role *role_by_pid(struct supervisor *s, pid_t pid);
@@ -108,6 +111,8 @@ void roles_start_next_vault(struct supervisor *s); /* vaults start one after ano
 int supervisor_run(struct supervisor *s);
 void supervisor_on_control(struct role *r);
 void supervisor_on_end(struct role *r, bool finished); /* it had said ready or done, and exited 0 */
-void supervisor_tell_authority(struct supervisor *s, const struct control_msg *m, int fd);
+void supervisor_authority_started(struct supervisor *s);
+/* KY_UNAVAILABLE: none runs. One that cannot take it any more is ended: it would go on with a wrong picture. */
+struct ky_status supervisor_tell_authority(struct supervisor *s, const struct control_msg *m, int fd);
 
 #endif
