@@ -43,11 +43,9 @@ int main(int argc, char **argv)
     struct ky_status st = ky_harden_process();
 
     log_setup("vault", NULL, NULL);
-    /* What a vendor's library starts must not hold our channels open. */
-    (void)fcntl(KY_CONTROL_FD, F_SETFD, FD_CLOEXEC);
-    (void)fcntl(KY_CONFIG_FD, F_SETFD, FD_CLOEXEC);
-    if (argc < 2) /* no channel while provisioning: the number may be someone else's */
-        (void)fcntl(KY_CHANNEL_FD, F_SETFD, FD_CLOEXEC);
+    /* What a vendor's library starts must not hold our channels open. Nothing is opened yet: the numbers are theirs. */
+    for (int fd = KY_CONTROL_FD; fd <= KY_LISTEN_FD; fd++)
+        (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     /* A terminal's or a unit's signal goes to every role: only the supervisor acts on it, and then says so. */
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN);
