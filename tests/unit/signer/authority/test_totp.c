@@ -206,19 +206,43 @@ static void bad_codes_are_charged_and_lock(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
+struct outcomes { /* of the LEDGER_DENIED records */
+    uint32_t looked_at, locked;
+};
+
+static struct ky_status count_outcome(void *context, struct ky_span leaf,
+                                      struct ky_span private_data)
+{
+    struct outcomes *n = context;
+    struct ledger_leaf l;
+    struct ledger_denied m;
+
+    (void)private_data;
+    assert_true(ky_ok(ledger_leaf_parse(leaf, &l)));
+    if (l.type != LEDGER_DENIED)
+        return KY_STATUS(KY_OK);
+    assert_true(ky_ok(ky_msg_decode(&ledger_denied_schema, l.body, &m)));
+    n->looked_at += m.reason == KY_PROOF_WRONG && m.charged == AUTHORITY_CHARGE_SUBJECT;
+    n->locked += m.reason == KY_PROOF_LOCKED && m.charged == 0;
+    return KY_STATUS(KY_OK);
+}
+
 /* P17: 64 parallel guesses in one turn show five outcomes, then the lock. */
 static void parallel_guesses_see_five(void **state)
 {
     struct world *w = *state;
     struct door_tx m = sign_msg(w, "r", 1);
+    struct outcomes n = {0, 0};
 
     m.proof = KY_PROOF_TOTP;
     m.proof_secret = text("000000");
-    w->config.policy.client_failures_per_minute = 1000;
     for (int i = 0; i < 64; i++)
         front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
     world_turn(w);
     assert_int_equal(64, ledger_count(w, LEDGER_DENIED));
+    assert_true(ky_ok(store_ledger_read(w->a->store, 0, 0, count_outcome, &n)));
+    assert_int_equal(5, n.looked_at); /* a sixth guess is not even compared */
+    assert_int_equal(59, n.locked);
     assert_int_equal(1, authority_subject_account(w->a, w->subject_row).lockout.locks);
     assert_int_equal(5, authority_subject_account(w->a, w->subject_row).lockout.total);
 }
