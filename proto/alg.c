@@ -62,7 +62,9 @@ const char *ky_scheme_name(uint8_t scheme)
     return scheme < KY_SCHEME_COUNT ? scheme_table[scheme] : NULL;
 }
 
-/* RFC 8017 s.9.1.1: emLen >= hLen + sLen + 2. Our moduli are whole bytes, so emLen is their length. */
+/*
+ * RFC 8017 s.9.1.1: emLen >= hLen + sLen + 2. Our moduli are whole bytes, so emLen is their length.
+ */
 static bool pss_fits(const struct ky_key_info *key, const struct ky_algorithm *a)
 {
     if (a->mgf_hash != 0 && a->mgf_hash != a->hash)

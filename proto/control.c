@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One control message per datagram, with at most one descriptor beside it. Supervisor and
- * every role, each on its own thread of control. Both ends are the same binary release on one host, so
- * the struct travels as it lies in memory; its length is the check.
+ * every role, each on its own thread of control. Both ends are the same binary release on one host,
+ * so the struct travels as it lies in memory; its length is the check.
  */
 #include "kyso/control.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ECDSA signatures between r || s and the DER SEQUENCE of two INTEGERs (RFC 3279 s.2.2.3).
- * Strict both ways: one DER form per pair, no zero, no negative, nothing after it. Pure, any thread.
+ * Strict both ways: one DER form per pair, no zero, no negative, nothing after it. Pure, any
+ * thread.
  */
 #include <string.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unaligned little-endian loads and stores, and big-endian stores for digests. Private to proto/. Any thread. */
+/*
+ * Unaligned little-endian loads and stores, and big-endian stores for digests. Private to proto/.
+ * Any thread.
+ */
 #ifndef KYSO_PROTO_ENDIAN_LE_H
 #define KYSO_PROTO_ENDIAN_LE_H
 

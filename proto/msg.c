@@ -40,7 +40,10 @@ static bool field_is_span(const struct ky_field *f)
     return f->type == KY_F_BYTES || f->type == KY_F_TEXT;
 }
 
-/* The whole encoding's length, every bound checked, so that writing it needs one growth and no check. */
+/*
+ * The whole encoding's length, every bound checked, so that writing it needs one growth and no
+ * check.
+ */
 static bool measure(const struct ky_schema *s, const void *msg, size_t *out_len)
 {
     size_t len = 0;

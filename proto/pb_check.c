@@ -2,7 +2,8 @@
 /*
  * What protobuf-c does not check, checked before it sees the bytes: a scan of the wire format
  * against the descriptor, without recursion and without allocation (P14; faults 3 to 7, 11).
- * Two parsers must never read one message in two ways, so whatever has two readings is refused. Any thread.
+ * Two parsers must never read one message in two ways, so whatever has two readings is refused. Any
+ * thread.
  */
 #include "kyso/grpc.h"
 

@@ -15,7 +15,9 @@
 #include "endian_le.h"
 #include "kyso/secret.h"
 
-/* What one read may bring. Two records fit the buffer: the rest of one, and a full read behind it. */
+/*
+ * What one read may bring. Two records fit the buffer: the rest of one, and a full read behind it.
+ */
 #define READ_SIZE ((size_t)KY_RECORD_MAX)
 #define IN_MAX    (2u * (size_t)KY_RECORD_MAX)
 

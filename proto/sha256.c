@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SHA-256 and HMAC-SHA-256 that cannot fail. Any role, any thread.
- * HMAC stands here in its two lines of RFC 2104 for the same reason: OpenSSL's may run out of memory.
+ * HMAC stands here in its two lines of RFC 2104 for the same reason: OpenSSL's may run out of
+ * memory.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "sha256.h"

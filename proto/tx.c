@@ -36,7 +36,10 @@ static void add_u64(struct ky_sha256_state *h, uint64_t v)
     add_field(h, KY_SPAN_OF(bytes));
 }
 
-/* Two spellings of one algorithm digest alike: "the same MGF hash" is written out, and what has no effect is 0. */
+/*
+ * Two spellings of one algorithm digest alike: "the same MGF hash" is written out, and what has no
+ * effect is 0.
+ */
 static void add_algorithm(struct ky_sha256_state *h, const struct ky_algorithm *a)
 {
     uint8_t bytes[5] = {a->scheme, a->hash, 0, 0, 0};
@@ -47,7 +50,10 @@ static void add_algorithm(struct ky_sha256_state *h, const struct ky_algorithm *
     add_field(h, KY_SPAN_OF(bytes));
 }
 
-/* Callers have checked that the hashes fill whole digests; bytes that do not still count, as one short field. */
+/*
+ * Callers have checked that the hashes fill whole digests; bytes that do not still count, as one
+ * short field.
+ */
 static void add_hashes(struct ky_sha256_state *h, struct ky_span hashes, uint8_t hash)
 {
     size_t each = ky_hash_len(hash);

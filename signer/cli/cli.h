@@ -96,13 +96,16 @@ size_t cli_all(const struct cli *cli, const char *name, const char **out,
 uint32_t cli_number(const struct cli *cli, const char *name, uint32_t otherwise);
 /* Position of the value among the choices "a|b|c", from 1; `otherwise` when absent. */
 int cli_choice(const struct cli *cli, const char *name, int otherwise);
-/* A secret from the command line, its environment variable, or a file (@FILE); what argv held is overwritten. */
+/*
+ * A secret from the command line, its environment variable, or a file (@FILE); what argv held is
+ * overwritten.
+ */
 KY_MUST_CHECK struct ky_status cli_secret(struct cli *cli, const char *name,
                                           struct ky_secret *out_secret);
 /* Hex to bytes; -1 when it is not hex or does not fit. */
 int cli_hex(const char *hex, uint8_t *out, size_t cap);
 
-/* --- help.c ------------------------------------------------------------------------------------ */
+/* --- help.c ---------------------------------------------------------------------------------- */
 
 void help_all(FILE *out);
 void help_family(FILE *out, const char *const *words,
@@ -112,7 +115,7 @@ void help_man(FILE *out);
 void help_completion_bash(FILE *out);
 int cmd_help(struct cli *cli);
 
-/* --- output.c ---------------------------------------------------------------------------------- */
+/* --- output.c -------------------------------------------------------------------------------- */
 
 struct output_column {
     const char *key; /* of each row's object */
@@ -134,7 +137,7 @@ json_t *output_base64(struct ky_span bytes);
 char *output_time(int64_t seconds, char out[32]); /* "2026-01-31 08:00:00Z" */
 bool output_is_terminal(const struct cli *cli);
 
-/* --- files.c ------------------------------------------------------------------------------------ */
+/* --- files.c --------------------------------------------------------------------------------- */
 
 KY_MUST_CHECK struct ky_status file_read(const char *path, size_t max, struct ky_buf *out);
 /* Whole or not at all: a temporary name, then rename(2). */
@@ -143,7 +146,7 @@ KY_MUST_CHECK struct ky_status file_write(const char *path, struct ky_span bytes
 KY_MUST_CHECK struct ky_status file_digest(const char *path, uint8_t hash, uint8_t out[64]);
 bool file_exists(const char *path);
 
-/* --- server.c ------------------------------------------------------------------------------------ */
+/* --- server.c -------------------------------------------------------------------------------- */
 
 enum cli_door { CLI_DOOR_SIGNER, CLI_DOOR_APPROVER };
 /* Each says what went wrong and returns an enum cli_exit. */
@@ -159,14 +162,17 @@ int server_call(struct cli *cli, struct client *c, const char *path,
 int server_refused(struct cli *cli,
                    const struct client_outcome *o); /* says it, with what to do next */
 
-/* --- operator_call.c ------------------------------------------------------------------------------ */
+/* --- operator_call.c ------------------------------------------------------------------------- */
 
-/* Stamps, signs and runs the operation. The result is freed with kyso__v1__operation_result__free_unpacked. */
+/*
+ * Stamps, signs and runs the operation. The result is freed with
+ * kyso__v1__operation_result__free_unpacked.
+ */
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result);
 /* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
 
-/* --- show.c ---------------------------------------------------------------------------------------- */
+/* --- show.c ---------------------------------------------------------------------------------- */
 
 json_t *show_credential(const Kyso__V1__Credential *c, bool bytes); /* with its DER parts */
 json_t *show_client(const Kyso__V1__Client *c);
@@ -176,7 +182,7 @@ void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *li
 const char *show_transaction_state(Kyso__V1__TransactionState s);
 const char *show_credential_state(Kyso__V1__CredentialState s);
 
-/* --- one per row of the table ---------------------------------------------------------------------- */
+/* --- one per row of the table ---------------------------------------------------------------- */
 
 int cmd_init(struct cli *cli);
 int cmd_operator_keygen(struct cli *cli);

@@ -118,7 +118,9 @@ static int device_key(struct cli *cli, EVP_PKEY **out_key)
                                 "cannot write %s", made);
 }
 
-/* An existing device vouches: its signature over SHA-256("kyso.v1.enroll" 0 subject 0 public key). */
+/*
+ * An existing device vouches: its signature over SHA-256("kyso.v1.enroll" 0 subject 0 public key).
+ */
 static int vouch(struct cli *cli, const char *subject, struct ky_span spki,
                  struct ky_buf *out_signature)
 {

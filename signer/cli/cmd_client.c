@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kyso client: who may connect. A client is known by the SHA-256 of its key's SubjectPublicKeyInfo. */
+/*
+ * kyso client: who may connect. A client is known by the SHA-256 of its key's SubjectPublicKeyInfo.
+ */
 #include <string.h>
 
 #include "cli.h"

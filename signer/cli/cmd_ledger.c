@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso ledger: show what happened, export it, and verify it against its signed checkpoint: the
- * root is recomputed here from the leaves; the server is believed about nothing but, when none is pinned, its key.
+ * root is recomputed here from the leaves; the server is believed about nothing but, when none is
+ * pinned, its key.
  */
 #include <string.h>
 #include <time.h>
@@ -162,7 +163,7 @@ int cmd_ledger_export(struct cli *cli)
     return rc;
 }
 
-/* --- verify ------------------------------------------------------------------------------------ */
+/* --- verify ---------------------------------------------------------------------------------- */
 
 struct verification {
     struct cli *cli;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kyso status, health and info: how the server is doing, as operators and as relying parties see it. */
+/*
+ * kyso status, health and info: how the server is doing, as operators and as relying parties see
+ * it.
+ */
 #include <string.h>
 
 #include "cli.h"

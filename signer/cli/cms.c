@@ -56,7 +56,10 @@ static void put_header(struct ky_buf *out, uint8_t tag, size_t n)
     ky_buf_put(out, head, used);
 }
 
-/* RFC 5652 s.5.4: the digest is over the attributes as a SET OF (tag 0x31), not over [0] as they travel. */
+/*
+ * RFC 5652 s.5.4: the digest is over the attributes as a SET OF (tag 0x31), not over [0] as they
+ * travel.
+ */
 static bool attributes_der(CMS_SignerInfo *signer, struct ky_buf *out)
 {
     struct attribute list[ATTRIBUTES_MAX];
@@ -156,7 +159,10 @@ static struct ky_status build(struct cms *cms, const struct cms_content *c)
     cms->info = CMS_sign(NULL, NULL, NULL, NULL, CMS_PARTIAL | CMS_DETACHED | CMS_BINARY);
     if (cms->info == NULL)
         return KY_STATUS(KY_NOMEM);
-    /* The certificate's public key stands in for the private one that never leaves the HSM. CMS_CADES adds ESS. */
+    /*
+     * The certificate's public key stands in for the private one that never leaves the HSM.
+     * CMS_CADES adds ESS.
+     */
     cms->signer =
         CMS_add1_signer(cms->info, c->certificate, X509_get0_pubkey(c->certificate), md,
                         CMS_PARTIAL | CMS_DETACHED | CMS_BINARY | CMS_NOSMIMECAP | CMS_CADES);

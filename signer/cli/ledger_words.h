@@ -3,8 +3,8 @@
 #define KYSO_CLI_LEDGER_WORDS_H
 
 /*
- * The word for a number in a ledger record, for people: ("denied", "reason", 17) is "proof-replayed".
- * NULL: it is a plain number.
+ * The word for a number in a ledger record, for people: ("denied", "reason", 17) is
+ * "proof-replayed". NULL: it is a plain number.
  */
 const char *ledger_word(const char *type, const char *field, long long value);
 

@@ -75,7 +75,9 @@ const char *server_option(struct cli *cli, const char *option, const char *profi
     return json_string_value(json_object_get(cli->profile, profile_key));
 }
 
-/* "signer" or "approver" of state_dir/run/endpoints.json; NULL when the server does not run here. */
+/*
+ * "signer" or "approver" of state_dir/run/endpoints.json; NULL when the server does not run here.
+ */
 static char *published(struct cli *cli, const char *door)
 {
     const char *path = cli_get(cli, "--config");

@@ -57,7 +57,10 @@ void client_call_end(struct client_call *call, uint32_t h2_error)
     free_call(call);
 }
 
-/* Ends what was cancelled or is due at once: a stream that waits for the server's stream limit has no other end. */
+/*
+ * Ends what was cancelled or is due at once: a stream that waits for the server's stream limit has
+ * no other end.
+ */
 void client_expire(struct client *c, uint64_t now_us)
 {
     struct client_call *next;

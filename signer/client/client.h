@@ -41,8 +41,8 @@ struct client_outcome {
 };
 
 /*
- * Called from client_drive and client_close, on the connection's thread. They may start, send, finish
- * and cancel calls; they may not close the connection.
+ * Called from client_drive and client_close, on the connection's thread. They may start, send,
+ * finish and cancel calls; they may not close the connection.
  */
 struct client_handler {
     void (*on_message)(void *arg, struct client_call *call,
@@ -52,8 +52,9 @@ struct client_handler {
 };
 
 /*
- * Connects and shakes hands, waiting at most timeout_us. out_why (CLIENT_TEXT_MAX bytes) tells a person what failed.
- * Errors: KY_UNAVAILABLE (cannot connect), KY_UNAUTHENTICATED (a certificate was refused), KY_INVALID (target, files).
+ * Connects and shakes hands, waiting at most timeout_us. out_why (CLIENT_TEXT_MAX bytes) tells a
+ * person what failed. Errors: KY_UNAVAILABLE (cannot connect), KY_UNAUTHENTICATED (a certificate
+ * was refused), KY_INVALID (target, files).
  */
 KY_MUST_CHECK struct ky_status client_open(const struct client_target *target, uint64_t timeout_us,
                                            struct client **out_client, char *out_why);
@@ -68,9 +69,15 @@ uint64_t client_deadline_us(
     const struct client *c); /* CLOCK_MONOTONIC of the first call to expire; 0 = none */
 bool client_is_open(const struct client *c); /* false: start nothing more here */
 size_t client_in_flight(const struct client *c);
-/* Reads, writes and expires what is due. KY_UNAVAILABLE once the connection has gone: its calls have ended. */
+/*
+ * Reads, writes and expires what is due. KY_UNAVAILABLE once the connection has gone: its calls
+ * have ended.
+ */
 KY_MUST_CHECK struct ky_status client_drive(struct client *c);
-/* Waits for any of n connections (at most timeout_ms, or the first deadline) and drives all. KY_UNAVAILABLE: none is left open. */
+/*
+ * Waits for any of n connections (at most timeout_ms, or the first deadline) and drives all.
+ * KY_UNAVAILABLE: none is left open.
+ */
 KY_MUST_CHECK struct ky_status client_poll(struct client *const *clients, size_t n, int timeout_ms);
 
 /* --- calls ----------------------------------------------------------------------------------- */

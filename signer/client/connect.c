@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The client's transport: a non-blocking socket, over TLS 1.3 with both certificates or plain on a
- * Unix socket. The server is known by its CA and by its name or address; HTTP/2 is demanded by ALPN.
+ * Unix socket. The server is known by its CA and by its name or address; HTTP/2 is demanded by
+ * ALPN.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -126,7 +126,9 @@ static void read_detail(struct ky_span status, struct client_outcome *out)
     kyso__v1__error_detail__free_unpacked(d, NULL);
 }
 
-/* Our code: by the detail's name when it has one, else the first public code of that gRPC status. */
+/*
+ * Our code: by the detail's name when it has one, else the first public code of that gRPC status.
+ */
 static enum ky_code code_of(const struct client_outcome *o)
 {
     for (int i = 0; o->detail_code[0] != '\0' && i < KY_CODE_COUNT; i++)

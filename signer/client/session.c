@@ -193,7 +193,10 @@ static void write_all(struct client *c)
         if (io == CLIENT_IO_AGAIN)
             return;
         if (io == CLIENT_IO_GONE) {
-            /* What the server said before it closed (a status, a TLS alert) tells more than EPIPE does. */
+            /*
+             * What the server said before it closed (a status, a TLS alert) tells more than EPIPE
+             * does.
+             */
             read_all(c);
             if (!c->gone)
                 go(c);

@@ -19,13 +19,13 @@
 #include "config_check.h"
 #include "kyso/alg.h"
 
-#define CONFIG_MAX (64u * 1024u)
+#define CONFIG_MAX  (64u * 1024u)
 #define MESSAGE_MAX 1024u
 
-#define TEXT(key, S, f) \
+#define TEXT(key, S, f)                                                                            \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct S, f, 0, 1024)
-#define UINT(key, S, f) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct S, f)
-#define BOOL(key, S, f) CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, struct S, f)
+#define UINT(key, S, f)      CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct S, f)
+#define BOOL(key, S, f)      CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, struct S, f)
 #define PART(key, f, fields) CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, struct config, f, fields)
 
 static const cyaml_schema_field_t tls_fields[] = {
@@ -136,9 +136,10 @@ static cyaml_config_t parser(struct messages *m)
     };
 }
 
-static struct ky_status parse(const uint8_t *text, size_t len, struct config **out, char **out_error)
+static struct ky_status parse(const uint8_t *text, size_t len, struct config **out,
+                              char **out_error)
 {
-    struct messages m = { .len = 0 };
+    struct messages m = {.len = 0};
     const cyaml_config_t how = parser(&m);
     struct config *c = NULL;
     cyaml_err_t e = cyaml_load_data(text, len, &how, &top_schema, (cyaml_data_t **)&c, NULL);
@@ -208,7 +209,7 @@ struct ky_status config_load_file(const char *path, struct config **out_config, 
 
 void config_free(struct config **config)
 {
-    struct messages m = { .len = 0 };
+    struct messages m = {.len = 0};
     const cyaml_config_t how = parser(&m);
 
     if (*config)

@@ -18,10 +18,10 @@ struct config_tls {
     char *client_ca;   /* PEM: issuers of client certificates; the pin is what identifies */
 };
 struct config_doors {
-    char *signer_listen;    /* "127.0.0.1:0"; port 0 = any, published in run/endpoints.json */
-    uint32_t signer_fronts; /* processes that share the port */
-    char *approver_listen;  /* empty = door closed */
-    char *operator_socket;  /* path; default state_dir/run/operator.sock */
+    char *signer_listen;      /* "127.0.0.1:0"; port 0 = any, published in run/endpoints.json */
+    uint32_t signer_fronts;   /* processes that share the port */
+    char *approver_listen;    /* empty = door closed */
+    char *operator_socket;    /* path; default state_dir/run/operator.sock */
     uint32_t max_connections; /* per front */
     uint32_t max_streams;     /* per connection */
     uint32_t max_connection_age_s;
@@ -41,14 +41,15 @@ struct config_token {
     char *verify;         /* "always" or "first-use" */
 };
 struct config_limits {
-    uint32_t queue;         /* requests admitted and not yet answered */
-    uint32_t per_client;    /* of these, by one client */
+    uint32_t queue;      /* requests admitted and not yet answered */
+    uint32_t per_client; /* of these, by one client */
     uint32_t max_hashes;
     uint32_t sign_deadline_ms;     /* vault: 2000 */
     uint32_t generate_deadline_ms; /* vault: 60000 */
     uint32_t replay_window_s;      /* 86400 */
     uint32_t pending_ttl_s;        /* 120 */
-    uint32_t heartbeat_ms;         /* 100: fronts call an authority dead that is silent for longer (I6) */
+    /* 100: fronts call an authority dead that is silent for longer (I6) */
+    uint32_t heartbeat_ms;
 };
 struct config_policy {
     uint32_t totp_window;
@@ -57,30 +58,33 @@ struct config_policy {
     uint32_t begins_per_5min; /* 3 */
 };
 struct config_ledger {
-    char *checkpoint_file; /* default state_dir/checkpoint */
+    char *checkpoint_file;          /* default state_dir/checkpoint */
     uint32_t checkpoint_interval_s; /* 10 */
     uint32_t anchor_interval_ms;    /* 1000 */
     uint32_t anchor_records;        /* 10000 */
 };
 struct config {
     char *server_id;
-    char *state_dir;      /* absolute; 0700 */
-    bool demo;            /* seeds and codes may be shown; the ledger says so */
+    char *state_dir; /* absolute; 0700 */
+    bool demo;       /* seeds and codes may be shown; the ledger says so */
     struct config_tls tls;
     struct config_doors doors;
     struct config_token token;
     struct config_limits limits;
     struct config_policy policy;
     struct config_ledger ledger;
-    char *status_listen;  /* /metrics /healthz /readyz; loopback only; empty = none */
-    char *log_format;     /* "text" or "json" */
+    char *status_listen; /* /metrics /healthz /readyz; loopback only; empty = none */
+    char *log_format;    /* "text" or "json" */
     char *log_level;
-    uint8_t sha256[32];   /* of the file's bytes */
+    uint8_t sha256[32]; /* of the file's bytes */
 };
 
-/* Reads, checks and fills defaults. On failure *out_error (owned by the caller, may be NULL) says what, where (line, column) and
- * what to do. Errors: KY_IO, KY_INVALID. */
-KY_MUST_CHECK struct ky_status config_load_file(const char *path, struct config **out_config, char **out_error);
+/*
+ * Reads, checks and fills defaults. On failure *out_error (owned by the caller, may be NULL) says
+ * what, where (line, column) and what to do. Errors: KY_IO, KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status config_load_file(const char *path, struct config **out_config,
+                                                char **out_error);
 /* The same from KY_CONFIG_FD. */
 KY_MUST_CHECK struct ky_status config_load_fd(int fd, struct config **out_config, char **out_error);
 void config_free(struct config **config); /* nulls the caller's pointer */

@@ -20,13 +20,16 @@ struct number_rule {
 struct text_rule {
     const char *name;
     size_t offset;
-    const char *standard;  /* NULL: may stay absent */
-    const char *in_state;  /* default is state_dir + this */
-    const char *must;      /* what to write, when there is no default */
-    bool path;             /* must be absolute */
+    const char *standard; /* NULL: may stay absent */
+    const char *in_state; /* default is state_dir + this */
+    const char *must;     /* what to write, when there is no default */
+    bool path;            /* must be absolute */
 };
 
+/* clang-format off */
 #define N(path, f, standard, min, max) { path, offsetof(struct config, f), standard, min, max }
+#define T(name, f, ...) { name, offsetof(struct config, f), __VA_ARGS__ }
+/* clang-format on */
 
 static const struct number_rule numbers[] = {
     N("doors.signer_fronts", doors.signer_fronts, 1, 1, 64),
@@ -56,8 +59,6 @@ static const struct number_rule numbers[] = {
     N("ledger.anchor_records", ledger.anchor_records, 10000, 1, 10000000),
 };
 
-#define T(name, f, ...) { name, offsetof(struct config, f), __VA_ARGS__ }
-
 static const struct text_rule texts[] = {
     T("server_id", server_id, NULL, NULL, "a name such as sign.example.vn", false),
     T("state_dir", state_dir, NULL, NULL, "an absolute folder such as /var/lib/kyso", true),
@@ -80,9 +81,9 @@ struct choice_rule {
     const char *words[5];
 };
 static const struct choice_rule choices[] = {
-    { "token.verify", offsetof(struct config, token.verify), { "always", "first-use" } },
-    { "log_format", offsetof(struct config, log_format), { "text", "json" } },
-    { "log_level", offsetof(struct config, log_level), { "debug", "info", "warn", "error" } },
+    {"token.verify", offsetof(struct config, token.verify), {"always", "first-use"}},
+    {"log_format", offsetof(struct config, log_format), {"text", "json"}},
+    {"log_level", offsetof(struct config, log_level), {"debug", "info", "warn", "error"}},
 };
 
 __attribute__((format(printf, 2, 3))) static struct ky_status refuse(char **out_error,
@@ -136,7 +137,8 @@ static struct ky_status fill_number(struct config *c, const struct number_rule *
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status check_choice(struct config *c, const struct choice_rule *r, char **out_error)
+static struct ky_status check_choice(struct config *c, const struct choice_rule *r,
+                                     char **out_error)
 {
     const char *value = *text_at(c, r->offset);
 
@@ -158,20 +160,26 @@ static struct ky_status check_relations(const struct config *c, char **out_error
     struct ky_span id = ky_span_text(c->server_id);
 
     if (!ky_span_is_name(id, 64))
-        return refuse(out_error, "configuration: server_id must be 1 to 64 of A-Z a-z 0-9 . _ : @ -");
+        return refuse(out_error,
+                      "configuration: server_id must be 1 to 64 of A-Z a-z 0-9 . _ : @ -");
     if (c->token.pin_file && c->token.pin_credential)
-        return refuse(out_error, "configuration: give token.pin_file or token.pin_credential, not both");
+        return refuse(out_error,
+                      "configuration: give token.pin_file or token.pin_credential, not both");
     if (!c->token.pin_file && !c->token.pin_credential)
-        return refuse(out_error, "configuration: token.pin_file or token.pin_credential is missing: name "
-                                 "where the PIN is read from");
+        return refuse(out_error,
+                      "configuration: token.pin_file or token.pin_credential is missing: name "
+                      "where the PIN is read from");
     if (strstr(c->token.uri, "pin-value") || strstr(c->token.uri, "pin-source"))
-        return refuse(out_error, "configuration: token.uri must not carry the PIN: use token.pin_file");
+        return refuse(out_error,
+                      "configuration: token.uri must not carry the PIN: use token.pin_file");
     if (c->status_listen && *c->status_listen && !is_loopback(c->status_listen))
-        return refuse(out_error, "configuration: status_listen is \"%s\": only a loopback address is "
-                                 "served, put a proxy before it",
+        return refuse(out_error,
+                      "configuration: status_listen is \"%s\": only a loopback address is "
+                      "served, put a proxy before it",
                       c->status_listen);
     if (c->policy.lock_total < c->policy.lock_tries)
-        return refuse(out_error, "configuration: policy.lock_total must not be less than lock_tries");
+        return refuse(out_error,
+                      "configuration: policy.lock_total must not be less than lock_tries");
     if (c->token.vaults > 64)
         return refuse(out_error, "configuration: token.vaults is %u: at most 64", c->token.vaults);
     return KY_STATUS(KY_OK);

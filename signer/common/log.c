@@ -18,25 +18,23 @@ static const char *const log_events[] = {
     "started", "stopped", "draining", "config-refused", "control-lost",
     /* supervisor */
     "role-started", "role-ended", "role-backoff", "vault-killed", "latch-closed", "listening",
-    "serving", "status-refused",
+    "serving",
     /* authority */
-    "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left", "front-joined",
-    "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot", "provisioned",
-    "client-suspended", "turn-slow", "key-quarantined", "record-refused",
+    "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left",
+    "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
+    "provisioned", "client-suspended", "turn-slow", "key-quarantined", "record-refused",
     /* vault */
-    "token", "logged-in", "login-failed", "ready", "token-error", "key-refused", "signature-withheld",
-    "vault",
+    "token", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",
     /* front */
-    "connection-refused", "connection-closed", "flood", "link-lost", "tls-failed", "front",
-};
+    "connection-refused", "flood", "link-lost", "tls-failed", "front"};
 
 static struct {
     const char *role;
     bool json;
     enum log_level level;
-} settings = { .role = "kyso", .level = LOG_INFO };
+} settings = {.role = "kyso", .level = LOG_INFO};
 
-static const char *const level_names[] = { "debug", "info", "warn", "error" };
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_setup(const char *role, const char *format, const char *level)
 {
@@ -102,7 +100,7 @@ static bool event_is_listed(const char *event)
 
 void log_emit(enum log_level level, const char *event, const struct log_pair *pairs, int n)
 {
-    struct line l = { .len = 0 };
+    struct line l = {.len = 0};
     struct timespec now;
     struct tm utc;
     char when[40];

@@ -19,16 +19,19 @@ struct log_pair {
     const char *text; /* NULL: number */
     uint64_t number;
 };
-#define LOG_STR(k, v) ((struct log_pair){ .key = (k), .text = (v) })
-#define LOG_U64(k, v) ((struct log_pair){ .key = (k), .number = (uint64_t)(v) })
-#define LOG_CODE(s) ((struct log_pair){ .key = "status", .text = ky_code_info((s).code)->name }), \
-                    ((struct log_pair){ .key = "cause", .number = (s).cause })
+#define LOG_STR(k, v) ((struct log_pair){.key = (k), .text = (v)})
+#define LOG_U64(k, v) ((struct log_pair){.key = (k), .number = (uint64_t)(v)})
+#define LOG_CODE(s)                                                                                \
+    ((struct log_pair){.key = "status", .text = ky_code_info((s).code)->name}),                    \
+        ((struct log_pair){.key = "cause", .number = (s).cause})
 
-/* `event` is a kebab-case name listed in log_events (log.c); an unlisted one aborts in dev builds. */
+/*
+ * `event` is a kebab-case name listed in log_events (log.c); an unlisted one aborts in dev builds.
+ */
 void log_emit(enum log_level level, const char *event, const struct log_pair *pairs, int n);
-#define log_event(level, event, ...)                                             \
-    log_emit(level, event, (const struct log_pair[]){ __VA_ARGS__ },              \
-             (int)(sizeof((const struct log_pair[]){ __VA_ARGS__ }) / sizeof(struct log_pair)))
+#define log_event(level, event, ...)                                                               \
+    log_emit(level, event, (const struct log_pair[]){__VA_ARGS__},                                 \
+             (int)(sizeof((const struct log_pair[]){__VA_ARGS__}) / sizeof(struct log_pair)))
 
 void log_setup(const char *role, const char *format, const char *level);
 

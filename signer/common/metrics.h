@@ -28,11 +28,11 @@ enum metric {
     METRIC_IN_FLIGHT,
     METRIC_LEDGER_SIZE,
     METRIC_CHECKPOINT_SIZE,
-    METRIC_COMMIT_US,     /* sum */
+    METRIC_COMMIT_US, /* sum */
     METRIC_JOBS_FAILED,
     METRIC_LATE_RESULTS,
-    METRIC_VAULTS,        /* joined now */
-    METRIC_SHED,          /* refused for load or deadline */
+    METRIC_VAULTS, /* joined now */
+    METRIC_SHED,   /* refused for load or deadline */
     /* written by the supervisor */
     METRIC_RESTARTS_AUTHORITY,
     METRIC_RESTARTS_VAULT,
@@ -52,7 +52,10 @@ struct metric_info {
 };
 const struct metric_info *metric_info(enum metric m);
 
-/* Maps KY_METRICS_FD; NULL when it is not there (a role started by a test): metrics_* then do nothing. */
+/*
+ * Maps KY_METRICS_FD; NULL when it is not there (a role started by a test): metrics_* then do
+ * nothing.
+ */
 struct metrics_page *metrics_map(bool writable);
 
 static inline void metrics_set(struct metrics_page *p, enum metric m, uint64_t v)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The published .proto files as one serialized google.protobuf.FileDescriptorSet, imports
- * before their users: what gRPC reflection hands out. Made by protoc at build time. Constant: any thread.
+ * before their users: what gRPC reflection hands out. Made by protoc at build time. Constant: any
+ * thread.
  */
 #ifndef KYSO_DESCRIPTORS_H
 #define KYSO_DESCRIPTORS_H

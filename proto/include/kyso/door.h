@@ -15,12 +15,18 @@
 enum ky_door { KY_DOOR_SIGNER = 1, KY_DOOR_APPROVER = 2, KY_DOOR_OPERATOR = 3 };
 
 #define KY_SPKI_HASH_LEN 32u
-#define KY_SAD_LEN 32u
-#define KY_LIST_MAX 100u
-#define KY_RESULT_MAX (224u * 1024u) /* door_r_list.items, door_r_operate.result: end a page before it */
+#define KY_SAD_LEN       32u
+#define KY_LIST_MAX      100u
+/* door_r_list.items, door_r_operate.result: end a page before it */
+#define KY_RESULT_MAX    (224u * 1024u)
 #define KY_OPERATION_MAX (64u * 1024u)
 
-enum ky_proof_kind { KY_PROOF_NONE = 0, KY_PROOF_TOTP = 1, KY_PROOF_APPROVAL = 2, KY_PROOF_SAD = 3 };
+enum ky_proof_kind {
+    KY_PROOF_NONE = 0,
+    KY_PROOF_TOTP = 1,
+    KY_PROOF_APPROVAL = 2,
+    KY_PROOF_SAD = 3
+};
 
 enum door_type {
     /* signer's door */
@@ -56,7 +62,9 @@ enum door_type {
     DOOR_HEARTBEAT = 140, /* tag 0, each 20 ms, from the turn itself */
 };
 
-struct door_info { uint8_t spki[KY_SPKI_HASH_LEN]; };
+struct door_info {
+    uint8_t spki[KY_SPKI_HASH_LEN];
+};
 struct door_cred_list {
     uint8_t spki[KY_SPKI_HASH_LEN];
     struct ky_span relying_party;
@@ -82,9 +90,9 @@ struct door_tx {
     struct ky_span hashes; /* n * ky_hash_len(hash) */
     struct ky_span display_text;
     uint32_t ttl_s;
-    uint8_t proof;                  /* enum ky_proof_kind */
+    uint8_t proof; /* enum ky_proof_kind */
     struct ky_span authenticator_id;
-    struct ky_span proof_secret;    /* TOTP code or SAD */
+    struct ky_span proof_secret; /* TOTP code or SAD */
     struct ky_span matching_code;
     struct ky_span proof_signature;
 };
@@ -108,11 +116,13 @@ struct door_decide {
     struct ky_span signature; /* empty only for a plain rejection */
 };
 struct door_operate {
-    uint32_t uid; /* SO_PEERCRED of the socket's peer: a filter, not a proof */
+    uint32_t uid;              /* SO_PEERCRED of the socket's peer: a filter, not a proof */
     struct ky_span operation;  /* serialized kyso.v1.Operation */
     struct ky_span signatures; /* repeated: bytes operator id, bytes signature (ky_put_bytes) */
 };
-struct door_cancel { uint8_t unused; };
+struct door_cancel {
+    uint8_t unused;
+};
 
 enum door_event_kind {
     DOOR_EVENT_NO_CERTIFICATE = 1,
@@ -124,8 +134,9 @@ enum door_event_kind {
 };
 struct door_event {
     uint16_t kind;
-    uint32_t count; /* since the last record of this kind: a front sends at most one a second of each */
-    struct ky_span peer; /* address of the last one, for the log; not evidence */
+    /* since the last record of this kind: a front sends at most one a second of each */
+    uint32_t count;
+    struct ky_span peer;            /* address of the last one, for the log; not evidence */
     uint8_t spki[KY_SPKI_HASH_LEN]; /* zero when there was none */
 };
 
@@ -144,7 +155,7 @@ struct door_r_cred {
     struct ky_span credential_id;
     struct ky_span subject_id;
     uint8_t key_type;
-    uint8_t state;   /* numbers of kyso.v1.CredentialState */
+    uint8_t state; /* numbers of kyso.v1.CredentialState */
     uint8_t storage;
     uint32_t epoch;
     uint32_t max_hashes;
@@ -152,7 +163,8 @@ struct door_r_cred {
     struct ky_span chain; /* repeated ky_put_bytes of DER */
     struct ky_span public_key;
 };
-struct door_r_list { /* CRED_LIST: door_r_cred each; APPROVAL_LIST: door_r_approval each; as ky_put_bytes */
+/* CRED_LIST: door_r_cred each; APPROVAL_LIST: door_r_approval each; as ky_put_bytes */
+struct door_r_list {
     struct ky_span items;
     struct ky_span next_page_token;
 };
@@ -202,15 +214,16 @@ struct door_r_operate {
     struct ky_span result; /* serialized kyso.v1.OperationResult */
 };
 struct door_heartbeat {
-    uint8_t serving; /* 0 while starting, draining or sealed: the front answers UNAVAILABLE itself */
+    /* 0 while starting, draining or sealed: the front answers UNAVAILABLE itself */
+    uint8_t serving;
 };
 
-extern const struct ky_schema door_info_schema, door_cred_list_schema, door_cred_get_schema, door_tx_begin_schema,
-    door_tx_authorize_schema, door_sign_schema, door_tx_wait_schema, door_tx_cancel_schema,
-    door_approval_list_schema, door_approval_get_schema, door_approval_decide_schema, door_operate_schema,
-    door_cancel_schema, door_event_schema;
-extern const struct ky_schema door_refused_schema, door_r_info_schema, door_r_cred_list_schema, door_r_cred_schema,
-    door_r_tx_schema, door_r_sign_schema, door_r_approval_list_schema, door_r_approval_schema,
-    door_r_decision_schema, door_r_operate_schema, door_heartbeat_schema;
+extern const struct ky_schema door_info_schema, door_cred_list_schema, door_cred_get_schema,
+    door_tx_begin_schema, door_tx_authorize_schema, door_sign_schema, door_tx_wait_schema,
+    door_tx_cancel_schema, door_approval_list_schema, door_approval_get_schema,
+    door_approval_decide_schema, door_operate_schema, door_cancel_schema, door_event_schema;
+extern const struct ky_schema door_refused_schema, door_r_info_schema, door_r_cred_list_schema,
+    door_r_cred_schema, door_r_tx_schema, door_r_sign_schema, door_r_approval_list_schema,
+    door_r_approval_schema, door_r_decision_schema, door_r_operate_schema, door_heartbeat_schema;
 
 #endif

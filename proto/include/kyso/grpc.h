@@ -27,18 +27,21 @@ void ky_arena_wipe(struct ky_arena *a);
 void *ky_arena_alloc(struct ky_arena *a, size_t n);
 
 /*
- * Scans the bytes against the descriptor, then unpacks into the arena. Refused with KY_INVALID: unknown fields, a singular
- * field (or oneof) given twice, wire types that do not fit, groups, field number 0, varints over ten bytes, enum
- * values outside their type, strings that are not UTF-8, nesting over 8.
- * The message lives until the arena is reset.
+ * Scans the bytes against the descriptor, then unpacks into the arena. Refused with KY_INVALID:
+ * unknown fields, a singular field (or oneof) given twice, wire types that do not fit, groups,
+ * field number 0, varints over ten bytes, enum values outside their type, strings that are not
+ * UTF-8, nesting over 8. The message lives until the arena is reset.
  */
 KY_MUST_CHECK struct ky_status ky_pb_unpack(struct ky_arena *a, const ProtobufCMessageDescriptor *d,
                                             struct ky_span in, ProtobufCMessage **out);
 /* Appends 5-byte gRPC header and the packed message. */
 KY_MUST_CHECK struct ky_status ky_grpc_frame(const ProtobufCMessage *m, struct ky_buf *out);
-/* The next whole gRPC message in b, from *offset. KY_BUSY: not all there yet. KY_UNIMPLEMENTED: compressed.
- * KY_INVALID: longer than max. */
-KY_MUST_CHECK struct ky_status ky_grpc_next(struct ky_span b, size_t *offset, size_t max, struct ky_span *out_message);
+/*
+ * The next whole gRPC message in b, from *offset. KY_BUSY: not all there yet. KY_UNIMPLEMENTED:
+ * compressed. KY_INVALID: longer than max.
+ */
+KY_MUST_CHECK struct ky_status ky_grpc_next(struct ky_span b, size_t *offset, size_t max,
+                                            struct ky_span *out_message);
 /* "100m" -> microseconds; KY_INVALID outside 1..8 digits and a unit of H M S m u n. */
 KY_MUST_CHECK struct ky_status ky_grpc_timeout(struct ky_span header, uint64_t *out_us);
 /*

@@ -12,17 +12,17 @@
 
 enum job_type {
     JOB_SIGN = 1,
-    JOB_GENERATE,      /* a citizen's key: wrapped blob, or resident object */
-    JOB_DERIVE,        /* HMAC-SHA256(kyso-root, label); labels row-mac, seed-enc, state only */
-    JOB_DESTROY,       /* a resident key; also drops cached handles of (row, any epoch) */
-    JOB_FORGET,        /* drops cached handles of (row, any epoch); no reply */
+    JOB_GENERATE, /* a citizen's key: wrapped blob, or resident object */
+    JOB_DERIVE,   /* HMAC-SHA256(kyso-root, label); labels row-mac, seed-enc, state only */
+    JOB_DESTROY,  /* a resident key; also drops cached handles of (row, any epoch) */
+    JOB_FORGET,   /* drops cached handles of (row, any epoch); no reply */
     JOB_ANCHOR_WRITE,
     JOB_ANCHOR_READ,
-    JOB_INFO,          /* what the token can do, as probed; and the ledger's public key */
+    JOB_INFO, /* what the token can do, as probed; and the ledger's public key */
     JOB_R_SIGN = 100,
     JOB_R_GENERATE,
-    JOB_R_BYTES,       /* DERIVE, ANCHOR_READ */
-    JOB_R_DONE,        /* DESTROY, ANCHOR_WRITE, and every failure */
+    JOB_R_BYTES, /* DERIVE, ANCHOR_READ */
+    JOB_R_DONE,  /* DESTROY, ANCHOR_WRITE, and every failure */
     JOB_R_INFO,
 };
 
@@ -31,20 +31,23 @@ enum job_verify { JOB_VERIFY_ALWAYS = 1, JOB_VERIFY_FIRST_USE = 2 };
 struct job_sign {
     uint32_t generation;
     uint32_t attempt;
-    uint8_t purpose;   /* enum ky_purpose: CITIZEN or LEDGER; a key of another purpose is refused */
+    uint8_t purpose; /* enum ky_purpose: CITIZEN or LEDGER; a key of another purpose is refused */
     uint8_t storage;
     uint8_t key_type;
     uint8_t scheme;
     uint8_t hash;
     uint8_t mgf_hash;
     uint16_t salt_len;
-    uint8_t verify;    /* enum job_verify; LEDGER is always verified */
-    uint32_t key_row;  /* with key_epoch, the name of a cached handle */
+    uint8_t verify;   /* enum job_verify; LEDGER is always verified */
+    uint32_t key_row; /* with key_epoch, the name of a cached handle */
     uint32_t key_epoch;
     struct ky_span blob;       /* WRAPPED: the wrapped key. RESIDENT: its CKA_ID */
     struct ky_span public_key; /* DER SubjectPublicKeyInfo from the authenticated row: I7 */
-    struct ky_span digests;    /* n * hash_len. CITIZEN, Ed25519 and hash 0: one message over 64 bytes, signed whole (a CSR).
-                                * LEDGER: one message, signed whole (Ed25519) or as its SHA-256 (P-256) */
+    /*
+     * n * hash_len. CITIZEN, Ed25519 and hash 0: one message over 64 bytes, signed whole (a CSR).
+     * LEDGER: one message, signed whole (Ed25519) or as its SHA-256 (P-256).
+     */
+    struct ky_span digests;
 };
 struct job_generate {
     uint32_t generation;
@@ -53,10 +56,27 @@ struct job_generate {
     uint8_t storage;
     uint8_t key_id[16]; /* random, becomes CKA_ID of a resident key */
 };
-struct job_derive { uint32_t generation; uint32_t attempt; struct ky_span label; };
-struct job_key_ref { uint32_t generation; uint32_t attempt; uint32_t key_row; struct ky_span key_id; };
-struct job_anchor { uint32_t generation; uint32_t attempt; uint8_t slot; struct ky_span value; }; /* slot 0 or 1 */
-struct job_plain { uint32_t generation; uint32_t attempt; };
+struct job_derive {
+    uint32_t generation;
+    uint32_t attempt;
+    struct ky_span label;
+};
+struct job_key_ref {
+    uint32_t generation;
+    uint32_t attempt;
+    uint32_t key_row;
+    struct ky_span key_id;
+};
+struct job_anchor {
+    uint32_t generation;
+    uint32_t attempt;
+    uint8_t slot; /* 0 or 1 */
+    struct ky_span value;
+};
+struct job_plain {
+    uint32_t generation;
+    uint32_t attempt;
+};
 
 struct job_r_sign {
     uint32_t generation;
@@ -72,8 +92,17 @@ struct job_r_generate {
     struct ky_span blob;       /* wrapped key, or CKA_ID of the resident one */
     struct ky_span public_key; /* DER SubjectPublicKeyInfo */
 };
-struct job_r_bytes { uint32_t generation; uint32_t attempt; struct ky_span value; };
-struct job_r_done { uint32_t generation; uint32_t attempt; uint16_t code; uint32_t cause; };
+struct job_r_bytes {
+    uint32_t generation;
+    uint32_t attempt;
+    struct ky_span value;
+};
+struct job_r_done {
+    uint32_t generation;
+    uint32_t attempt;
+    uint16_t code;
+    uint32_t cause;
+};
 struct job_r_info {
     uint32_t generation;
     uint32_t attempt;
@@ -85,9 +114,10 @@ struct job_r_info {
     uint8_t ledger_key_type;   /* KY_KEY_ED25519 or KY_KEY_P256 */
 };
 
-extern const struct ky_schema job_sign_schema, job_generate_schema, job_derive_schema, job_destroy_schema,
-    job_forget_schema, job_anchor_write_schema, job_anchor_read_schema, job_info_schema;
-extern const struct ky_schema job_r_sign_schema, job_r_generate_schema, job_r_bytes_schema, job_r_done_schema,
-    job_r_info_schema;
+extern const struct ky_schema job_sign_schema, job_generate_schema, job_derive_schema,
+    job_destroy_schema, job_forget_schema, job_anchor_write_schema, job_anchor_read_schema,
+    job_info_schema;
+extern const struct ky_schema job_r_sign_schema, job_r_generate_schema, job_r_bytes_schema,
+    job_r_done_schema, job_r_info_schema;
 
 #endif

@@ -12,7 +12,7 @@
 #include "kyso/msg.h"
 
 #define LEDGER_LEAF_HEADER 18u
-#define LEDGER_LEAF_MAX (144u * 1024u) /* KY_HASHES_MAX RSA-4096 signatures and their header */
+#define LEDGER_LEAF_MAX    (144u * 1024u) /* KY_HASHES_MAX RSA-4096 signatures and their header */
 
 enum ledger_type {
     LEDGER_GENESIS = 1,
@@ -22,14 +22,15 @@ enum ledger_type {
     LEDGER_OPERATION, /* an operator's operation was accepted: its nonce is spent */
     LEDGER_BEGIN,     /* a pending transaction */
     LEDGER_AUTHORIZED,
-    LEDGER_ENDED,     /* rejected, expired, cancelled, or ended by a wrong matching code */
+    LEDGER_ENDED, /* rejected, expired, cancelled, or ended by a wrong matching code */
     LEDGER_INTENT,
     LEDGER_RECEIPT,
-    LEDGER_DENIED,    /* `charged` ones count against subject and client */
+    LEDGER_DENIED, /* `charged` ones count against subject and client */
     LEDGER_UNLOCKED,
     LEDGER_CLIENT_STATE, /* a client was suspended by its failures */
-    LEDGER_EVENT,     /* refused before it was a request */
-    LEDGER_ANCHORED,  /* written after a start whose head was not the anchor: old codes and SADs are void */
+    LEDGER_EVENT,        /* refused before it was a request */
+    /* written after a start whose head was not the anchor: old codes and SADs are void */
+    LEDGER_ANCHORED,
 };
 
 struct ledger_genesis {
@@ -45,21 +46,24 @@ struct ledger_start {
     uint8_t clean;      /* the last stop was clean and the head equals the anchor */
     uint8_t clock_sync; /* adjtimex: 1 synchronised, 0 not, 2 unknown */
 };
-struct ledger_stop { uint8_t boot[16]; struct ky_span reason; };
+struct ledger_stop {
+    uint8_t boot[16];
+    struct ky_span reason;
+};
 struct ledger_admin {
-    uint8_t table;    /* enum row_table */
+    uint8_t table; /* enum row_table */
     uint32_t row;
     uint32_t version;
     uint8_t row_sha256[32]; /* of the encoded row */
     uint64_t operation;     /* index of the LEDGER_OPERATION record; 0 = the server's own act */
 };
 struct ledger_operation {
-    struct ky_span name;     /* "enroll-device" */
-    uint8_t digest[32];      /* of the signed bytes */
+    struct ky_span name; /* "enroll-device" */
+    uint8_t digest[32];  /* of the signed bytes */
     uint8_t nonce[16];
     uint64_t expires_s;
     struct ky_span operators; /* names, comma-separated */
-    struct ky_span target;   /* public id of what it is about; never personal data */
+    struct ky_span target;    /* public id of what it is about; never personal data */
     uint32_t uid;
 };
 struct ledger_tx { /* BEGIN, and the head of a one-shot INTENT's transaction */
@@ -81,21 +85,22 @@ struct ledger_tx { /* BEGIN, and the head of a one-shot INTENT's transaction */
     uint8_t tx_digest[32];
     uint8_t nonce[KY_TX_NONCE_LEN];
     uint64_t not_after_s;
-    struct ky_span matching_code; /* salted hash (32 bytes) in the ledger; plain in the side table */
+    /* salted hash (32 bytes) in the ledger; plain in the side table */
+    struct ky_span matching_code;
 };
 struct ledger_authorized {
     struct ky_span transaction_id;
-    struct ky_span request_id;  /* of Authorize; empty for an approver's decision */
+    struct ky_span request_id; /* of Authorize; empty for an approver's decision */
     uint8_t proof;
     uint32_t authenticator_row;
-    uint64_t step;              /* TOTP step spent, else 0 */
+    uint64_t step; /* TOTP step spent, else 0 */
     uint8_t sad_sha256[32];
-    uint64_t not_after_s;       /* of the SAD */
+    uint64_t not_after_s;        /* of the SAD */
     uint8_t evidence_sha256[32]; /* of the device's signature, zero for TOTP */
 };
 struct ledger_ended {
     struct ky_span transaction_id;
-    uint8_t state;  /* kyso.v1.TransactionState */
+    uint8_t state;   /* kyso.v1.TransactionState */
     uint16_t reason; /* enum ky_code */
     uint8_t not_me;
     uint32_t authenticator_row; /* who decided, 0 = none */
@@ -115,7 +120,7 @@ struct ledger_intent {
     uint8_t hash;
     uint8_t mgf_hash;
     uint16_t salt_len;
-    struct ky_span hashes;      /* what will be signed: I1 */
+    struct ky_span hashes; /* what will be signed: I1 */
     uint8_t display_sha256[32];
     uint8_t content_sha256[32]; /* what a repeat of the request id is compared with */
     uint8_t tx_digest[32];
@@ -124,19 +129,19 @@ struct ledger_intent {
     uint32_t authenticator_row; /* of a one-shot proof, else 0 */
     uint64_t step;              /* TOTP step spent here, else 0: I3 */
     uint8_t evidence_sha256[32];
-    uint8_t ends_transaction;   /* 1 when no hash of the transaction is left */
+    uint8_t ends_transaction; /* 1 when no hash of the transaction is left */
 };
 enum ledger_outcome { LEDGER_SIGNED = 1, LEDGER_FAILED = 2, LEDGER_ABANDONED = 3 };
 struct ledger_receipt {
-    uint64_t intent;  /* index of the intent: I4 */
+    uint64_t intent; /* index of the intent: I4 */
     uint8_t outcome;
-    uint16_t code;    /* enum ky_code when not signed */
+    uint16_t code; /* enum ky_code when not signed */
     uint32_t cause;
     uint16_t sig_len;
     struct ky_span signatures;
 };
 struct ledger_denied {
-    uint16_t reason; /* enum ky_code, precise */
+    uint16_t reason;       /* enum ky_code, precise */
     uint16_t request_type; /* enum door_type */
     uint8_t charged;
     uint32_t client_row;
@@ -147,15 +152,31 @@ struct ledger_denied {
     struct ky_span request_id;
     uint8_t spki[KY_SPKI_HASH_LEN]; /* of an unknown client, else zero */
 };
-struct ledger_unlocked { uint32_t subject_row; uint64_t operation; };
-struct ledger_client_state { uint32_t client_row; uint8_t suspended; uint16_t reason; };
-struct ledger_event { uint8_t door; uint16_t kind; uint32_t count; uint8_t spki[KY_SPKI_HASH_LEN]; };
-struct ledger_anchored { uint64_t anchor_size; uint64_t head_size; uint64_t refuse_until_step_time_s; };
+struct ledger_unlocked {
+    uint32_t subject_row;
+    uint64_t operation;
+};
+struct ledger_client_state {
+    uint32_t client_row;
+    uint8_t suspended;
+    uint16_t reason;
+};
+struct ledger_event {
+    uint8_t door;
+    uint16_t kind;
+    uint32_t count;
+    uint8_t spki[KY_SPKI_HASH_LEN];
+};
+struct ledger_anchored {
+    uint64_t anchor_size;
+    uint64_t head_size;
+    uint64_t refuse_until_step_time_s;
+};
 
-extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema, ledger_admin_schema,
-    ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema, ledger_ended_schema,
-    ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema, ledger_unlocked_schema,
-    ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema;
+extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema,
+    ledger_admin_schema, ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema,
+    ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
+    ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 
@@ -165,7 +186,10 @@ struct ledger_leaf { /* the header, taken apart */
     uint16_t type;
     struct ky_span body;
 };
-/* The body is borrowed from the leaf and not yet decoded. KY_INVALID: short, over LEDGER_LEAF_MAX, or an unknown type. */
+/*
+ * The body is borrowed from the leaf and not yet decoded. KY_INVALID: short, over LEDGER_LEAF_MAX,
+ * or an unknown type.
+ */
 KY_MUST_CHECK struct ky_status ledger_leaf_parse(struct ky_span leaf, struct ledger_leaf *out);
 
 /* RFC 6962 s.2.1 tree hashing over a frontier: append in O(log n), no stored tree. */

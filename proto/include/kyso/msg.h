@@ -41,6 +41,7 @@ struct ky_schema {
     const struct ky_field *fields;
 };
 
+/* clang-format off */
 #define KY_FU8(S, f)       { #f, offsetof(S, f), 0, KY_F_U8 }
 #define KY_FU16(S, f)      { #f, offsetof(S, f), 0, KY_F_U16 }
 #define KY_FCODE(S, f)     { #f, offsetof(S, f), 0, KY_F_CODE }
@@ -50,11 +51,21 @@ struct ky_schema {
 #define KY_FBYTES(S, f, m) { #f, offsetof(S, f), (m), KY_F_BYTES }
 #define KY_FTEXT(S, f, m)  { #f, offsetof(S, f), (m), KY_F_TEXT }
 #define KY_SCHEMA(n, t, S, F) \
-    { .name = (n), .type = (t), .field_count = sizeof(F) / sizeof((F)[0]), .size = sizeof(S), .fields = (F) }
+    { .name = (n), .type = (t), .field_count = sizeof(F) / sizeof((F)[0]), .size = sizeof(S), \
+      .fields = (F) }
+/* clang-format on */
 
-/* Appends the encoding to out (out->failed when it does not fit). Fails with KY_INVALID on an over-long field. */
-KY_MUST_CHECK struct ky_status ky_msg_encode(const struct ky_schema *s, const void *msg, struct ky_buf *out);
-/* Fills *out_msg (s->size bytes). KY_INVALID when short, long, over a field's maximum or not display text. */
-KY_MUST_CHECK struct ky_status ky_msg_decode(const struct ky_schema *s, struct ky_span in, void *out_msg);
+/*
+ * Appends the encoding to out (out->failed when it does not fit). Fails with KY_INVALID on an
+ * over-long field.
+ */
+KY_MUST_CHECK struct ky_status ky_msg_encode(const struct ky_schema *s, const void *msg,
+                                             struct ky_buf *out);
+/*
+ * Fills *out_msg (s->size bytes). KY_INVALID when short, long, over a field's maximum or not
+ * display text.
+ */
+KY_MUST_CHECK struct ky_status ky_msg_decode(const struct ky_schema *s, struct ky_span in,
+                                             void *out_msg);
 
 #endif

@@ -9,7 +9,14 @@
 #include "kyso/msg.h"
 #include "kyso/tx.h"
 
-enum row_table { ROW_SUBJECT = 1, ROW_CREDENTIAL, ROW_AUTHENTICATOR, ROW_CLIENT, ROW_OPERATOR, ROW_TABLE_END };
+enum row_table {
+    ROW_SUBJECT = 1,
+    ROW_CREDENTIAL,
+    ROW_AUTHENTICATOR,
+    ROW_CLIENT,
+    ROW_OPERATOR,
+    ROW_TABLE_END
+};
 
 struct row_subject {
     struct ky_span subject_id;
@@ -17,12 +24,13 @@ struct row_subject {
     uint8_t salt[16];    /* so that the row's hash in the ledger tells nothing */
 };
 struct row_credential {
-    struct ky_span credential_id; /* "c" hex row "-" 16 hex random: carries its row, cannot be guessed */
+    /* "c" hex row "-" 16 hex random: carries its row, cannot be guessed */
+    struct ky_span credential_id;
     uint32_t subject_row;
-    uint8_t state;   /* numbers of kyso.v1.CredentialState, never EXPIRED: that is computed */
+    uint8_t state; /* numbers of kyso.v1.CredentialState, never EXPIRED: that is computed */
     uint8_t storage;
     uint8_t key_type;
-    uint32_t epoch;  /* rises with every change that must void older work */
+    uint32_t epoch; /* rises with every change that must void older work */
     uint32_t max_hashes;
     struct ky_span relying_parties; /* repeated ky_put_bytes; "*" = any */
     struct ky_span blob;            /* wrapped key or CKA_ID */
@@ -43,12 +51,13 @@ struct row_authenticator {
     struct ky_span label;
     uint8_t otp_hash; /* 0 SHA-1, 1 SHA-256, 2 SHA-512 */
     uint8_t otp_digits;
-    struct ky_span sealed_seed; /* 12-byte IV || ciphertext || 16-byte tag: AES-256-GCM, AAD = id and epoch */
+    /* 12-byte IV || ciphertext || 16-byte tag: AES-256-GCM, AAD = id and epoch */
+    struct ky_span sealed_seed;
     uint8_t device_key_type;    /* 1 ES256, 2 Ed25519 */
     struct ky_span device_key;  /* DER SubjectPublicKeyInfo */
     uint8_t confirm_sha256[32]; /* HMAC of the one-time confirmation code */
     uint64_t enrolled_s;
-    uint64_t usable_from_s;     /* a second authenticator by two operators waits a day */
+    uint64_t usable_from_s; /* a second authenticator by two operators waits a day */
 };
 struct row_client {
     struct ky_span name;
@@ -72,8 +81,8 @@ struct row_operator {
     uint8_t removed;
 };
 
-extern const struct ky_schema row_subject_schema, row_credential_schema, row_authenticator_schema, row_client_schema,
-    row_operator_schema;
+extern const struct ky_schema row_subject_schema, row_credential_schema, row_authenticator_schema,
+    row_client_schema, row_operator_schema;
 const struct ky_schema *row_schema(uint8_t table); /* NULL when unknown */
 
 #endif

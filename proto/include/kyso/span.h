@@ -17,22 +17,28 @@ struct ky_span {
     size_t len;
 };
 
-#define KY_SPAN(ptr, n) ((struct ky_span){ .data = (ptr), .len = (n) })
-#define KY_SPAN_OF(array) ((struct ky_span){ .data = (array), .len = sizeof(array) })
+#define KY_SPAN(ptr, n)   ((struct ky_span){.data = (ptr), .len = (n)})
+#define KY_SPAN_OF(array) ((struct ky_span){.data = (array), .len = sizeof(array)})
 
-struct ky_span ky_span_text(const char *s); /* without the NUL; s may be NULL */
-bool ky_span_eq(struct ky_span a, struct ky_span b);    /* public bytes only */
-bool ky_span_eq_ct(struct ky_span a, struct ky_span b); /* secrets: constant time for equal lengths */
+struct ky_span ky_span_text(const char *s);          /* without the NUL; s may be NULL */
+bool ky_span_eq(struct ky_span a, struct ky_span b); /* public bytes only */
+/* secrets: constant time for equal lengths */
+bool ky_span_eq_ct(struct ky_span a, struct ky_span b);
 bool ky_span_all_zero(struct ky_span s);
-/* Valid UTF-8 (RFC 3629), no NUL, no C0 control but LF and TAB, no DEL or C1, no bidi mark, override or isolate
- * (U+061C, U+200E-F, U+202A-E, U+2066-9). */
+/*
+ * Valid UTF-8 (RFC 3629), no NUL, no C0 control but LF and TAB, no DEL or C1, no bidi mark,
+ * override or isolate (U+061C, U+200E-F, U+202A-E, U+2066-9).
+ */
 bool ky_span_is_display_text(struct ky_span s);
 /* 1..max bytes of [A-Za-z0-9._:@-], the form of every identifier of ours. */
 bool ky_span_is_name(struct ky_span s, size_t max);
 /* Copies into a C string; false when it does not fit (out is then empty). */
 bool ky_span_to_cstr(struct ky_span s, char *out, size_t cap);
 
-/* A growable buffer. Zero-initialise with a maximum; growth past it sets `failed` and drops the bytes. */
+/*
+ * A growable buffer. Zero-initialise with a maximum; growth past it sets `failed` and drops the
+ * bytes.
+ */
 struct ky_buf {
     uint8_t *data; /* owned */
     size_t len;
@@ -41,7 +47,7 @@ struct ky_buf {
     bool failed;
 };
 
-#define KY_BUF_INIT(maximum) ((struct ky_buf){ .max = (maximum) })
+#define KY_BUF_INIT(maximum) ((struct ky_buf){.max = (maximum)})
 
 uint8_t *ky_buf_grow(struct ky_buf *b, size_t n); /* n uninitialised bytes at the end, or NULL */
 void ky_buf_put(struct ky_buf *b, const void *p, size_t n);

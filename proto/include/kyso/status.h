@@ -16,48 +16,48 @@
 enum ky_code {
     KY_OK = 0,
     /* seen on the wire as they are */
-    KY_INVALID,          /* malformed or out of bounds */
-    KY_UNAUTHENTICATED,  /* the client's certificate is not pinned to a client */
-    KY_DENIED,           /* no right, or a proof was refused: never says which */
-    KY_NOT_FOUND,        /* absent, or another tenant's: the same answer */
-    KY_CONFLICT,         /* request id repeated with other content */
-    KY_PROOF_NEEDED,     /* the earlier attempt was abandoned: send a fresh proof under a new request id */
-    KY_TX_PENDING,       /* not yet authorized */
-    KY_TX_ENDED,         /* expired, rejected, cancelled or spent */
-    KY_INACTIVE,         /* credential suspended, expired, destroyed or not yet active */
-    KY_BUSY,             /* a queue or rate limit is full: retry after the hint */
-    KY_UNAVAILABLE,      /* not serving: retry with the same request id */
-    KY_DEADLINE,         /* the deadline passed */
-    KY_CANCELLED,        /* the caller cancelled */
+    KY_INVALID,         /* malformed or out of bounds */
+    KY_UNAUTHENTICATED, /* the client's certificate is not pinned to a client */
+    KY_DENIED,          /* no right, or a proof was refused: never says which */
+    KY_NOT_FOUND,       /* absent, or another tenant's: the same answer */
+    KY_CONFLICT,        /* request id repeated with other content */
+    KY_PROOF_NEEDED,    /* the attempt was abandoned: send a fresh proof and a new request id */
+    KY_TX_PENDING,      /* not yet authorized */
+    KY_TX_ENDED,        /* expired, rejected, cancelled or spent */
+    KY_INACTIVE,        /* credential suspended, expired, destroyed or not yet active */
+    KY_BUSY,            /* a queue or rate limit is full: retry after the hint */
+    KY_UNAVAILABLE,     /* not serving: retry with the same request id */
+    KY_DEADLINE,        /* the deadline passed */
+    KY_CANCELLED,       /* the caller cancelled */
     KY_UNIMPLEMENTED,
     KY_INTERNAL,
     /* precise in the ledger, KY_DENIED on the wire */
     KY_PROOF_WRONG,
     KY_PROOF_REPLAYED,
     KY_PROOF_MALFORMED,
-    KY_PROOF_LOCKED,       /* the subject is locked */
-    KY_PROOF_OTHER_TX,     /* approval or SAD of another transaction, client or credential */
-    KY_PROOF_WRONG_CODE,   /* the matching code differs: ends the transaction */
-    KY_PROOF_UNCONFIRMED,  /* authenticator not confirmed, not active or not the subject's */
+    KY_PROOF_LOCKED,      /* the subject is locked */
+    KY_PROOF_OTHER_TX,    /* approval or SAD of another transaction, client or credential */
+    KY_PROOF_WRONG_CODE,  /* the matching code differs: ends the transaction */
+    KY_PROOF_UNCONFIRMED, /* authenticator not confirmed, not active or not the subject's */
     KY_HASH_NOT_IN_SAD,
     KY_HASH_SPENT,
-    KY_HASH_FORBIDDEN,     /* all zero, or an algorithm outside the allow-list */
+    KY_HASH_FORBIDDEN, /* all zero, or an algorithm outside the allow-list */
     KY_NO_RIGHT,
     KY_CLIENT_SUSPENDED,
     KY_WRONG_DOOR,
-    KY_OPERATOR_REFUSED,   /* signature, expiry, nonce or quorum of an operation */
+    KY_OPERATOR_REFUSED, /* signature, expiry, nonce or quorum of an operation */
     /* inside only: never cross a door */
     KY_NOMEM,
-    KY_IO,       /* cause: errno */
-    KY_STORE,    /* cause: SQLite result code */
-    KY_CORRUPT,  /* a MAC, hash or version does not hold */
-    KY_SEALED,   /* the node refuses to go on until an operator acts */
-    KY_TOKEN_REQUEST, /* cause: CK_RV. Fails that job only */
-    KY_TOKEN_SESSION, /* cause: CK_RV. Drop the session */
-    KY_TOKEN_LOGIN,   /* cause: CK_RV. PIN class: never retried */
-    KY_TOKEN_MODULE,  /* cause: CK_RV. Kill the vault */
+    KY_IO,                    /* cause: errno */
+    KY_STORE,                 /* cause: SQLite result code */
+    KY_CORRUPT,               /* a MAC, hash or version does not hold */
+    KY_SEALED,                /* the node refuses to go on until an operator acts */
+    KY_TOKEN_REQUEST,         /* cause: CK_RV. Fails that job only */
+    KY_TOKEN_SESSION,         /* cause: CK_RV. Drop the session */
+    KY_TOKEN_LOGIN,           /* cause: CK_RV. PIN class: never retried */
+    KY_TOKEN_MODULE,          /* cause: CK_RV. Kill the vault */
     KY_TOKEN_WRONG_SIGNATURE, /* I7: withheld */
-    KY_UNSUPPORTED,   /* the token or this build cannot do it */
+    KY_UNSUPPORTED,           /* the token or this build cannot do it */
     KY_CODE_COUNT
 };
 
@@ -72,8 +72,8 @@ struct ky_status {
     uint32_t cause; /* CK_RV, errno or SQLite code, by code; else 0 */
 };
 
-#define KY_STATUS(c) ((struct ky_status){ .code = (c) })
-#define KY_STATUS_CAUSE(c, v) ((struct ky_status){ .code = (c), .cause = (uint32_t)(v) })
+#define KY_STATUS(c)          ((struct ky_status){.code = (c)})
+#define KY_STATUS_CAUSE(c, v) ((struct ky_status){.code = (c), .cause = (uint32_t)(v)})
 
 static inline bool ky_ok(struct ky_status s)
 {

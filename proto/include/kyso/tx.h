@@ -6,7 +6,8 @@
  * tests/vectors/tx.json has examples that a second implementation made.
  *
  *   field(b)  = u32 big-endian length of b, then b
- *   algorithm = u8 scheme, u8 hash, u8 mgf_hash, u16 big-endian salt length (5 bytes; the numbers of types.proto).
+ *   algorithm = u8 scheme, u8 hash, u8 mgf_hash, u16 big-endian salt length
+ *               (5 bytes; the numbers of types.proto).
  *               RSA_PSS: mgf_hash 0 ("the same") is written as the hash's own number.
  *               Every other scheme: mgf_hash and salt length are 0 whatever the request said.
  *   hashes    = field(u32 big-endian count), then field(hash) for each, in the request's order
@@ -26,7 +27,8 @@
  *       field(32 bytes: SHA-256 of the display text))
  *
  *   approval challenge = SHA-256(
- *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision, u8 length of the matching code, then the code)
+ *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision,
+ *       u8 length of the matching code, then the code)
  *
  * The signature's encoding (DER or raw) is not part of what is authorized.
  */
@@ -35,13 +37,13 @@
 
 #include "kyso/alg.h"
 
-#define KY_TX_NONCE_LEN 16u
+#define KY_TX_NONCE_LEN     16u
 #define KY_DISPLAY_TEXT_MAX 2000u
-#define KY_NAME_MAX 64u   /* server id, client name, relying party, request id, subject, ... */
+#define KY_NAME_MAX         64u /* server id, client, relying party, request id, ... */
 
 struct ky_tx_fields {
     struct ky_span server_id;
-    struct ky_span client;         /* the client's name */
+    struct ky_span client; /* the client's name */
     struct ky_span relying_party;
     struct ky_span transaction_id;
     struct ky_span subject_id;
@@ -49,20 +51,31 @@ struct ky_tx_fields {
     uint32_t credential_epoch;
     uint8_t key_spki_sha256[32];
     struct ky_algorithm algorithm;
-    struct ky_span hashes;         /* ky_hash_len(algorithm.hash) bytes each, in order: the caller checked */
-    struct ky_span display_text;   /* enters as its SHA-256 */
-    uint64_t not_after_s;          /* seconds since the epoch */
+    /* ky_hash_len(algorithm.hash) bytes each, in order: the caller checked */
+    struct ky_span hashes;
+    struct ky_span display_text; /* enters as its SHA-256 */
+    uint64_t not_after_s;        /* seconds since the epoch */
     uint8_t nonce[KY_TX_NONCE_LEN];
 };
 
 void ky_tx_digest(const struct ky_tx_fields *tx, uint8_t out[32]);
-/* What a repeat is compared by: the caller's own words, proof left out (no id, nonce or not_after). */
+/*
+ * What a repeat is compared by: the caller's own words, proof left out (no id, nonce or not_after).
+ */
 void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32]);
 
-enum ky_decision { KY_DECISION_NONE = 0, KY_DECISION_APPROVE = 1, KY_DECISION_REJECT = 2, KY_DECISION_NOT_ME = 3 };
+enum ky_decision {
+    KY_DECISION_NONE = 0,
+    KY_DECISION_APPROVE = 1,
+    KY_DECISION_REJECT = 2,
+    KY_DECISION_NOT_ME = 3
+};
 
-/* What a device signs: the approval challenge above. An approval carries the matching code's ASCII digits, any other
- * decision an empty code. */
-void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision, struct ky_span matching_code, uint8_t out[32]);
+/*
+ * What a device signs: the approval challenge above. An approval carries the matching code's ASCII
+ * digits, any other decision an empty code.
+ */
+void ky_approval_challenge(const uint8_t tx_digest[32], uint8_t decision,
+                           struct ky_span matching_code, uint8_t out[32]);
 
 #endif

@@ -19,9 +19,9 @@ uint8_t ky_get_u8(struct ky_reader *r);
 uint16_t ky_get_u16(struct ky_reader *r);
 uint32_t ky_get_u32(struct ky_reader *r);
 uint64_t ky_get_u64(struct ky_reader *r);
-struct ky_span ky_get_raw(struct ky_reader *r, size_t n);   /* borrowed from the input */
+struct ky_span ky_get_raw(struct ky_reader *r, size_t n);     /* borrowed from the input */
 struct ky_span ky_get_bytes(struct ky_reader *r, size_t max); /* u32 length prefix */
-bool ky_reader_done(const struct ky_reader *r);              /* nothing left and nothing failed */
+bool ky_reader_done(const struct ky_reader *r);               /* nothing left and nothing failed */
 
 void ky_put_u8(struct ky_buf *b, uint8_t v);
 void ky_put_u16(struct ky_buf *b, uint16_t v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Base64 by groups of three bytes. Keeps: one text for one value, so that a signed note or a record cannot
- * be rewritten without a trace: non-zero spare bits and misplaced padding are refused.
+ * Base64 by groups of three bytes. Keeps: one text for one value, so that a signed note or a record
+ * cannot be rewritten without a trace: non-zero spare bits and misplaced padding are refused.
  */
 #include "base64.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checkpoints as signed notes: made here for the authority, checked here for the CLI. Pure functions.
- * Keeps: nothing of a note is told before its signature has been verified.
+ * Checkpoints as signed notes: made here for the authority, checked here for the CLI. Pure
+ * functions. Keeps: nothing of a note is told before its signature has been verified.
  */
 #include "checkpoint.h"
 
@@ -175,7 +175,7 @@ struct ky_status checkpoint_vkey(struct ky_span name, uint8_t key_type, struct k
     return ky_ok(st) && out->failed ? KY_STATUS(KY_INVALID) : st;
 }
 
-/* --- taking a note apart ----------------------------------------------------------------------------- */
+/* --- taking a note apart --------------------------------------------------------------------- */
 
 /* The next line without its LF; false when no LF is left. */
 static bool next_line(struct ky_span *rest, struct ky_span *out)

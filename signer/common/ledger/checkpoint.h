@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The signed checkpoint: a C2SP tlog-checkpoint in a C2SP signed note. Forms only, no I/O, any thread.
+ * The signed checkpoint: a C2SP tlog-checkpoint in a C2SP signed note. Forms only, no I/O, any
+ * thread.
  *
  * A key's type byte and identity, as they enter key id and vkey:
  *   KY_KEY_ED25519  0x01, then the 32 raw bytes of the public key; signs the body itself
@@ -30,9 +31,10 @@ void checkpoint_note(struct ky_span body, struct ky_span name, uint8_t key_type,
                      struct ky_span spki, struct ky_span signature, struct ky_buf *out);
 
 /*
- * Checks a note under the key and takes it apart. Signatures by other keys are ignored; one by this name and key must
- * be there and hold. Lines after the root are allowed and ignored.
- * Errors: KY_INVALID (not a checkpoint note, no signature by this key, bad SPKI), KY_CORRUPT (the signature).
+ * Checks a note under the key and takes it apart. Signatures by other keys are ignored; one by this
+ * name and key must be there and hold. Lines after the root are allowed and ignored. Errors:
+ * KY_INVALID (not a checkpoint note, no signature by this key, bad SPKI), KY_CORRUPT (the
+ * signature).
  */
 KY_MUST_CHECK struct ky_status checkpoint_verify(struct ky_span note, struct ky_span name,
                                                  uint8_t key_type, struct ky_span spki,
@@ -40,7 +42,9 @@ KY_MUST_CHECK struct ky_status checkpoint_verify(struct ky_span note, struct ky_
 /* The first line of a note or body, for a caller that expects one. Empty when there is none. */
 struct ky_span checkpoint_origin(struct ky_span note);
 
-/* The verifier key name+hex(key id)+base64(type byte || identity), without LF. Errors: KY_INVALID. */
+/*
+ * The verifier key name+hex(key id)+base64(type byte || identity), without LF. Errors: KY_INVALID.
+ */
 KY_MUST_CHECK struct ky_status checkpoint_vkey(struct ky_span name, uint8_t key_type,
                                                struct ky_span spki, struct ky_buf *out);
 

@@ -186,7 +186,9 @@ static void test_raw_refused(void **state)
     EXPECT(KY_INVALID, ky_ecdsa_raw_to_der(KY_SPAN(raw, 64), der, sizeof(der), &len));
 }
 
-/* Encodings that some parsers take and that are not the one DER form (fault 26). Half is 2 bytes. */
+/*
+ * Encodings that some parsers take and that are not the one DER form (fault 26). Half is 2 bytes.
+ */
 static const char *const bad_der[] = {
     "",
     "30",

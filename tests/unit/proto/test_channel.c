@@ -259,7 +259,10 @@ static bool holds(const struct ky_buf *b, const void *bytes, size_t n)
     return b->data != NULL && memmem(b->data, b->cap, bytes, n) != NULL;
 }
 
-/* Codes, SADs and seeds pass through: once written or dropped, nothing of them is left in either buffer. */
+/*
+ * Codes, SADs and seeds pass through: once written or dropped, nothing of them is left in either
+ * buffer.
+ */
 static void test_what_passed_is_wiped(void **state)
 {
     struct pair *p = *state;

@@ -136,7 +136,9 @@ static void test_details_bytes(void **state)
     ky_buf_free(&b);
 }
 
-/* A text of the caller's stands in place of the public one, once, with the same detail behind it. */
+/*
+ * A text of the caller's stands in place of the public one, once, with the same detail behind it.
+ */
 static void test_details_text(void **state)
 {
     (void)state;
@@ -156,7 +158,10 @@ static void test_details_text(void **state)
     ky_buf_free(&common);
 }
 
-/* The detail inside is what protobuf-c itself reads, for every public code; no precise code shows through. */
+/*
+ * The detail inside is what protobuf-c itself reads, for every public code; no precise code shows
+ * through.
+ */
 static void test_details_parse(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LEDGER.md against the schemas: every record type's number, name, and fields in their order, so that a
- * second checker can be written from the page alone.
+ * LEDGER.md against the schemas: every record type's number, name, and fields in their order, so
+ * that a second checker can be written from the page alone.
  */
 #include "kyso/ledger.h"
 

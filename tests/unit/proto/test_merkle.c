@@ -9,8 +9,9 @@
 #include "proto_test.h"
 
 /*
- * Provenance: the eight leaves and the roots of their prefixes from the Certificate Transparency project's
- * reference implementation (google/certificate-transparency, merkletree tests), as used by RFC 6962 logs.
+ * Provenance: the eight leaves and the roots of their prefixes from the Certificate Transparency
+ * project's reference implementation (google/certificate-transparency, merkletree tests), as used
+ * by RFC 6962 logs.
  */
 static const char *const ct_leaves[] = {"",
                                         "00",

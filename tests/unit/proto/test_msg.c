@@ -27,7 +27,8 @@ static bool is_span(const struct ky_field *f)
 
 static size_t int_width(const struct ky_field *f)
 {
-    static const size_t widths[] = {[KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_CODE] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8};
+    static const size_t widths[] = {
+        [KY_F_U8] = 1, [KY_F_U16] = 2, [KY_F_CODE] = 2, [KY_F_U32] = 4, [KY_F_U64] = 8};
     return widths[f->type];
 }
 
@@ -100,7 +101,10 @@ static size_t alignment(const struct ky_field *f)
     return f->type == KY_F_FIX ? 1 : int_width(f);
 }
 
-/* Fields in the struct's order, none twice, none left out: any gap is exactly the padding that C inserts. */
+/*
+ * Fields in the struct's order, none twice, none left out: any gap is exactly the padding that C
+ * inserts.
+ */
 static void check_table(const struct ky_schema *s)
 {
     size_t end = 0, widest = 1;

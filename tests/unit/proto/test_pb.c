@@ -283,7 +283,10 @@ static void test_arena(void **state)
     ky_arena_wipe(&a);
 }
 
-/* Every truncation and every single-byte change of a real request: refused or unpacked, never a fault. */
+/*
+ * Every truncation and every single-byte change of a real request: refused or unpacked, never a
+ * fault.
+ */
 static void test_mutations(void **state)
 {
     (void)state;
@@ -327,7 +330,9 @@ static void test_mutations(void **state)
     }
 }
 
-/* The scan keeps one bit per field: every message of ours must fit, or it would always be refused. */
+/*
+ * The scan keeps one bit per field: every message of ours must fit, or it would always be refused.
+ */
 static void test_no_message_is_too_wide(void **state)
 {
     (void)state;

@@ -101,7 +101,10 @@ static const struct {
     {"e2 80 af", true},
 };
 
-/* Each form at each place in a longer text, so that the eight-byte shortcut is crossed at every offset. */
+/*
+ * Each form at each place in a longer text, so that the eight-byte shortcut is crossed at every
+ * offset.
+ */
 static void test_display_text(void **state)
 {
     (void)state;

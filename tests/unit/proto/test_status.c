@@ -23,7 +23,9 @@ static void test_complete(void **state)
     assert_ptr_equal(ky_code_info((enum ky_code) - 1), ky_code_info(KY_INTERNAL));
 }
 
-/* What a code becomes outside must be a fixed point, and every field of it the public code's own. */
+/*
+ * What a code becomes outside must be a fixed point, and every field of it the public code's own.
+ */
 static void test_wire_is_one_answer(void **state)
 {
     (void)state;

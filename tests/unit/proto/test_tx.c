@@ -179,7 +179,9 @@ static void test_every_bit_is_bound(void **state)
         {&e.tx.algorithm.salt_len, 2, true},
     };
     for (size_t i = 0; i < ROWS(ranges); i++) {
-        /* mgf 1 with its low bit off is 0: "the same as the hash's", so the same digest by design */
+        /*
+         * mgf 1 with its low bit off is 0: "the same as the hash's", so the same digest by design
+         */
         if (ranges[i].at == &e.tx.algorithm.mgf_hash)
             e.tx.algorithm.mgf_hash = KY_SHA384;
         flip_range(&e, ranges[i]);
@@ -200,7 +202,9 @@ static void test_what_has_no_effect_is_left_out(void **state)
     assert_memory_equal(a, b, 32);
 }
 
-/* Lengths that a checked request cannot have still make distinct digests, and read nothing beyond. */
+/*
+ * Lengths that a checked request cannot have still make distinct digests, and read nothing beyond.
+ */
 static void test_odd_hash_lengths(void **state)
 {
     (void)state;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gRPC client against a grpcio server that nobody here wrote, over mutual TLS and a Unix socket. */
+/*
+ * The gRPC client against a grpcio server that nobody here wrote, over mutual TLS and a Unix
+ * socket.
+ */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>

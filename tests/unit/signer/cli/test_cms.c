@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CMS with a signature from elsewhere: openssl accepts it, and refuses it once a byte of the content changes. */
+/*
+ * CMS with a signature from elsewhere: openssl accepts it, and refuses it once a byte of the
+ * content changes.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

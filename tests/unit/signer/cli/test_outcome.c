@@ -44,7 +44,10 @@ static void base64_with_and_without_padding(void **state)
     ky_buf_free(&b);
 }
 
-/* google.rpc.Status { code: 8, message: "full", details: [Any { ErrorDetail { code: "busy", retry: 1, after: 250 } }] } */
+/*
+ * google.rpc.Status { code: 8, message: "full", details: [Any { ErrorDetail { code: "busy", retry:
+ * 1, after: 250 } }] }
+ */
 static const uint8_t good[] = "\x08\x08\x12\x04"
                               "full\x1a\x36\x0a\x27type.googleapis.com/kyso.v1.ErrorDetail"
                               "\x12\x0b\x0a\x04"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The QR code as drawn, half block by half block, is read back by another program (zbarimg, where installed). */
+/*
+ * The QR code as drawn, half block by half block, is read back by another program (zbarimg, where
+ * installed).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

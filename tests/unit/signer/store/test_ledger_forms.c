@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checkpoint notes and verifier keys, and the whole of what is published read back by a second implementation in
- * Python (check_forms.py), which must also refuse what was changed.
+ * Checkpoint notes and verifier keys, and the whole of what is published read back by a second
+ * implementation in Python (check_forms.py), which must also refuse what was changed.
  */
 #include "store_test.h"
 
@@ -204,8 +204,8 @@ static void what_does_not_fit_makes_no_note(void **state)
 }
 
 /*
- * Source: RFC 8032 s.7.1 test 1's public key, with the C2SP signed-note rule for key ids worked out by hand:
- * SHA-256("example.com/foo" LF 0x01 key)[:4], by sha256sum(1).
+ * Source: RFC 8032 s.7.1 test 1's public key, with the C2SP signed-note rule for key ids worked out
+ * by hand: SHA-256("example.com/foo" LF 0x01 key)[:4], by sha256sum(1).
  */
 static void a_verifier_key_by_the_book(void **state)
 {
@@ -225,7 +225,7 @@ static void a_verifier_key_by_the_book(void **state)
     EXPECT(KY_INVALID, checkpoint_vkey(ky_span_text("a"), KY_KEY_P256, KY_SPAN_OF(spki), &out));
 }
 
-/* --- a second implementation ----------------------------------------------------------------------------- */
+/* --- a second implementation ----------------------------------------------------------------- */
 
 static FILE *create(const struct bench *b, const char *name)
 {

@@ -45,7 +45,7 @@ static void base64_has_one_form(void **state)
     }
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------------ */
+/* --- JSON ------------------------------------------------------------------------------------ */
 
 static struct ky_status keep_leaf(void *ctx, struct ky_span leaf, struct ky_span private_data)
 {
@@ -110,7 +110,7 @@ static void every_type_has_a_view_and_no_leaf_breaks_it(void **state)
     ky_buf_free(&json);
 }
 
-/* --- the streaming check ----------------------------------------------------------------------------------- */
+/* --- the streaming check --------------------------------------------------------------------- */
 
 struct stream {
     struct ledger_verifier v;
@@ -160,7 +160,10 @@ static void the_streaming_check_meets_every_checkpoint(void **state)
                 OK(ledger_verify_expect(&s.v, sizes[i], at[i]));
             }
             OK(store_ledger_read(b->store, 0, 0, feed, &s));
-            /* After the last checkpoint a change cannot be seen, and dropping the very last leaf neither. */
+            /*
+             * After the last checkpoint a change cannot be seen, and dropping the very last leaf
+             * neither.
+             */
             bool seen = drop ? change < 33 : change < 30;
             EXPECT(seen ? KY_CORRUPT : KY_OK, ledger_verify_end(&s.v));
             assert_int_equal(ky_ok(s.last), !seen);
