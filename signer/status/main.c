@@ -19,8 +19,8 @@
 #include "metrics.h"
 
 #define HEARTBEAT_OLD_US 1000000u /* a scrape's patience; fronts refuse after a tenth of it */
-#define BODY_MAX 4096
-#define HEADERS_MAX 8192
+#define BODY_MAX         4096
+#define HEADERS_MAX      8192
 
 struct status {
     const struct metrics_page *page; /* mapped read-only */
@@ -43,8 +43,9 @@ static void on_metrics(struct evhttp_request *r, void *arg)
 
     for (int m = 0; body && m < METRIC_COUNT; m++) {
         const struct metric_info *i = metric_info((enum metric)m);
-        evbuffer_add_printf(body, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", i->name, i->help, i->name, i->type,
-                            i->name, (unsigned long long)metrics_get(s->page, (enum metric)m));
+        evbuffer_add_printf(body, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", i->name, i->help,
+                            i->name, i->type, i->name,
+                            (unsigned long long)metrics_get(s->page, (enum metric)m));
     }
     send_text(r, 200, "OK", body);
 }
@@ -60,7 +61,8 @@ static void answer(struct evhttp_request *r, bool good, const char *yes, const c
 
 static bool alive(const struct status *s)
 {
-    uint64_t beat_us = metrics_get(s->page, METRIC_HEARTBEAT_US); /* read before the clock: never in its future */
+    /* read before the clock: never in its future */
+    uint64_t beat_us = metrics_get(s->page, METRIC_HEARTBEAT_US);
 
     return ky_now_us() - beat_us < HEARTBEAT_OLD_US;
 }
@@ -74,7 +76,8 @@ static void on_readyz(struct evhttp_request *r, void *arg)
 {
     const struct status *s = arg;
 
-    answer(r, alive(s) && metrics_get(s->page, METRIC_SERVING) && metrics_get(s->page, METRIC_VAULTS),
+    answer(r,
+           alive(s) && metrics_get(s->page, METRIC_SERVING) && metrics_get(s->page, METRIC_VAULTS),
            "ready", metrics_get(s->page, METRIC_SEALED) ? "sealed" : "not ready");
 }
 
@@ -100,10 +103,11 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 
 int main(void)
 {
-    struct status s = { .page = metrics_map(false), .base = event_base_new() };
+    struct status s = {.page = metrics_map(false), .base = event_base_new()};
     struct evhttp *http = s.base ? evhttp_new(s.base) : NULL;
-    struct event *control = s.base ? event_new(s.base, KY_CONTROL_FD, EV_READ | EV_PERSIST, on_control, &s) : NULL;
-    const struct control_msg ready = { .type = CONTROL_READY };
+    struct event *control =
+        s.base ? event_new(s.base, KY_CONTROL_FD, EV_READ | EV_PERSIST, on_control, &s) : NULL;
+    const struct control_msg ready = {.type = CONTROL_READY};
     int code = 1;
 
     log_setup("status", NULL, NULL);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The instruments themselves: a histogram that lies, or a code that is offered twice, spoils every figure. */
+/*
+ * The instruments themselves: a histogram that lies, or a code that is offered twice, spoils every
+ * figure.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,10 +16,14 @@
 #include "histogram.h"
 #include "population.h"
 
-/* Seed of RFC 6238, appendix B (SHA-1); the public key is a point that OpenSSL 3.0 made for this test. */
+/*
+ * Seed of RFC 6238, appendix B (SHA-1); the public key is a point that OpenSSL 3.0 made for this
+ * test.
+ */
 static const char citizen_json[] =
     "{\"credential_id\": \"c1\", \"key_type\": \"p256\", \"public_key\": "
-    "\"3059301306072a8648ce3d020106082a8648ce3d03010703420004be35d4c558277079a61307fb0333db8695deb35648f68f280f8364cd473485f2"
+    "\"3059301306072a8648ce3d020106082a8648ce3d03010703420004be35d4c558277079a61307fb0333db8695deb3"
+    "5648f68f280f8364cd473485f2"
     "83a5ab6336c702e9baa2247d949383ae867658c09d9067ab8ea01ce69392751b\", \"totps\": ["
     "{\"authenticator_id\": \"a1\", \"seed\": \"3132333435363738393031323334353637383930\"}, "
     "{\"authenticator_id\": \"a2\", \"seed\": \"3132333435363738393031323334353637383930\"}]}\n";
@@ -75,7 +82,10 @@ static void codes_are_those_of_the_rfc(void **state)
 
     (void)state;
     load_one(&p);
-    /* RFC 6238, appendix B: 07081804 at 1111111109 s, 14050471 at 1111111111 s, which is the next step */
+    /*
+     * RFC 6238, appendix B: 07081804 at 1111111109 s, 14050471 at 1111111111 s, which is the next
+     * step
+     */
     assert_true(population_code(&p, 1111111111, &code));
     assert_string_equal(code.code, "081804");
     assert_string_equal(code.authenticator_id, "a1");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso-bench-ceiling: what the token alone can do. Forks one process per worker (or starts threads in one), lets them
- * initialise one after another because SoftHSM2 fails when they race, starts all clocks together and adds up. The parent never
- * loads the module: a fork after C_Initialize is not allowed.
+ * kyso-bench-ceiling: what the token alone can do. Forks one process per worker (or starts threads
+ * in one), lets them initialise one after another because SoftHSM2 fails when they race, starts all
+ * clocks together and adds up. The parent never loads the module: a fork after C_Initialize is not
+ * allowed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -137,14 +138,17 @@ static bool child_work(const struct options *o, int from_parent, int to_parent)
     struct token token = {.fn = NULL};
     struct result result = {.signatures = 0};
     char byte = 0;
-    bool ok = threads != NULL && pipe_read(from_parent, &byte, 1) && token_open(&token, o->module, o->label, o->pin);
+    bool ok = threads != NULL && pipe_read(from_parent, &byte, 1) &&
+              token_open(&token, o->module, o->label, o->pin);
 
     for (unsigned i = 0; ok && i < n; i++) {
         threads[i].options = o;
         threads[i].worker.count = o->keys;
-        ok = token_session_open(&threads[i].worker.session, &token, o->key_type) && o->mode->prepare(&threads[i].worker);
+        ok = token_session_open(&threads[i].worker.session, &token, o->key_type) &&
+             o->mode->prepare(&threads[i].worker);
     }
-    ok = ok && pipe_write(to_parent, &byte, 1) && pipe_read(from_parent, &byte, 1) && run_all(threads, n, &result);
+    ok = ok && pipe_write(to_parent, &byte, 1) && pipe_read(from_parent, &byte, 1) &&
+         run_all(threads, n, &result);
     for (unsigned i = 0; threads != NULL && token.fn != NULL && i < n; i++)
         o->mode->end(&threads[i].worker);
     token_close(&token);
@@ -220,8 +224,10 @@ static bool read_pin(struct options *o)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: kyso-bench-ceiling --module FILE --token LABEL --pin-file FILE [--mode MODE]\n"
-                          "           [--key-type p256|rsa2048] [--processes N] [--seconds S] [--keys N]\n");
+    (void)fprintf(
+        stderr,
+        "usage: kyso-bench-ceiling --module FILE --token LABEL --pin-file FILE [--mode MODE]\n"
+        "           [--key-type p256|rsa2048] [--processes N] [--seconds S] [--keys N]\n");
     for (size_t i = 0; mode_at(i) != NULL; i++)
         (void)fprintf(stderr, "  %-10s %s\n", mode_at(i)->name, mode_at(i)->what);
     return 2;
@@ -230,41 +236,64 @@ static int usage(void)
 static bool parse(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {
-        {"module", required_argument, NULL, 'm'}, {"token", required_argument, NULL, 't'},
-        {"pin-file", required_argument, NULL, 'f'}, {"mode", required_argument, NULL, 'o'},
-        {"key-type", required_argument, NULL, 'k'}, {"processes", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 's'}, {"keys", required_argument, NULL, 'c'},
+        {"module", required_argument, NULL, 'm'},
+        {"token", required_argument, NULL, 't'},
+        {"pin-file", required_argument, NULL, 'f'},
+        {"mode", required_argument, NULL, 'o'},
+        {"key-type", required_argument, NULL, 'k'},
+        {"processes", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"keys", required_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},
     };
     int c;
 
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (c) {
-        case 'm': o->module = optarg; break;
-        case 't': o->label = optarg; break;
-        case 'f': o->pin_file = optarg; break;
-        case 'o': o->mode = mode_find(optarg); break;
-        case 'k': o->key_type = strcmp(optarg, "rsa2048") == 0 ? TOKEN_RSA2048 : TOKEN_P256; break;
-        case 'n': o->processes = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 's': o->seconds = strtod(optarg, NULL); break;
-        case 'c': o->keys = strtoul(optarg, NULL, 10); break;
-        default: return false;
+        case 'm':
+            o->module = optarg;
+            break;
+        case 't':
+            o->label = optarg;
+            break;
+        case 'f':
+            o->pin_file = optarg;
+            break;
+        case 'o':
+            o->mode = mode_find(optarg);
+            break;
+        case 'k':
+            o->key_type = strcmp(optarg, "rsa2048") == 0 ? TOKEN_RSA2048 : TOKEN_P256;
+            break;
+        case 'n':
+            o->processes = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 's':
+            o->seconds = strtod(optarg, NULL);
+            break;
+        case 'c':
+            o->keys = strtoul(optarg, NULL, 10);
+            break;
+        default:
+            return false;
         }
     }
-    return optind == argc && o->module != NULL && o->label != NULL && o->pin_file != NULL && o->mode != NULL &&
-           o->processes >= 1 && o->processes <= WORKERS_MAX && o->seconds > 0 && o->keys >= 1;
+    return optind == argc && o->module != NULL && o->label != NULL && o->pin_file != NULL &&
+           o->mode != NULL && o->processes >= 1 && o->processes <= WORKERS_MAX && o->seconds > 0 &&
+           o->keys >= 1;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {.mode = mode_find("hot"), .key_type = TOKEN_P256, .processes = 2, .seconds = 5, .keys = 1};
+    struct options o = {
+        .mode = mode_find("hot"), .key_type = TOKEN_P256, .processes = 2, .seconds = 5, .keys = 1};
     double per_s = 0;
 
     if (!parse(argc, argv, &o))
         return usage();
     if (!read_pin(&o) || !measure(&o, &per_s))
         return 1;
-    (void)printf("{\"mode\": \"%s\", \"key_type\": \"%s\", \"processes\": %u, \"per_s\": %.1f}\n", o.mode->name,
-                 o.key_type == TOKEN_P256 ? "p256" : "rsa2048", o.processes, per_s);
+    (void)printf("{\"mode\": \"%s\", \"key_type\": \"%s\", \"processes\": %u, \"per_s\": %.1f}\n",
+                 o.mode->name, o.key_type == TOKEN_P256 ? "p256" : "rsa2048", o.processes, per_s);
     return 0;
 }

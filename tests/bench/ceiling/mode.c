@@ -32,8 +32,8 @@ static bool prepare_cold(struct worker *w)
     if (w->blobs == NULL || !token_kek_make(&w->session))
         return false;
     for (size_t i = 0; i < w->count; i++)
-        if (!token_key_make(&w->session, false, true, &key) || !token_key_wrap(&w->session, key, &w->blobs[i]) ||
-            !token_key_destroy(&w->session, key))
+        if (!token_key_make(&w->session, false, true, &key) ||
+            !token_key_wrap(&w->session, key, &w->blobs[i]) || !token_key_destroy(&w->session, key))
             return false;
     return true;
 }
@@ -84,13 +84,15 @@ static void end_token_objects(struct worker *w)
 }
 
 static const struct mode modes[] = {
-    {"hot", "C_Sign with session objects, one process per worker", prepare_hot, step_hot, end_session_objects, false},
-    {"hot-token", "C_Sign with token objects, one process per worker", prepare_hot_token, step_hot, end_token_objects,
-     false},
-    {"threads", "C_Sign with session objects, workers are threads of one process", prepare_hot, step_hot,
-     end_session_objects, true},
+    {"hot", "C_Sign with session objects, one process per worker", prepare_hot, step_hot,
+     end_session_objects, false},
+    {"hot-token", "C_Sign with token objects, one process per worker", prepare_hot_token, step_hot,
+     end_token_objects, false},
+    {"threads", "C_Sign with session objects, workers are threads of one process", prepare_hot,
+     step_hot, end_session_objects, true},
     {"cold", "unwrap, C_Sign, destroy", prepare_cold, step_cold, end_session_objects, false},
-    {"dossier", "unwrap, 64 times C_Sign, destroy", prepare_cold, step_dossier, end_session_objects, false},
+    {"dossier", "unwrap, 64 times C_Sign, destroy", prepare_cold, step_dossier, end_session_objects,
+     false},
 };
 
 const struct mode *mode_at(size_t i)

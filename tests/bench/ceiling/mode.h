@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one worker repeats. A mode makes its keys before the clock, and each step gives the number of signatures it made.
+ * What one worker repeats. A mode makes its keys before the clock, and each step gives the number
+ * of signatures it made.
  */
 #ifndef BENCH_MODE_H
 #define BENCH_MODE_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PKCS#11 with nothing around it. The templates state what the server's vault states, so that both pay for the same objects.
+ * PKCS#11 with nothing around it. The templates state what the server's vault states, so that both
+ * pay for the same objects.
  */
 #include "token.h"
 
@@ -38,7 +39,8 @@ static bool find_slot(struct token *t, const char *label)
         return false;
     (void)snprintf(padded, sizeof padded, "%-32s", label);
     for (CK_ULONG i = 0; i < n; i++) {
-        if (t->fn->C_GetTokenInfo(slots[i], &info) == CKR_OK && (info.flags & CKF_TOKEN_INITIALIZED) &&
+        if (t->fn->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
+            (info.flags & CKF_TOKEN_INITIALIZED) &&
             strncmp((const char *)info.label, padded, sizeof info.label) == 0) {
             t->slot = slots[i];
             return true;
@@ -60,11 +62,13 @@ bool token_open(struct token *t, const char *module, const char *label, const ch
         (void)fprintf(stderr, "kyso-bench-ceiling: %s is no PKCS#11 module\n", module);
         return false;
     }
-    return done(get_list(&t->fn), "C_GetFunctionList") && done(t->fn->C_Initialize(&args), "C_Initialize") &&
-           find_slot(t, label) &&
-           done(t->fn->C_OpenSession(t->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &t->anchor),
+    return done(get_list(&t->fn), "C_GetFunctionList") &&
+           done(t->fn->C_Initialize(&args), "C_Initialize") && find_slot(t, label) &&
+           done(t->fn->C_OpenSession(t->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                     &t->anchor),
                 "C_OpenSession") &&
-           done(t->fn->C_Login(t->anchor, CKU_USER, (CK_UTF8CHAR_PTR)(uintptr_t)pin, strlen(pin)), "C_Login");
+           done(t->fn->C_Login(t->anchor, CKU_USER, (CK_UTF8CHAR_PTR)(uintptr_t)pin, strlen(pin)),
+                "C_Login");
 }
 
 void token_close(struct token *t)
@@ -79,8 +83,9 @@ bool token_session_open(struct token_session *s, const struct token *t, enum tok
     s->token = t;
     s->key_type = key_type;
     s->kek = CK_INVALID_HANDLE;
-    return done(t->fn->C_OpenSession(t->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s->handle),
-                "C_OpenSession");
+    return done(
+        t->fn->C_OpenSession(t->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s->handle),
+        "C_OpenSession");
 }
 
 bool token_kek_make(struct token_session *s)
@@ -88,65 +93,75 @@ bool token_kek_make(struct token_session *s)
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     CK_ULONG len = 32;
     CK_ATTRIBUTE t[] = {
-        {CKA_TOKEN, &no, sizeof no},        {CKA_PRIVATE, &yes, sizeof yes}, {CKA_SENSITIVE, &yes, sizeof yes},
-        {CKA_EXTRACTABLE, &no, sizeof no},  {CKA_WRAP, &yes, sizeof yes},    {CKA_UNWRAP, &yes, sizeof yes},
-        {CKA_ENCRYPT, &no, sizeof no},      {CKA_DECRYPT, &no, sizeof no},   {CKA_SIGN, &no, sizeof no},
-        {CKA_VALUE_LEN, &len, sizeof len},
+        {CKA_TOKEN, &no, sizeof no},       {CKA_PRIVATE, &yes, sizeof yes},
+        {CKA_SENSITIVE, &yes, sizeof yes}, {CKA_EXTRACTABLE, &no, sizeof no},
+        {CKA_WRAP, &yes, sizeof yes},      {CKA_UNWRAP, &yes, sizeof yes},
+        {CKA_ENCRYPT, &no, sizeof no},     {CKA_DECRYPT, &no, sizeof no},
+        {CKA_SIGN, &no, sizeof no},        {CKA_VALUE_LEN, &len, sizeof len},
     };
 
-    return done(s->token->fn->C_GenerateKey(s->handle, &mechanism, t, COUNT(t), &s->kek), "C_GenerateKey");
+    return done(s->token->fn->C_GenerateKey(s->handle, &mechanism, t, COUNT(t), &s->kek),
+                "C_GenerateKey");
 }
 
-bool token_key_make(const struct token_session *s, bool on_token, bool extractable, CK_OBJECT_HANDLE *out_key)
+bool token_key_make(const struct token_session *s, bool on_token, bool extractable,
+                    CK_OBJECT_HANDLE *out_key)
 {
     static CK_BYTE exponent[] = {1, 0, 1};
     CK_ULONG bits = 2048;
     CK_BBOOL token = on_token ? CK_TRUE : CK_FALSE;
     CK_BBOOL extract = extractable ? CK_TRUE : CK_FALSE;
-    CK_MECHANISM mechanism = {s->key_type == TOKEN_P256 ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
+    CK_MECHANISM mechanism = {
+        s->key_type == TOKEN_P256 ? CKM_EC_KEY_PAIR_GEN : CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_ATTRIBUTE pub_ec[] = {{CKA_TOKEN, &no, sizeof no},
                              {CKA_EC_PARAMS, (void *)(uintptr_t)p256_params, sizeof p256_params}};
     CK_ATTRIBUTE pub_rsa[] = {{CKA_TOKEN, &no, sizeof no},
                               {CKA_MODULUS_BITS, &bits, sizeof bits},
                               {CKA_PUBLIC_EXPONENT, exponent, sizeof exponent}};
     CK_ATTRIBUTE priv[] = {
-        {CKA_TOKEN, &token, sizeof token},      {CKA_PRIVATE, &yes, sizeof yes}, {CKA_SENSITIVE, &yes, sizeof yes},
-        {CKA_EXTRACTABLE, &extract, sizeof extract}, {CKA_SIGN, &yes, sizeof yes},    {CKA_DECRYPT, &no, sizeof no},
+        {CKA_TOKEN, &token, sizeof token}, {CKA_PRIVATE, &yes, sizeof yes},
+        {CKA_SENSITIVE, &yes, sizeof yes}, {CKA_EXTRACTABLE, &extract, sizeof extract},
+        {CKA_SIGN, &yes, sizeof yes},      {CKA_DECRYPT, &no, sizeof no},
     };
     CK_ATTRIBUTE *pub = s->key_type == TOKEN_P256 ? pub_ec : pub_rsa;
     CK_ULONG pub_n = s->key_type == TOKEN_P256 ? COUNT(pub_ec) : COUNT(pub_rsa);
     CK_OBJECT_HANDLE half = CK_INVALID_HANDLE;
 
-    return done(s->token->fn->C_GenerateKeyPair(s->handle, &mechanism, pub, pub_n, priv, COUNT(priv), &half, out_key),
+    return done(s->token->fn->C_GenerateKeyPair(s->handle, &mechanism, pub, pub_n, priv,
+                                                COUNT(priv), &half, out_key),
                 "C_GenerateKeyPair") &&
            token_key_destroy(s, half);
 }
 
-bool token_key_wrap(const struct token_session *s, CK_OBJECT_HANDLE key, struct token_blob *out_blob)
+bool token_key_wrap(const struct token_session *s, CK_OBJECT_HANDLE key,
+                    struct token_blob *out_blob)
 {
     CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP_PAD, NULL, 0};
 
     out_blob->len = sizeof out_blob->bytes;
-    return done(s->token->fn->C_WrapKey(s->handle, &mechanism, s->kek, key, out_blob->bytes, &out_blob->len),
+    return done(s->token->fn->C_WrapKey(s->handle, &mechanism, s->kek, key, out_blob->bytes,
+                                        &out_blob->len),
                 "C_WrapKey");
 }
 
-bool token_key_unwrap(const struct token_session *s, const struct token_blob *blob, CK_OBJECT_HANDLE *out_key)
+bool token_key_unwrap(const struct token_session *s, const struct token_blob *blob,
+                      CK_OBJECT_HANDLE *out_key)
 {
     CK_MECHANISM mechanism = {CKM_AES_KEY_WRAP_PAD, NULL, 0};
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
     CK_KEY_TYPE type = s->key_type == TOKEN_P256 ? CKK_EC : CKK_RSA;
     CK_ATTRIBUTE t[] = {
-        {CKA_CLASS, &class, sizeof class},  {CKA_KEY_TYPE, &type, sizeof type},
-        {CKA_TOKEN, &no, sizeof no},        {CKA_PRIVATE, &yes, sizeof yes},
-        {CKA_SENSITIVE, &yes, sizeof yes},  {CKA_EXTRACTABLE, &no, sizeof no},
-        {CKA_SIGN, &yes, sizeof yes},       {CKA_SIGN_RECOVER, &no, sizeof no},
-        {CKA_DECRYPT, &no, sizeof no},      {CKA_UNWRAP, &no, sizeof no},
+        {CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type},
+        {CKA_TOKEN, &no, sizeof no},       {CKA_PRIVATE, &yes, sizeof yes},
+        {CKA_SENSITIVE, &yes, sizeof yes}, {CKA_EXTRACTABLE, &no, sizeof no},
+        {CKA_SIGN, &yes, sizeof yes},      {CKA_SIGN_RECOVER, &no, sizeof no},
+        {CKA_DECRYPT, &no, sizeof no},     {CKA_UNWRAP, &no, sizeof no},
         {CKA_DERIVE, &no, sizeof no},
     };
 
-    return done(s->token->fn->C_UnwrapKey(s->handle, &mechanism, s->kek, (CK_BYTE_PTR)(uintptr_t)blob->bytes, blob->len,
-                                          t, COUNT(t), out_key),
+    return done(s->token->fn->C_UnwrapKey(s->handle, &mechanism, s->kek,
+                                          (CK_BYTE_PTR)(uintptr_t)blob->bytes, blob->len, t,
+                                          COUNT(t), out_key),
                 "C_UnwrapKey");
 }
 

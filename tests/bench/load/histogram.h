@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Latencies in microseconds, in buckets that are linear within each power of two: exact below 128 us, within 1.6 % above.
+ * Latencies in microseconds, in buckets that are linear within each power of two: exact below 128
+ * us, within 1.6 % above.
  */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso-load: offers a load to a server and says what came back. A run prepares its proofs, warms up, runs the clock, verifies a
- * sample and prints one line of JSON. Exit code 0: every run's replies were good.
+ * kyso-load: offers a load to a server and says what came back. A run prepares its proofs, warms
+ * up, runs the clock, verifies a sample and prints one line of JSON. Exit code 0: every run's
+ * replies were good.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@
 static bool connect_all(struct load *load)
 {
     const struct options *o = &load->options;
-    struct client_target target = {.endpoint = o->endpoint, .certificate = o->certificate, .key = o->key, .ca = o->ca};
+    struct client_target target = {
+        .endpoint = o->endpoint, .certificate = o->certificate, .key = o->key, .ca = o->ca};
     char why[CLIENT_TEXT_MAX];
 
     for (unsigned i = 0; i < o->connections; i++) {
@@ -56,8 +58,9 @@ static bool commanded(struct load *load, const char *line)
 {
     struct options next = load->options;
 
-    if (sscanf(line, "%lf %u %lf %u", &next.seconds, &next.in_flight, &next.rate, &next.stock) < 1 || next.seconds <= 0 ||
-        next.in_flight == 0 || next.rate < 0) {
+    if (sscanf(line, "%lf %u %lf %u", &next.seconds, &next.in_flight, &next.rate, &next.stock) <
+            1 ||
+        next.seconds <= 0 || next.in_flight == 0 || next.rate < 0) {
         (void)fprintf(stderr, "kyso-load: a run is SECONDS [IN_FLIGHT [RATE [STOCK]]]\n");
         return false;
     }
@@ -77,9 +80,11 @@ int main(int argc, char **argv)
     load.sample.share = load.options.sample;
     if (!ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
         !population_load(&load.population, load.options.population, load.options.citizens) ||
-        (load.options.steps != NULL && !population_steps_load(&load.population, load.options.steps)))
+        (load.options.steps != NULL &&
+         !population_steps_load(&load.population, load.options.steps)))
         return 1;
-    load.serial = (ky_wall_us() & 0xffffffffffffu) << 12; /* request ids differ from those of an earlier process */
+    /* request ids differ from those of an earlier process */
+    load.serial = (ky_wall_us() & 0xffffffffffffu) << 12;
     if (load.options.interactive) {
         while (fgets(line, sizeof line, stdin) != NULL)
             ok = commanded(&load, line) && ok;

@@ -27,7 +27,8 @@ static const struct entry {
     {"kysod", PID, AT(kysod), "pid of kysod: CPU by role"},
     {"proof", PROOF_NAME, AT(proof), "sad, totp or approval [sad]"},
     {"stream", FLAG, AT(stream), "one SignStream per connection instead of unary Sign"},
-    {"interactive", FLAG, AT(interactive), "each line of standard input is a run: SECONDS [IN_FLIGHT [RATE [STOCK]]]"},
+    {"interactive", FLAG, AT(interactive),
+     "each line of standard input is a run: SECONDS [IN_FLIGHT [RATE [STOCK]]]"},
     {"quiet", FLAG, AT(quiet), "no progress line"},
     {"connections", NUMBER, AT(connections), "[2]"},
     {"in-flight", NUMBER, AT(in_flight), "requests, over all connections [64]"},
@@ -45,7 +46,8 @@ static const struct entry {
 
 static bool usage(void)
 {
-    (void)fprintf(stderr, "usage: kyso-load --endpoint HOST:PORT --cert PEM --key PEM --ca PEM --population FILE [...]\n");
+    (void)fprintf(stderr, "usage: kyso-load --endpoint HOST:PORT --cert PEM --key PEM --ca PEM "
+                          "--population FILE [...]\n");
     for (size_t i = 0; i < ENTRIES; i++)
         (void)fprintf(stderr, "  --%-14s %s\n", entries[i].name, entries[i].what);
     return false;
@@ -70,34 +72,54 @@ static bool set(struct options *o, const struct entry *e, char *value)
     char *end = NULL;
 
     switch (e->kind) {
-    case TEXT: *(const char **)to = value; return true;
-    case FLAG: *(bool *)to = true; return true;
-    case NUMBER: *(unsigned *)to = (unsigned)strtoul(value, &end, 10); break;
-    case PID: *(long *)to = strtol(value, &end, 10); break;
-    case REAL: *(double *)to = strtod(value, &end); break;
-    case PROOF_NAME: return parse_proof(value, to);
+    case TEXT:
+        *(const char **)to = value;
+        return true;
+    case FLAG:
+        *(bool *)to = true;
+        return true;
+    case NUMBER:
+        *(unsigned *)to = (unsigned)strtoul(value, &end, 10);
+        break;
+    case PID:
+        *(long *)to = strtol(value, &end, 10);
+        break;
+    case REAL:
+        *(double *)to = strtod(value, &end);
+        break;
+    case PROOF_NAME:
+        return parse_proof(value, to);
     }
     return end != value && *end == '\0';
 }
 
 static bool sound(const struct options *o)
 {
-    return o->endpoint != NULL && o->certificate != NULL && o->key != NULL && o->ca != NULL && o->population != NULL &&
-           o->connections >= 1 && o->connections <= CONNECTIONS_MAX && o->in_flight >= 1 && o->in_flight <= 65536 &&
-           o->hashes >= 1 && o->hashes <= 256 && o->list >= o->hashes && o->list <= 256 && o->seconds > 0 &&
-           o->warmup >= 0 && o->rate >= 0 && o->sample >= 0 && o->sample <= 1;
+    return o->endpoint != NULL && o->certificate != NULL && o->key != NULL && o->ca != NULL &&
+           o->population != NULL && o->connections >= 1 && o->connections <= CONNECTIONS_MAX &&
+           o->in_flight >= 1 && o->in_flight <= 65536 && o->hashes >= 1 && o->hashes <= 256 &&
+           o->list >= o->hashes && o->list <= 256 && o->seconds > 0 && o->warmup >= 0 &&
+           o->rate >= 0 && o->sample >= 0 && o->sample <= 1;
 }
 
 bool options_parse(int argc, char **argv, struct options *out)
 {
     struct option names[ENTRIES + 1] = {{NULL, 0, NULL, 0}};
-    struct options o = {.relying_party = "portal", .connections = 2, .in_flight = 64, .hashes = 1, .list = 256,
-                        .stock = 64, .seconds = 5, .warmup = 0.5, .sample = 0.02};
+    struct options o = {.relying_party = "portal",
+                        .connections = 2,
+                        .in_flight = 64,
+                        .hashes = 1,
+                        .list = 256,
+                        .stock = 64,
+                        .seconds = 5,
+                        .warmup = 0.5,
+                        .sample = 0.02};
     int at = 0;
     int c;
 
     for (size_t i = 0; i < ENTRIES; i++)
-        names[i] = (struct option){entries[i].name, entries[i].kind == FLAG ? no_argument : required_argument, NULL, 1};
+        names[i] = (struct option){
+            entries[i].name, entries[i].kind == FLAG ? no_argument : required_argument, NULL, 1};
     while ((c = getopt_long(argc, argv, "", names, &at)) != -1)
         if (c != 1 || !set(&o, &entries[at], optarg))
             return usage();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One JSON object a line: credential_id, key_type, public_key (hex, DER SubjectPublicKeyInfo), totps [{authenticator_id, seed (hex)}],
- * device {authenticator_id, key (hex, DER)}.
+ * One JSON object a line: credential_id, key_type, public_key (hex, DER SubjectPublicKeyInfo),
+ * totps [{authenticator_id, seed (hex)}], device {authenticator_id, key (hex, DER)}.
  */
 #include "population.h"
 
@@ -14,9 +14,9 @@
 #include <openssl/hmac.h>
 #include <openssl/x509.h>
 
-#define STEP_S       30u
-#define STEP_LATE_S  26u /* from here on the step before may be gone when the request arrives */
-#define BYTES_MAX    4096u
+#define STEP_S      30u
+#define STEP_LATE_S 26u /* from here on the step before may be gone when the request arrives */
+#define BYTES_MAX   4096u
 
 static bool take_text(const json_t *o, const char *name, char *out, size_t cap)
 {
@@ -100,7 +100,8 @@ static bool take_citizen(struct citizen *c, const json_t *o)
     c->key_type = ky_key_type_by_name(key_type);
     if (ky_key_info(c->key_type) == NULL)
         return false;
-    c->algorithm = (struct ky_algorithm){.scheme = ky_key_info(c->key_type)->scheme, .hash = KY_SHA256};
+    c->algorithm =
+        (struct ky_algorithm){.scheme = ky_key_info(c->key_type)->scheme, .hash = KY_SHA256};
     c->public_key = d2i_PUBKEY(NULL, &p, (long)n);
     return c->public_key != NULL && take_totps(c, json_object_get(o, "totps")) &&
            take_device(c, json_object_get(o, "device"));
@@ -145,7 +146,8 @@ bool population_load(struct population *p, const char *path, size_t limit)
         ok = add_line(p, line, &cap);
     ok = ok && p->count > 0;
     if (!ok)
-        (void)fprintf(stderr, "kyso-load: %s, line %zu: cannot be read as a citizen\n", path, p->count);
+        (void)fprintf(stderr, "kyso-load: %s, line %zu: cannot be read as a citizen\n", path,
+                      p->count);
     free(line);
     if (f != NULL)
         (void)fclose(f);

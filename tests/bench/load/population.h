@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Citizens as kyso-seed wrote them, and the codes that their authenticators can still give. Each authenticator
- * gives one code a time step, in rising order: a code is never offered twice.
+ * Citizens as kyso-seed wrote them, and the codes that their authenticators can still give. Each
+ * authenticator gives one code a time step, in rising order: a code is never offered twice.
  */
 #ifndef BENCH_POPULATION_H
 #define BENCH_POPULATION_H
@@ -27,8 +27,8 @@ struct citizen {
     char device_id[ID_MAX]; /* empty = no device */
     uint8_t key_type;
     struct ky_algorithm algorithm;
-    EVP_PKEY *public_key; /* owned */
-    EVP_PKEY *device;     /* owned; its private key */
+    EVP_PKEY *public_key;      /* owned */
+    EVP_PKEY *device;          /* owned; its private key */
     struct totp_source *totps; /* owned */
     unsigned totp_count;
 };
@@ -49,10 +49,16 @@ struct totp_code {
 /* Reads at most limit citizens (0 = all). Says what is wrong and returns false. */
 bool population_load(struct population *p, const char *path, size_t limit);
 void population_free(struct population *p);
-/* The next citizen's next code; false when every authenticator has given all that the window (one step either side) takes now. */
+/*
+ * The next citizen's next code; false when every authenticator has given all that the window (one
+ * step either side) takes now.
+ */
 bool population_code(struct population *p, uint64_t now_s, struct totp_code *out);
 
-/* The steps offered so far, so that another process offers none of them again. A file that is absent means none. */
+/*
+ * The steps offered so far, so that another process offers none of them again. A file that is
+ * absent means none.
+ */
 bool population_steps_load(struct population *p, const char *path);
 bool population_steps_save(const struct population *p, const char *path);
 

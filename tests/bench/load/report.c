@@ -7,9 +7,23 @@
 #include <jansson.h>
 
 static const char *const grpc_names[GRPC_STATUSES] = {
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
 };
 
 static json_t *rounded(double v, double unit)
@@ -51,7 +65,8 @@ bool report(const struct load *load, const struct tally *t, size_t verified, siz
     json_t *o = json_object();
     bool ok;
 
-    (void)json_object_set_new(o, "per_s", rounded(t->seconds > 0 ? (double)t->signatures / t->seconds : 0, 0.1));
+    (void)json_object_set_new(
+        o, "per_s", rounded(t->seconds > 0 ? (double)t->signatures / t->seconds : 0, 0.1));
     (void)json_object_set_new(o, "signatures", json_integer((json_int_t)t->signatures));
     (void)json_object_set_new(o, "requests", json_integer((json_int_t)t->requests));
     (void)json_object_set_new(o, "seconds", rounded(t->seconds, 0.001));
@@ -68,15 +83,17 @@ bool report(const struct load *load, const struct tally *t, size_t verified, siz
     (void)json_object_set_new(o, "not_verified", json_integer((json_int_t)bad));
     (void)json_object_set_new(o, "cpu_us_per_sig", cpu_by_role(t));
     if (t->before.has_turns && t->after.has_turns && t->signatures > 0)
-        (void)json_object_set_new(o, "fsyncs_per_sig",
-                                  rounded((double)(t->after.turns - t->before.turns) / (double)t->signatures, 0.00001));
+        (void)json_object_set_new(
+            o, "fsyncs_per_sig",
+            rounded((double)(t->after.turns - t->before.turns) / (double)t->signatures, 0.00001));
     if (load->options.rate > 0) {
         (void)json_object_set_new(o, "offered_per_s", json_real(load->options.rate));
         (void)json_object_set_new(o, "unsent", json_integer((json_int_t)t->unsent));
         (void)json_object_set_new(o, "backlog_max", json_integer((json_int_t)t->backlog_max));
     }
     (void)json_object_set_new(o, "exhausted", json_boolean(t->exhausted));
-    ok = json_dumpf(o, stdout, JSON_REAL_PRECISION(8)) == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0;
+    ok = json_dumpf(o, stdout, JSON_REAL_PRECISION(8)) == 0 && fputc('\n', stdout) != EOF &&
+         fflush(stdout) == 0;
     json_decref(o);
     return ok;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /proc/PID/stat counts in clock ticks of 10 ms: right to a microsecond a signature over some seconds of some thousand. A role
- * that is replaced during a run takes what it had used along; kysod's own "ended" children are counted as a role of their own.
+ * /proc/PID/stat counts in clock ticks of 10 ms: right to a microsecond a signature over some
+ * seconds of some thousand. A role that is replaced during a run takes what it had used along;
+ * kysod's own "ended" children are counted as a role of their own.
  */
 #include "roles.h"
 
@@ -40,8 +41,8 @@ static bool read_stat(long pid, struct stat_fields *out)
     open_at = strchr(text, '(');
     close_at = strrchr(text, ')');
     if (open_at == NULL || close_at == NULL || close_at < open_at ||
-        sscanf(close_at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &user, &kernel,
-               &ended_user, &ended_kernel) != 4)
+        sscanf(close_at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
+               &user, &kernel, &ended_user, &ended_kernel) != 4)
         return false;
     (void)snprintf(out->name, sizeof out->name, "%.*s", (int)(close_at - open_at - 1), open_at + 1);
     out->own = user + kernel;

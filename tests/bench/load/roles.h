@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a run cost the server, read from outside: CPU of kysod's children by program name, and turns from /metrics.
+ * What a run cost the server, read from outside: CPU of kysod's children by program name, and turns
+ * from /metrics.
  */
 #ifndef BENCH_ROLES_H
 #define BENCH_ROLES_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Warm-up, clock, drain. Closed loop: a reply starts the next request. Open loop: requests fall due at fixed times whatever
- * the server does, and their latency counts from when they were due (coordinated omission is thereby in the figures).
+ * Warm-up, clock, drain. Closed loop: a reply starts the next request. Open loop: requests fall due
+ * at fixed times whatever the server does, and their latency counts from when they were due
+ * (coordinated omission is thereby in the figures).
  */
 #include "run.h"
 
@@ -27,15 +28,20 @@ uint64_t tally_errors(const struct tally *t)
     return n;
 }
 
-/* Waits at most us for any connection, then drives those that are ready or expire. False: one has gone. */
+/*
+ * Waits at most us for any connection, then drives those that are ready or expire. False: one has
+ * gone.
+ */
 static bool drive(struct running *r, uint64_t us)
 {
     struct pollfd fds[CONNECTIONS_MAX];
     unsigned n = r->load->options.connections;
-    struct timespec wait = {.tv_sec = (time_t)(us / 1000000u), .tv_nsec = (long)(us % 1000000u) * 1000};
+    struct timespec wait = {.tv_sec = (time_t)(us / 1000000u),
+                            .tv_nsec = (long)(us % 1000000u) * 1000};
 
     for (unsigned i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = client_fd(r->load->clients[i]), .events = client_events(r->load->clients[i])};
+        fds[i] = (struct pollfd){.fd = client_fd(r->load->clients[i]),
+                                 .events = client_events(r->load->clients[i])};
     if (ppoll(fds, n, &wait, NULL) < 0 && errno != EINTR)
         return false;
     for (unsigned i = 0; i < n; i++)
@@ -50,10 +56,13 @@ static void progress(const struct running *r, uint64_t now)
     double clock = now > r->clock_from_us ? (double)(now - r->clock_from_us) / 1e6 : 0;
 
     if (!r->load->options.quiet)
-        (void)fprintf(stderr, "\r%6.1f s  %8.0f sign/s  p50 %.2f ms  p99 %.2f ms  in flight %zu  errors %llu   ", clock,
-                      clock > 0 ? (double)t->signatures / clock : 0, (double)histogram_at(&t->latency, 0.5) / 1e3,
-                      (double)histogram_at(&t->latency, 0.99) / 1e3, r->load->options.in_flight - r->free_count,
-                      (unsigned long long)tally_errors(t));
+        (void)fprintf(
+            stderr,
+            "\r%6.1f s  %8.0f sign/s  p50 %.2f ms  p99 %.2f ms  in flight %zu  errors %llu   ",
+            clock, clock > 0 ? (double)t->signatures / clock : 0,
+            (double)histogram_at(&t->latency, 0.5) / 1e3,
+            (double)histogram_at(&t->latency, 0.99) / 1e3,
+            r->load->options.in_flight - r->free_count, (unsigned long long)tally_errors(t));
 }
 
 struct pace { /* open loop */

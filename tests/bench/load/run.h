@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run: requests in flight under a clock, every reply checked. One thread drives all connections.
+ * One run: requests in flight under a clock, every reply checked. One thread drives all
+ * connections.
  */
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
@@ -16,21 +17,22 @@
 #define GRPC_STATUSES 17u
 
 struct tally {
-    struct histogram latency;             /* requests that were answered well and began under the clock */
-    uint64_t signatures;                  /* whose reply came under the clock */
+    /* requests that were answered well and began under the clock */
+    struct histogram latency;
+    uint64_t signatures; /* whose reply came under the clock */
     uint64_t requests;
-    uint64_t errors[GRPC_STATUSES];       /* by gRPC status */
-    uint64_t bad_replies;                 /* wrong id, count or length: said OK and was not */
-    uint64_t lost;                        /* unanswered when the run was given up */
-    uint64_t unsent;                      /* open loop: due, never sent */
-    uint64_t backlog_max;                 /* open loop */
+    uint64_t errors[GRPC_STATUSES]; /* by gRPC status */
+    uint64_t bad_replies;           /* wrong id, count or length: said OK and was not */
+    uint64_t lost;                  /* unanswered when the run was given up */
+    uint64_t unsent;                /* open loop: due, never sent */
+    uint64_t backlog_max;           /* open loop */
     double seconds;
-    bool exhausted;                       /* proofs ran out before the time */
+    bool exhausted; /* proofs ran out before the time */
     char last_error[CLIENT_TEXT_MAX + 64];
     struct roles before, after;
 };
 
-struct load { /* what lives over all runs */
+struct load {               /* what lives over all runs */
     struct options options; /* in_flight, seconds and rate change from run to run */
     struct population population;
     struct client *clients[CONNECTIONS_MAX]; /* owned */

@@ -23,7 +23,8 @@ static double next_random(struct sample *s) /* splitmix64: uniform in [0, 1) */
     return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
 }
 
-bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32], struct ky_span signature)
+bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32],
+                  struct ky_span signature)
 {
     struct sampled *item;
 
@@ -58,7 +59,8 @@ size_t sample_verify(struct sample *s, const struct population *p, size_t *out_b
         const struct sampled *item = &s->items[i];
         const struct citizen *c = &p->citizens[item->citizen];
 
-        if (sign_check(c->public_key, &c->algorithm, false, KY_SPAN_OF(item->digest), KY_SPAN(item->signature, item->len)))
+        if (sign_check(c->public_key, &c->algorithm, false, KY_SPAN_OF(item->digest),
+                       KY_SPAN(item->signature, item->len)))
             verified++;
         else
             ++*out_bad;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signatures set aside at random while the clock runs, and verified after it, so that verifying does not compete for the cores.
+ * Signatures set aside at random while the clock runs, and verified after it, so that verifying
+ * does not compete for the cores.
  */
 #ifndef BENCH_SAMPLE_H
 #define BENCH_SAMPLE_H
@@ -15,7 +16,8 @@ struct sample { /* zero-initialise, then set share */
 };
 
 /* Keeps it or not. False: no memory. */
-bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32], struct ky_span signature);
+bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32],
+                  struct ky_span signature);
 /* Verifies what was kept and empties it. out_bad: how many do not verify. */
 size_t sample_verify(struct sample *s, const struct population *p, size_t *out_bad);
 void sample_free(struct sample *s);

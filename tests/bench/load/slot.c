@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slot is filled from the next proof, sent, and freed by its reply. In a stream the reply names its request, and the
- * request id carries the slot's number; the whole id must match.
+ * A slot is filled from the next proof, sent, and freed by its reply. In a stream the reply names
+ * its request, and the request id carries the slot's number; the whole id must match.
  */
 #include "slot.h"
 
@@ -35,7 +35,8 @@ static bool check_reply(struct slot *s, const Kyso__V1__SignReply *reply)
         const ProtobufCBinaryData *signature = &reply->signatures[i];
 
         if (!length_fits(c, signature) ||
-            !sample_offer(&load->sample, s->citizen, s->wire.digests[i], KY_SPAN(signature->data, signature->len)))
+            !sample_offer(&load->sample, s->citizen, s->wire.digests[i],
+                          KY_SPAN(signature->data, signature->len)))
             return false;
     }
     return true;
@@ -90,7 +91,8 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
     (void)call;
     if (outcome->grpc_status != 0) {
         s->good = false;
-        count_error(s->running->tally, outcome->grpc_status, ky_code_info(outcome->code)->name, outcome->text);
+        count_error(s->running->tally, outcome->grpc_status, ky_code_info(outcome->code)->name,
+                    outcome->text);
         s->running->broken = s->running->broken || outcome->transport;
     } else if (!s->good) {
         s->running->tally->bad_replies++;
@@ -101,18 +103,22 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
 static void stream_message(void *arg, struct client_call *call, struct ky_span message)
 {
     struct running *r = arg;
-    Kyso__V1__SignStreamReply *reply = kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
-    unsigned long index = reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->load->options.in_flight;
+    Kyso__V1__SignStreamReply *reply =
+        kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
+    unsigned long index =
+        reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->load->options.in_flight;
     struct slot *s = index < r->load->options.in_flight ? &r->slots[index] : NULL;
 
     (void)call;
     if (s == NULL || !s->busy || strcmp(reply->request_id, s->id) != 0) {
         r->tally->bad_replies++;
     } else {
-        s->good = reply->outcome_case == KYSO__V1__SIGN_STREAM_REPLY__OUTCOME_REPLY && check_reply(s, reply->reply);
+        s->good = reply->outcome_case == KYSO__V1__SIGN_STREAM_REPLY__OUTCOME_REPLY &&
+                  check_reply(s, reply->reply);
         if (reply->outcome_case == KYSO__V1__SIGN_STREAM_REPLY__OUTCOME_ERROR)
             count_error(r->tally, (int)reply->error->grpc_status,
-                        reply->error->detail != NULL ? reply->error->detail->code : "", reply->error->message);
+                        reply->error->detail != NULL ? reply->error->detail->code : "",
+                        reply->error->message);
         else if (!s->good)
             r->tally->bad_replies++;
         end_slot(s);
@@ -129,7 +135,8 @@ static void stream_end(void *arg, struct client_call *call, const struct client_
         if (r->streams[i] == call)
             r->streams[i] = NULL;
     if (outcome->grpc_status != 0) {
-        count_error(r->tally, outcome->grpc_status, ky_code_info(outcome->code)->name, outcome->text);
+        count_error(r->tally, outcome->grpc_status, ky_code_info(outcome->code)->name,
+                    outcome->text);
         r->broken = true;
     }
 }
@@ -139,13 +146,15 @@ bool slot_open_streams(struct running *r)
     struct client_handler h = {.on_message = stream_message, .on_end = stream_end, .arg = r};
 
     for (unsigned i = 0; i < r->load->options.connections; i++)
-        if (!ky_ok(client_start(r->load->clients[i], "/kyso.v1.Signer/SignStream", 0, &h, &r->streams[i])))
+        if (!ky_ok(client_start(r->load->clients[i], "/kyso.v1.Signer/SignStream", 0, &h,
+                                &r->streams[i])))
             return false;
     return true;
 }
 
 /* Hashes and proof of the next request; false when proofs have run out. */
-static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpProof *totp, Kyso__V1__ApprovalProof *approval)
+static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpProof *totp,
+                       Kyso__V1__ApprovalProof *approval)
 {
     struct load *load = s->running->load;
     unsigned n = load->options.hashes;
@@ -177,7 +186,8 @@ static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpP
     approval->transaction_id = ticket->transaction_id;
     approval->authenticator_id = load->population.citizens[ticket->citizen].device_id;
     approval->matching_code = ticket->matching_code;
-    approval->signature = (ProtobufCBinaryData){.len = ticket->signature_len, .data = ticket->signature};
+    approval->signature =
+        (ProtobufCBinaryData){.len = ticket->signature_len, .data = ticket->signature};
     q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_APPROVAL;
     q->approval = approval;
     return true;
@@ -190,8 +200,10 @@ static bool send_filled(struct slot *s, const Kyso__V1__SignRequest *q)
     struct client_handler h = {.on_message = unary_message, .on_end = unary_end, .arg = s};
 
     if (r->load->options.stream)
-        return r->streams[connection] != NULL && ky_ok(client_send(r->streams[connection], &q->base));
-    return ky_ok(client_unary_start(r->load->clients[connection], "/kyso.v1.Signer/Sign", &q->base, CALL_US, &h));
+        return r->streams[connection] != NULL &&
+               ky_ok(client_send(r->streams[connection], &q->base));
+    return ky_ok(client_unary_start(r->load->clients[connection], "/kyso.v1.Signer/Sign", &q->base,
+                                    CALL_US, &h));
 }
 
 bool slot_send(struct running *r, uint64_t start_us)
@@ -207,7 +219,8 @@ bool slot_send(struct running *r, uint64_t start_us)
         r->stopped = true;
         return false;
     }
-    wire_fill(&s->wire, &load->population.citizens[s->citizen], load->options.relying_party, load->options.hashes);
+    wire_fill(&s->wire, &load->population.citizens[s->citizen], load->options.relying_party,
+              load->options.hashes);
     (void)snprintf(s->id, sizeof s->id, "%x-%llx", s->index, (unsigned long long)load->serial++);
     q.request_id = s->id;
     q.request = &s->wire.request;

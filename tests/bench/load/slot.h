@@ -26,7 +26,7 @@ struct slot {
 struct running {
     struct load *load;
     struct tally *tally;
-    struct slot *slots; /* owned: in_flight of them */
+    struct slot *slots;      /* owned: in_flight of them */
     struct slot **free_list; /* owned */
     size_t free_count;
     struct client_call *streams[CONNECTIONS_MAX];
@@ -35,7 +35,10 @@ struct running {
     bool broken;
 };
 
-/* Sends one request due at start_us. False: no proof is left, or the connection is gone (stopped is then set). */
+/*
+ * Sends one request due at start_us. False: no proof is left, or the connection is gone (stopped is
+ * then set).
+ */
 bool slot_send(struct running *r, uint64_t start_us);
 /* Opens the streams of a stream run. */
 bool slot_open_streams(struct running *r);

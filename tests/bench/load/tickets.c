@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filling keeps some calls in flight on each connection. A SAD costs one TOTP code; an approval costs one BeginTransaction and one
- * signature of the citizen's device over the challenge, both before the clock.
+ * Filling keeps some calls in flight on each connection. A SAD costs one TOTP code; an approval
+ * costs one BeginTransaction and one signature of the citizen's device over the challenge, both
+ * before the clock.
  */
 #include "tickets.h"
 
@@ -15,10 +16,10 @@
 #include "kyso/tx.h"
 #include "wire.h"
 
-#define CALLS_MAX   64u
-#define CALL_US     20000000u
-#define TTL_SAD_S   7200u
-#define TTL_BEGUN_S 600u
+#define CALLS_MAX    64u
+#define CALL_US      20000000u
+#define TTL_SAD_S    7200u
+#define TTL_BEGUN_S  600u
 #define WAIT_CODES_S 40u
 
 struct filling;
@@ -43,7 +44,8 @@ void ticket_hash(const struct ticket *t, unsigned i, uint8_t out[HASH_LEN])
 {
     uint64_t n = i;
 
-    memcpy(out, &n, sizeof n); /* in front: digests differ from their first bytes on, and so must these */
+    /* in front: digests differ from their first bytes on, and so must these */
+    memcpy(out, &n, sizeof n);
     memcpy(out + sizeof n, t->rest, sizeof t->rest);
 }
 
@@ -108,7 +110,8 @@ static bool approve(struct making *m, const Kyso__V1__Transaction *tx)
               ky_span_to_cstr(ky_span_text(tx->transaction_id), m->ticket.transaction_id, ID_MAX);
 
     if (ok) {
-        ky_approval_challenge(tx->tx_digest.data, KY_DECISION_APPROVE, ky_span_text(m->ticket.matching_code), challenge);
+        ky_approval_challenge(tx->tx_digest.data, KY_DECISION_APPROVE,
+                              ky_span_text(m->ticket.matching_code), challenge);
         ok = EVP_DigestSignInit(md, NULL, EVP_sha256(), NULL, c->device) == 1 &&
              EVP_DigestSign(md, m->ticket.signature, &len, challenge, sizeof challenge) == 1;
         m->ticket.signature_len = (uint8_t)len;
@@ -143,14 +146,16 @@ static void on_end(void *arg, struct client_call *call, const struct client_outc
     if (outcome->grpc_status != 0 || !m->made) {
         f->tickets->refused++;
         f->started--;
-        (void)snprintf(f->why, sizeof f->why, "%.32s: %.200s", ky_code_info(outcome->code)->name, outcome->text);
+        (void)snprintf(f->why, sizeof f->why, "%.32s: %.200s", ky_code_info(outcome->code)->name,
+                       outcome->text);
     } else if (!add(f->tickets, &m->ticket)) {
         f->started--;
     }
     f->free_list[f->free_count++] = m;
 }
 
-static struct ky_status start_begin(struct making *m, struct client *c, const struct client_handler *h, char *id)
+static struct ky_status start_begin(struct making *m, struct client *c,
+                                    const struct client_handler *h, char *id)
 {
     Kyso__V1__BeginTransactionRequest begin = KYSO__V1__BEGIN_TRANSACTION_REQUEST__INIT;
 
@@ -160,7 +165,8 @@ static struct ky_status start_begin(struct making *m, struct client *c, const st
     return client_unary_start(c, "/kyso.v1.Signer/BeginTransaction", &begin.base, CALL_US, h);
 }
 
-static struct ky_status start_authorize(struct making *m, struct client *c, const struct client_handler *h, char *id,
+static struct ky_status start_authorize(struct making *m, struct client *c,
+                                        const struct client_handler *h, char *id,
                                         struct totp_code *code)
 {
     Kyso__V1__AuthorizeRequest authorize = KYSO__V1__AUTHORIZE_REQUEST__INIT;
@@ -193,14 +199,16 @@ static bool start_one(struct filling *f)
     else if (!population_code(p, ky_wall_us() / 1000000u, &code))
         return false;
     m->made = false;
-    m->ticket = (struct ticket){.citizen = code.citizen,
-                                .count = (uint16_t)(approval ? f->options->hashes : f->options->list)};
+    m->ticket =
+        (struct ticket){.citizen = code.citizen,
+                        .count = (uint16_t)(approval ? f->options->hashes : f->options->list)};
     if (!ky_ok(ky_random(m->ticket.rest, sizeof m->ticket.rest)))
         return false;
     for (unsigned i = 0; i < m->ticket.count; i++)
         ticket_hash(&m->ticket, i, m->wire.digests[i]);
     wire_fill(&m->wire, &p->citizens[code.citizen], f->options->relying_party, m->ticket.count);
-    (void)snprintf(id, sizeof id, "prepare-%08llx-%llx", (unsigned long long)(ky_now_us() & 0xffffffffu),
+    (void)snprintf(id, sizeof id, "prepare-%08llx-%llx",
+                   (unsigned long long)(ky_now_us() & 0xffffffffu),
                    (unsigned long long)f->tickets->serial++);
     st = approval ? start_begin(m, c, &h, id) : start_authorize(m, c, &h, id, &code);
     if (!ky_ok(st))
@@ -218,19 +226,24 @@ static bool pump(struct filling *f)
     while (f->tickets->count < f->goal) {
         while (f->started < f->goal && f->free_count > 0 && start_one(f))
             patience = ky_now_us() + WAIT_CODES_S * 1000000u;
-        if (!ky_ok(client_poll(f->clients, f->options->connections, 100)) || ky_now_us() > patience ||
-            f->tickets->refused - refused_at_start > 100 + f->goal / 10)
+        if (!ky_ok(client_poll(f->clients, f->options->connections, 100)) ||
+            ky_now_us() > patience || f->tickets->refused - refused_at_start > 100 + f->goal / 10)
             return false;
         if (!f->options->quiet)
-            (void)fprintf(stderr, "\rpreparing %zu of %zu, %llu refused   ", f->tickets->count, f->goal,
-                          (unsigned long long)f->tickets->refused);
+            (void)fprintf(stderr, "\rpreparing %zu of %zu, %llu refused   ", f->tickets->count,
+                          f->goal, (unsigned long long)f->tickets->refused);
     }
     return true;
 }
 
-bool tickets_fill(struct tickets *t, const struct options *o, struct population *p, struct client *const *clients)
+bool tickets_fill(struct tickets *t, const struct options *o, struct population *p,
+                  struct client *const *clients)
 {
-    struct filling f = {.tickets = t, .options = o, .population = p, .clients = clients, .goal = o->stock,
+    struct filling f = {.tickets = t,
+                        .options = o,
+                        .population = p,
+                        .clients = clients,
+                        .goal = o->stock,
                         .started = t->count};
     struct making *all = calloc(CALLS_MAX, sizeof *all);
     bool ok = all != NULL;
@@ -240,11 +253,12 @@ bool tickets_fill(struct tickets *t, const struct options *o, struct population 
         f.free_list[f.free_count++] = &all[i];
     }
     ok = ok && pump(&f);
-    while (all != NULL && f.free_count < CALLS_MAX && ky_ok(client_poll(clients, o->connections, 100)))
+    while (all != NULL && f.free_count < CALLS_MAX &&
+           ky_ok(client_poll(clients, o->connections, 100)))
         continue; /* calls point into `all` */
     if (!ok)
-        (void)fprintf(stderr, "kyso-load: %zu of %zu proofs could be made; last refusal: %s\n", t->count, f.goal,
-                      f.why[0] != '\0' ? f.why : "none (codes ran out)");
+        (void)fprintf(stderr, "kyso-load: %zu of %zu proofs could be made; last refusal: %s\n",
+                      t->count, f.goal, f.why[0] != '\0' ? f.why : "none (codes ran out)");
     free(all);
     return ok;
 }

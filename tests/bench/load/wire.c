@@ -2,7 +2,8 @@
 /* Requests are built in place: nothing is allocated per call but by the client library. */
 #include "wire.h"
 
-void wire_fill(struct wire_request *w, const struct citizen *c, const char *relying_party, unsigned n)
+void wire_fill(struct wire_request *w, const struct citizen *c, const char *relying_party,
+               unsigned n)
 {
     kyso__v1__signature_request__init(&w->request);
     kyso__v1__algorithm__init(&w->algorithm);

@@ -15,7 +15,10 @@ struct wire_request { /* points into itself: do not copy */
     uint8_t digests[WIRE_HASHES][32];
 };
 
-/* All but the hashes; the caller has written n digests. Borrows from the citizen and relying_party. */
-void wire_fill(struct wire_request *w, const struct citizen *c, const char *relying_party, unsigned n);
+/*
+ * All but the hashes; the caller has written n digests. Borrows from the citizen and relying_party.
+ */
+void wire_fill(struct wire_request *w, const struct citizen *c, const char *relying_party,
+               unsigned n);
 
 #endif

@@ -14,7 +14,8 @@ bool ca_load(struct ca *ca, const char *certificate, const char *key)
     *ca = (struct ca){.key = keys_load_private(key)};
     if (keys_load_certificates(certificate, &ca->certificate, 1) != 1)
         ca->certificate = NULL;
-    return ca->certificate != NULL && ca->key != NULL && RAND_bytes((unsigned char *)&ca->serial, 7) == 1;
+    return ca->certificate != NULL && ca->key != NULL &&
+           RAND_bytes((unsigned char *)&ca->serial, 7) == 1;
 }
 
 void ca_free(struct ca *ca)
@@ -53,12 +54,16 @@ bool ca_issue(struct ca *ca, struct ky_span spki, const char *common_name, struc
     X509_NAME *name = x != NULL ? X509_get_subject_name(x) : NULL;
     bool ok = key != NULL && name != NULL && X509_set_version(x, X509_VERSION_3) == 1 &&
               ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), ++ca->serial) == 1 &&
-              X509_gmtime_adj(X509_getm_notBefore(x), -60) != NULL && X509_gmtime_adj(X509_getm_notAfter(x), YEAR_S) != NULL &&
-              X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)common_name, -1, -1, 0) == 1 &&
-              X509_set_issuer_name(x, X509_get_subject_name(ca->certificate)) == 1 && X509_set_pubkey(x, key) == 1 &&
+              X509_gmtime_adj(X509_getm_notBefore(x), -60) != NULL &&
+              X509_gmtime_adj(X509_getm_notAfter(x), YEAR_S) != NULL &&
+              X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                         (const unsigned char *)common_name, -1, -1, 0) == 1 &&
+              X509_set_issuer_name(x, X509_get_subject_name(ca->certificate)) == 1 &&
+              X509_set_pubkey(x, key) == 1 &&
               extend(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
               extend(x, ca, NID_key_usage, "critical,digitalSignature,nonRepudiation") &&
-              extend(x, ca, NID_subject_key_identifier, "hash") && extend(x, ca, NID_authority_key_identifier, "keyid") &&
+              extend(x, ca, NID_subject_key_identifier, "hash") &&
+              extend(x, ca, NID_authority_key_identifier, "keyid") &&
               X509_sign(x, ca->key, EVP_sha256()) > 0 && append(x, out_der);
 
     X509_free(x);

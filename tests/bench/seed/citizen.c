@@ -23,8 +23,8 @@ bool citizen_write(const struct citizen *c)
     const struct options *o = c->seeding->options;
     FILE *f = c->seeding->out;
 
-    (void)fprintf(f, "{\"subject_id\": \"%s\", \"credential_id\": \"%s\", \"key_type\": \"%s\", ", c->subject, c->credential,
-                  o->key_type);
+    (void)fprintf(f, "{\"subject_id\": \"%s\", \"credential_id\": \"%s\", \"key_type\": \"%s\", ",
+                  c->subject, c->credential, o->key_type);
     put_hex(f, "public_key", c->spki.data, c->spki.len);
     (void)fprintf(f, ", \"totps\": [");
     for (unsigned i = 0; i < o->totps; i++) {
@@ -41,7 +41,7 @@ bool citizen_write(const struct citizen *c)
     return fputs("}\n", f) >= 0;
 }
 
-/* --- the steps: what each sends ---------------------------------------------------------------- */
+/* --- the steps: what each sends -------------------------------------------------------------- */
 
 static bool send_subject(struct citizen *c, Kyso__V1__Operation *op)
 {
@@ -62,8 +62,9 @@ static bool send_credential(struct citizen *c, Kyso__V1__Operation *op)
 
     m.subject_id = c->subject;
     m.key_type = (Kyso__V1__KeyType)ky_key_type_by_name(c->seeding->options->key_type);
-    m.storage = strcmp(c->seeding->options->storage, "resident") == 0 ? KYSO__V1__KEY_STORAGE__KEY_STORAGE_RESIDENT
-                                                                      : KYSO__V1__KEY_STORAGE__KEY_STORAGE_WRAPPED;
+    m.storage = strcmp(c->seeding->options->storage, "resident") == 0
+                    ? KYSO__V1__KEY_STORAGE__KEY_STORAGE_RESIDENT
+                    : KYSO__V1__KEY_STORAGE__KEY_STORAGE_WRAPPED;
     m.n_relying_parties = 1;
     m.relying_parties = parties;
     op->op_case = KYSO__V1__OPERATION__OP_CREATE_CREDENTIAL;
@@ -139,9 +140,11 @@ static bool send_certificate(struct citizen *c, Kyso__V1__Operation *op)
 
 /* --- and what each keeps of the result ------------------------------------------------------- */
 
-static bool keep_authenticator(struct citizen *c, const Kyso__V1__OperationResult *r, char out_id[ID_MAX])
+static bool keep_authenticator(struct citizen *c, const Kyso__V1__OperationResult *r,
+                               char out_id[ID_MAX])
 {
-    return r->n_authenticators == 1 && ky_span_to_cstr(ky_span_text(r->authenticators[0]->authenticator_id), out_id, ID_MAX) &&
+    return r->n_authenticators == 1 &&
+           ky_span_to_cstr(ky_span_text(r->authenticators[0]->authenticator_id), out_id, ID_MAX) &&
            ky_span_to_cstr(ky_span_text(r->confirmation_code), c->code, ID_MAX);
 }
 
@@ -150,7 +153,8 @@ static bool keep_credential(struct citizen *c, const Kyso__V1__OperationResult *
     if (r->n_credentials != 1)
         return false;
     ky_buf_put(&c->spki, r->credentials[0]->public_key.data, r->credentials[0]->public_key.len);
-    return ky_span_to_cstr(ky_span_text(r->credentials[0]->credential_id), c->credential, ID_MAX) && c->spki.len > 0;
+    return ky_span_to_cstr(ky_span_text(r->credentials[0]->credential_id), c->credential, ID_MAX) &&
+           c->spki.len > 0;
 }
 
 static enum step after_authenticators(const struct citizen *c)
@@ -184,10 +188,13 @@ enum step citizen_keep(struct citizen *c, const Kyso__V1__OperationResult *r)
 
 bool citizen_send(struct citizen *c, operate_done *done)
 {
-    static bool (*const send[])(struct citizen *c, Kyso__V1__Operation *op) = {
-        [STEP_SUBJECT] = send_subject,         [STEP_CREDENTIAL] = send_credential,
-        [STEP_TOTP] = send_totp,               [STEP_TOTP_CONFIRM] = send_confirm,
-        [STEP_DEVICE] = send_device,           [STEP_DEVICE_CONFIRM] = send_confirm,
+    static bool (*const send[])(struct citizen * c, Kyso__V1__Operation * op) = {
+        [STEP_SUBJECT] = send_subject,
+        [STEP_CREDENTIAL] = send_credential,
+        [STEP_TOTP] = send_totp,
+        [STEP_TOTP_CONFIRM] = send_confirm,
+        [STEP_DEVICE] = send_device,
+        [STEP_DEVICE_CONFIRM] = send_confirm,
         [STEP_CERTIFICATE] = send_certificate,
     };
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A citizen on the way from a name to an active credential: what each step sends, what it keeps of the answer, and what is written
- * at the end. The steps stand in the order that the server demands: authenticators before the certificate.
+ * A citizen on the way from a name to an active credential: what each step sends, what it keeps of
+ * the answer, and what is written at the end. The steps stand in the order that the server demands:
+ * authenticators before the certificate.
  */
 #ifndef BENCH_CITIZEN_H
 #define BENCH_CITIZEN_H
@@ -17,11 +18,21 @@
 #define SEED_LEN      20u
 
 struct options {
-    const char *socket, *server_id, *operator_id, *operator_key, *ca, *ca_key, *out, *prefix, *key_type, *storage;
+    const char *socket, *server_id, *operator_id, *operator_key, *ca, *ca_key, *out, *prefix,
+        *key_type, *storage;
     unsigned citizens, totps, devices, in_flight;
 };
 
-enum step { STEP_SUBJECT, STEP_CREDENTIAL, STEP_TOTP, STEP_TOTP_CONFIRM, STEP_DEVICE, STEP_DEVICE_CONFIRM, STEP_CERTIFICATE, STEP_DONE };
+enum step {
+    STEP_SUBJECT,
+    STEP_CREDENTIAL,
+    STEP_TOTP,
+    STEP_TOTP_CONFIRM,
+    STEP_DEVICE,
+    STEP_DEVICE_CONFIRM,
+    STEP_CERTIFICATE,
+    STEP_DONE
+};
 
 struct seeding;
 struct citizen {
@@ -47,7 +58,10 @@ struct seeding {
 
 /* Sends the step that the citizen stands at; its call ends in done. False: not sent. */
 bool citizen_send(struct citizen *c, operate_done *done);
-/* Takes what the answer holds: the step after it, or STEP_SUBJECT for an answer that lacks something. */
+/*
+ * Takes what the answer holds: the step after it, or STEP_SUBJECT for an answer that lacks
+ * something.
+ */
 enum step citizen_keep(struct citizen *c, const Kyso__V1__OperationResult *r);
 /* One line of JSON. */
 bool citizen_write(const struct citizen *c);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso-seed: enrols a population through the operators' door, as an operator would, many citizens at a time, and writes what a
- * load generator needs of each as one JSON line. Needs a server whose state is marked demo (it returns confirmation codes).
+ * kyso-seed: enrols a population through the operators' door, as an operator would, many citizens
+ * at a time, and writes what a load generator needs of each as one JSON line. Needs a server whose
+ * state is marked demo (it returns confirmation codes).
  */
 #include <getopt.h>
 #include <signal.h>
@@ -87,7 +88,8 @@ static bool seed(struct seeding *s, struct citizen *citizens)
             shown = now;
         }
     }
-    (void)fprintf(stderr, "\r%u citizens in %.1f s          \n", s->finished, (double)(ky_now_us() - began) / 1e6);
+    (void)fprintf(stderr, "\r%u citizens in %.1f s          \n", s->finished,
+                  (double)(ky_now_us() - began) / 1e6);
     return !s->failed;
 }
 
@@ -98,11 +100,20 @@ static bool parse(int argc, char **argv, struct options *o)
         const char **text;
         unsigned *number;
     } entries[] = {
-        {"socket", &o->socket, NULL},       {"server-id", &o->server_id, NULL}, {"operator", &o->operator_id, NULL},
-        {"operator-key", &o->operator_key, NULL}, {"ca", &o->ca, NULL},         {"ca-key", &o->ca_key, NULL},
-        {"out", &o->out, NULL},             {"prefix", &o->prefix, NULL},       {"key-type", &o->key_type, NULL},
-        {"storage", &o->storage, NULL},     {"citizens", NULL, &o->citizens},   {"totps", NULL, &o->totps},
-        {"devices", NULL, &o->devices},     {"in-flight", NULL, &o->in_flight},
+        {"socket", &o->socket, NULL},
+        {"server-id", &o->server_id, NULL},
+        {"operator", &o->operator_id, NULL},
+        {"operator-key", &o->operator_key, NULL},
+        {"ca", &o->ca, NULL},
+        {"ca-key", &o->ca_key, NULL},
+        {"out", &o->out, NULL},
+        {"prefix", &o->prefix, NULL},
+        {"key-type", &o->key_type, NULL},
+        {"storage", &o->storage, NULL},
+        {"citizens", NULL, &o->citizens},
+        {"totps", NULL, &o->totps},
+        {"devices", NULL, &o->devices},
+        {"in-flight", NULL, &o->in_flight},
     };
     enum { N = sizeof entries / sizeof entries[0] };
     struct option names[N + 1] = {{NULL, 0, NULL, 0}};
@@ -117,9 +128,10 @@ static bool parse(int argc, char **argv, struct options *o)
         else
             *entries[at].number = (unsigned)strtoul(optarg, NULL, 10);
     }
-    return c == -1 && optind == argc && o->socket != NULL && o->server_id != NULL && o->operator_key != NULL &&
-           o->ca != NULL && o->ca_key != NULL && o->out != NULL && o->citizens >= 1 && o->totps <= TOTPS_MAX &&
-           o->devices <= 1 && o->totps + o->devices >= 1 && o->in_flight >= 1 && o->in_flight <= IN_FLIGHT_MAX &&
+    return c == -1 && optind == argc && o->socket != NULL && o->server_id != NULL &&
+           o->operator_key != NULL && o->ca != NULL && o->ca_key != NULL && o->out != NULL &&
+           o->citizens >= 1 && o->totps <= TOTPS_MAX && o->devices <= 1 &&
+           o->totps + o->devices >= 1 && o->in_flight >= 1 && o->in_flight <= IN_FLIGHT_MAX &&
            ky_key_type_by_name(o->key_type) != 0;
 }
 
@@ -135,7 +147,8 @@ static bool open_all(struct seeding *s)
     s->operate.key = keys_load_private(o->operator_key);
     s->out = fopen(o->out, "w");
     if (!ok || s->operate.key == NULL || s->out == NULL) {
-        (void)fprintf(stderr, "kyso-seed: cannot read %s, %s or %s, or write %s\n", o->ca, o->ca_key, o->operator_key, o->out);
+        (void)fprintf(stderr, "kyso-seed: cannot read %s, %s or %s, or write %s\n", o->ca,
+                      o->ca_key, o->operator_key, o->out);
         return false;
     }
     ok = ky_ok(client_open(&target, 10000000u, &s->operate.client, why));
@@ -146,8 +159,13 @@ static bool open_all(struct seeding *s)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.operator_id = "demo", .prefix = "citizen-", .key_type = "p256", .storage = "wrapped",
-                        .citizens = 100, .totps = 1, .in_flight = 64};
+    struct options o = {.operator_id = "demo",
+                        .prefix = "citizen-",
+                        .key_type = "p256",
+                        .storage = "wrapped",
+                        .citizens = 100,
+                        .totps = 1,
+                        .in_flight = 64};
     struct seeding s = {.options = &o, .ca_der = KY_BUF_INIT(KY_CERTIFICATE_MAX)};
     struct citizen *citizens = calloc(IN_FLIGHT_MAX, sizeof *citizens);
     bool ok = citizens != NULL;
@@ -155,8 +173,10 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (!parse(argc, argv, &o)) {
         (void)fprintf(stderr,
-                      "usage: kyso-seed --socket PATH --server-id ID --operator-key PEM --ca PEM --ca-key PEM --out FILE\n"
-                      "    [--operator demo] [--citizens 100] [--totps 1 (0..15)] [--devices 0|1] [--key-type p256]\n"
+                      "usage: kyso-seed --socket PATH --server-id ID --operator-key PEM --ca PEM "
+                      "--ca-key PEM --out FILE\n"
+                      "    [--operator demo] [--citizens 100] [--totps 1 (0..15)] [--devices 0|1] "
+                      "[--key-type p256]\n"
                       "    [--storage wrapped|resident] [--prefix citizen-] [--in-flight 64]\n");
         free(citizens);
         return 2;

@@ -16,7 +16,8 @@ static const char domain[] = "kyso.v1.operation"; /* with its NUL */
 static void on_message(void *arg, struct client_call *call, struct ky_span message)
 {
     struct operate_call *c = arg;
-    Kyso__V1__ExecuteReply *reply = kyso__v1__execute_reply__unpack(NULL, message.len, message.data);
+    Kyso__V1__ExecuteReply *reply =
+        kyso__v1__execute_reply__unpack(NULL, message.len, message.data);
 
     (void)call;
     if (reply == NULL)
@@ -36,12 +37,14 @@ static void on_end(void *arg, struct client_call *call, const struct client_outc
     if (outcome->grpc_status == 0 && result != NULL)
         c->done(c->arg, result, NULL);
     else
-        c->done(c->arg, NULL, outcome->text[0] != '\0' ? outcome->text : ky_code_info(outcome->code)->name);
+        c->done(c->arg, NULL,
+                outcome->text[0] != '\0' ? outcome->text : ky_code_info(outcome->code)->name);
     if (result != NULL)
         kyso__v1__operation_result__free_unpacked(result, NULL);
 }
 
-struct ky_status operate_start(struct operate *o, Kyso__V1__Operation *op, struct operate_call *call)
+struct ky_status operate_start(struct operate *o, Kyso__V1__Operation *op,
+                               struct operate_call *call)
 {
     Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
     Kyso__V1__OperatorSignature signature = KYSO__V1__OPERATOR_SIGNATURE__INIT;

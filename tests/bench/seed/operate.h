@@ -25,6 +25,7 @@ struct operate_call { /* one in flight; kept by the caller until done was called
 };
 
 /* Stamps, signs and sends. Errors: those of the client. */
-KY_MUST_CHECK struct ky_status operate_start(struct operate *o, Kyso__V1__Operation *op, struct operate_call *call);
+KY_MUST_CHECK struct ky_status operate_start(struct operate *o, Kyso__V1__Operation *op,
+                                             struct operate_call *call);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * A front with an authority that is played: starts kyso-front as the supervisor would, answers its
  * records by rules that the tests write into names, and takes orders on standard input.
- *   credential or transaction "slow-250"  answers after 250 ms     "never"     does not answer
- *                             "refuse-7"  refuses with that code   "shuffle"   answers ten at a time, last first
+ *   a credential or transaction named
+ *     "slow-250"  answers after 250 ms     "never"    does not answer
+ *     "refuse-7"  refuses with that code   "shuffle"  answers ten at a time, last first
  * Orders: stats, hang, resume, serving 0|1, close, drain. End of input: the front is let go.
  * Every order is answered by one line of JSON.
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A PKCS#11 module that passes everything to a real one and misbehaves on order.
- * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated by
- * commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token) meet `effect`: a CK_RV
- * in hexadecimal, or flip (one bit of the signature), short (its length), alias (signs with another key).
- * For token, the effect is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
+ * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated
+ * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token) meet
+ * `effect`: a CK_RV in hexadecimal, or flip (one bit of the signature), short (its length), alias
+ * (signs with another key). For token, the effect is token flags to add. KYSO_SHIM_LOGINS names a
+ * file that gets one byte per C_Login.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

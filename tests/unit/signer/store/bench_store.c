@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Figures of the store alone, one connection on one thread, on the disk of the folder that is named:
- * leaves appended per second by batch size (each batch one commit with its sync), rows read per second out of 100 000 by
- * random number, and the time a start takes to prove its tail. Not a test: usage bench_store [FOLDER].
+ * Figures of the store alone, one connection on one thread, on the disk of the folder that is
+ * named: leaves appended per second by batch size (each batch one commit with its sync), rows read
+ * per second out of 100 000 by random number, and the time a start takes to prove its tail. Not a
+ * test: usage bench_store [FOLDER].
  */
 #include "store_test.h"
 

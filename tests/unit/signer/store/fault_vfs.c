@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The failing VFS. It keeps SQLite's own file object behind a head of ours and passes every call on.
+ * The failing VFS. It keeps SQLite's own file object behind a head of ours and passes every call
+ * on.
  */
 #include "fault_vfs.h"
 

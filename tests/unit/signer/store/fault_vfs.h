@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file system that fails once: SQLite's default VFS with one write or sync of the process made to fail, and every
- * later one working again. One thread.
+ * A file system that fails once: SQLite's default VFS with one write or sync of the process made to
+ * fail, and every later one working again. One thread.
  */
 #ifndef KYSO_FAULT_VFS_H
 #define KYSO_FAULT_VFS_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The workbench of the store's tests. Every file lies in one temporary folder, which goes away at the end.
+ * The workbench of the store's tests. Every file lies in one temporary folder, which goes away at
+ * the end.
  */
 #include "store_test.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kill -9 at known points and at arbitrary ones: a turn whose commit returned is there, one whose commit
- * did not begin is not, and no turn is there in part. The child says through a pipe where it is.
+ * kill -9 at known points and at arbitrary ones: a turn whose commit returned is there, one whose
+ * commit did not begin is not, and no turn is there in part. The child says through a pipe where it
+ * is.
  */
 #include "store_test.h"
 

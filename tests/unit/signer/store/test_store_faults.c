@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Faults 46 and 47, promise P4: every single write and sync of a workload fails once, in each way a
- * disk can fail, and works again at once. The store is sealed from then on; what was acknowledged is there
- * after a restart; a turn that was not is there whole or not at all, and not at all when a write failed.
+ * disk can fail, and works again at once. The store is sealed from then on; what was acknowledged
+ * is there after a restart; a turn that was not is there whole or not at all, and not at all when a
+ * write failed.
  */
 #include <stdio.h>
 
@@ -66,7 +67,10 @@ static struct ky_status run_turn(struct bench *b, struct outcome *o)
     return st;
 }
 
-/* Half of the turns, a restart, a snapshot, the other half; checkpoints every few frames. Ends at the first failure. */
+/*
+ * Half of the turns, a restart, a snapshot, the other half; checkpoints every few frames. Ends at
+ * the first failure.
+ */
 static void run_workload(struct bench *b, struct outcome *o)
 {
     struct ky_status st = KY_STATUS(KY_OK);

@@ -94,7 +94,7 @@ static void an_over_long_message_stages_nothing(void **state)
     bench_turn(b, 1, 1);
 }
 
-/* --- RFC 6962 s.2.1, read literally -------------------------------------------------------------------- */
+/* --- RFC 6962 s.2.1, read literally ---------------------------------------------------------- */
 
 struct leaves {
     struct ky_span at[300];
@@ -164,7 +164,7 @@ static void the_frontier_is_the_tree_of_rfc_6962(void **state)
     OK(store_ledger_check(b->store));
 }
 
-/* --- what may be opened -------------------------------------------------------------------------------- */
+/* --- what may be opened ---------------------------------------------------------------------- */
 
 static void create_and_open_are_not_each_other(void **state)
 {
@@ -218,7 +218,9 @@ static void a_second_server_is_refused(void **state)
     assert_int_equal(st.code, KY_SEALED);
     assert_int_equal(st.cause, EWOULDBLOCK);
     EXPECT(KY_SEALED, store_open(b->path, STORE_READ_ONLY, NULL, &other));
-    /* Another name for the same file, and the lock file taken away: SQLite's own lock still holds. */
+    /*
+     * Another name for the same file, and the lock file taken away: SQLite's own lock still holds.
+     */
     (void)snprintf(alias, sizeof(alias), "%s/alias.db", b->folder);
     (void)snprintf(lock, sizeof(lock), "%s.lock", b->path);
     assert_int_equal(unlink(lock), 0);
@@ -310,7 +312,7 @@ static void an_export_from_a_medium_that_cannot_be_written(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* --- tampering --------------------------------------------------------------------------------------------- */
+/* --- tampering ------------------------------------------------------------------------------- */
 
 static void each_change_behind_our_back_is_found(void **state)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows, versions and secondary keys: what is put is got, and whatever was changed behind our back is refused.
+ * Rows, versions and secondary keys: what is put is got, and whatever was changed behind our back
+ * is refused.
  */
 #include "store_test.h"
 
@@ -211,7 +212,7 @@ static void a_version_out_of_order_seals(void **state)
     EXPECT(KY_SEALED, bench_event(b, 1));
 }
 
-/* --- secondary keys ------------------------------------------------------------------------------------- */
+/* --- secondary keys -------------------------------------------------------------------------- */
 
 static void unique_keys_have_one_row(void **state)
 {

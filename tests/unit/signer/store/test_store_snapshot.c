@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* --- snapshots --------------------------------------------------------------------------------------- */
+/* --- snapshots ------------------------------------------------------------------------------- */
 
 static void expect_blob(struct bench *b, const char *want, uint64_t want_size)
 {
@@ -93,7 +93,10 @@ static void a_changed_snapshot_is_refused(void **state)
     OK(bench_start(b));
 }
 
-/* An older snapshot is honest, if slower: the tail that follows it is longer. A newer one than the ledger is not. */
+/*
+ * An older snapshot is honest, if slower: the tail that follows it is longer. A newer one than the
+ * ledger is not.
+ */
 static void a_snapshot_of_another_time(void **state)
 {
     struct bench *b = *state;
@@ -120,7 +123,7 @@ static void a_snapshot_of_another_time(void **state)
     EXPECT(KY_CORRUPT, bench_start(b));
 }
 
-/* --- the layout's version ------------------------------------------------------------------------------ */
+/* --- the layout's version -------------------------------------------------------------------- */
 
 static void an_older_layout_is_upgraded_in_place(void **state)
 {
@@ -198,7 +201,7 @@ static void steps_run_in_order_and_all_or_none(void **state)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
-/* --- turn rows ----------------------------------------------------------------------------------------- */
+/* --- turn rows ------------------------------------------------------------------------------- */
 
 static void one_turn_row_in_4096_is_kept(void **state)
 {
@@ -218,7 +221,7 @@ static void one_turn_row_in_4096_is_kept(void **state)
     EXPECT(KY_CORRUPT, store_ledger_check(b->store));
 }
 
-/* --- the anchor ------------------------------------------------------------------------------------------ */
+/* --- the anchor ------------------------------------------------------------------------------ */
 
 static void an_anchor_holds_under_its_key_only(void **state)
 {
