@@ -44,6 +44,26 @@ static void expect_same(struct world *w, struct state *s, uint64_t from)
     assert_memory_equal(live, folded, 32);
 }
 
+/* What the doors of this world do not write: operations, unlocks, suspensions, a distrusted start. */
+static void rare_record(struct world *w)
+{
+    const struct ky_span none = {0};
+    struct ledger_operation operation = {.name = text("get-status"),
+                                         .expires_s = authority_now_s(w->a) + draw(60),
+                                         .nonce = {(uint8_t)draw(256), (uint8_t)draw(256)}};
+    struct ledger_unlocked unlocked = {.subject_row = w->subject_row};
+    struct ledger_client_state lifted = {.client_row = w->client_row};
+    struct ledger_anchored anchored = {.refuse_until_step_time_s = authority_now_s(w->a)};
+    const struct ky_schema *const schemas[] = {&ledger_operation_schema, &ledger_unlocked_schema,
+                                               &ledger_client_state_schema,
+                                               &ledger_anchored_schema};
+    const void *const messages[] = {&operation, &unlocked, &lifted, &anchored};
+    uint32_t which = draw(8) < 5 ? 0 : 1 + draw(3);
+
+    assert_true(ky_ok(authority_append(w->a, schemas[which], messages[which], none, NULL)));
+    world_run(w);
+}
+
 static void one_step(struct world *w)
 {
     char ids[2][8] = {{'a', (char)('0' + draw(10)), (char)('0' + draw(8))},
@@ -55,7 +75,7 @@ static void one_step(struct world *w)
     static uint8_t last_id[TX_ID_LEN];
     static size_t last_len;
 
-    switch (draw(6)) {
+    switch (draw(7)) {
     case 0:
     case 1:
         ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
@@ -91,6 +111,9 @@ static void one_step(struct world *w)
         vault_join(w, 0);
         world_run(w);
         break;
+    case 5:
+        rare_record(w);
+        break;
     default: {
         struct door_tx_ref c = {.relying_party = text(WORLD_RP),
                                 .transaction_id = KY_SPAN(last_id, last_len)};
@@ -125,6 +148,8 @@ static void random_work_folds_alike(void **state)
     assert_true(ledger_count(w, LEDGER_DENIED) > 10);
     assert_true(ledger_count(w, LEDGER_ENDED) > 3);
     assert_true(ledger_count(w, LEDGER_AUTHORIZED) > 3);
+    assert_true(ledger_count(w, LEDGER_OPERATION) > 10);
+    assert_true(ledger_count(w, LEDGER_ANCHORED) > 0);
 
     struct state *whole = NULL;
     assert_true(ky_ok(state_new(&with, &whole)));
