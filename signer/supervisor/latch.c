@@ -26,24 +26,32 @@ bool latch_is_pin_error(uint64_t ckr)
     return ckr >= CKR_PIN_INCORRECT && ckr <= CKR_PIN_LOCKED;
 }
 
+/* All of it, or KY_INVALID: the token would count a PIN that was cut as a wrong one. */
 static struct ky_status read_secret_file(const char *path, struct ky_secret *out)
 {
-    uint8_t text[KY_SECRET_MAX];
+    uint8_t text[KY_SECRET_MAX + 1];
     struct ky_status st = KY_STATUS(KY_OK);
-    ssize_t n;
+    size_t n = 0;
+    ssize_t got;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return KY_STATUS_CAUSE(KY_IO, errno);
-    n = read(fd, text, sizeof(text));
-    if (n < 0)
+    do {
+        got = read(fd, text + n, sizeof(text) - n);
+        if (got > 0)
+            n += (size_t)got;
+    } while (n < sizeof(text) && (got > 0 || (got < 0 && errno == EINTR)));
+    if (got < 0)
         st = KY_STATUS_CAUSE(KY_IO, errno);
+    else if (n == sizeof(text))
+        st = KY_STATUS(KY_INVALID);
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
         n--;
     if (ky_ok(st) && n == 0)
         st = KY_STATUS(KY_INVALID);
     if (ky_ok(st))
-        st = ky_secret_set(out, KY_SPAN(text, (size_t)n));
+        st = ky_secret_set(out, KY_SPAN(text, n));
     ky_wipe(text, sizeof(text));
     close(fd);
     return st;

@@ -97,11 +97,15 @@ class Harness:
 
     def run_server(self):
         """Starts kysod on the state that is there, and waits until it serves."""
+        self.launch()
+        self.wait_for(self._is_serving, "the server to serve")
+        return self
+
+    def launch(self):
+        """Starts kysod, whatever comes of it."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([f"{self.bin}/kysod", "--config", f"{self.state}/kyso.yaml"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, **self.spawn)
-        self.wait_for(self._is_serving, "the server to serve")
-        return self
 
     def _is_serving(self):
         if self.process.poll() is not None:
@@ -170,6 +174,11 @@ class Harness:
                     if os.path.basename((command_line(pid) or [""])[0]) == name:
                         found.append(int(pid))
         return found
+
+    def kysod(self, *words):
+        """Runs kysod to its end."""
+        return subprocess.run([f"{self.bin}/kysod", "--config", f"{self.state}/kyso.yaml", *words], env=self.env,
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, **self.spawn)
 
     def kyso(self, *words, check=True, json_out=False, **options):
         """Runs the kyso command. With json_out, returns its parsed output."""
