@@ -286,7 +286,8 @@ static bool abandon_orphans(struct authority *a)
 }
 
 /*
- * A head that is not the anchor's may have lost what was spent after it, or carry what a rolled-back token never saw:
+ * A head that is not the anchor's may have lost what was spent after it, or carry what a rolled-back token never saw. One that is
+ * may have been put back to it, unless the anchor says that it was the last word of a clean stop. So
  * every code that could have been spent is refused, every earlier SAD and open transaction is void.
  */
 static bool distrust(struct authority *a, uint64_t head)
@@ -342,7 +343,7 @@ static void open_existing(struct authority *a)
     start.clean = exact && a->boot.best->clean;
     memcpy(start.config_sha256, a->config->sha256, sizeof(start.config_sha256));
     memcpy(start.boot, a->boot.boot_id, sizeof(start.boot));
-    if ((!exact && !distrust(a, head)) || !abandon_orphans(a) ||
+    if ((!start.clean && !distrust(a, head)) || !abandon_orphans(a) ||
         !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)))
         return; /* sealed */
     a->phase = PHASE_SERVE;

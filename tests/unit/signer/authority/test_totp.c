@@ -2,6 +2,8 @@
 /* Sign with a TOTP code: what signs, what is refused and how it is recorded. Faults 9, 14, 18-21, 24; P17, P24. */
 #include "world.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void signs_and_records(void **state)
@@ -160,6 +162,32 @@ static void unclean_restart_refuses_the_window(void **state)
     m = totp_msg(w, "r4", 2, code, 0);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+/* P6: put back to exactly what the last anchor saw, by whoever copied the file at that moment. */
+static void rollback_to_the_anchor_refuses_the_window(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9], command[256];
+
+    world_advance(w, 2000000);
+    world_run(w);
+    assert_int_equal(w->a->side.anchor_size, store_ledger_size(w->a->store));
+    snprintf(command, sizeof(command), "cd '%s' && for s in '' -wal; do cp kyso.db$s old$s; done",
+             w->dir);
+    assert_int_equal(0, system(command));
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    world_crash(w); /* within the anchor's second */
+    snprintf(command, sizeof(command), "cd '%s' && for s in '' -wal; do cp old$s kyso.db$s; done",
+             w->dir);
+    assert_int_equal(0, system(command));
+    world_boot(w);
+    m = totp_msg(w, "r2", 2, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
 }
 
 static void clock_backwards_reopens_nothing(void **state)
@@ -420,6 +448,7 @@ int main(void)
         T(spent_through_another_credential),
         T(spent_after_clean_restart),
         T(unclean_restart_refuses_the_window),
+        T(rollback_to_the_anchor_refuses_the_window),
         T(clock_backwards_reopens_nothing),
         T(bad_codes_are_charged_and_lock),
         T(parallel_guesses_see_five),
