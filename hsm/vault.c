@@ -13,6 +13,7 @@
 
 #include "ckr.h"
 #include "loop.h"
+#include "tuning.h"
 
 static struct ky_status tell(uint32_t type, uint64_t arg)
 {
@@ -101,11 +102,28 @@ static int login(struct hsm_vault *v)
     return HSM_EXIT_LOGIN;
 }
 
+static struct ky_status tune(const struct hsm_config *config)
+{
+    bool effective = false;
+    struct ky_status st = hsm_tuning_apply(&effective);
+
+    if (ky_ok(st) && !effective)
+        hsm_log(config, "vault",
+                "software-tuning is void: openssl.cnf activates the default provider", 0);
+    return st;
+}
+
 /* KY_STATUS of the start; *out_what names the step that failed. */
 static struct ky_status open_token(struct hsm_vault *v, const char **out_what)
 {
     struct ky_status st;
 
+    if (v->config->software_tuning) {
+        *out_what = "software-tuning";
+        st = tune(v->config);
+        if (!ky_ok(st))
+            return st;
+    }
     *out_what = "module";
     st = hsm_module_open(v->config, &v->module);
     if (ky_ok(st)) {

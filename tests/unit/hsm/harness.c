@@ -78,6 +78,7 @@ void harness_maybe_vault(int argc, char **argv)
         .cache_keys = (uint32_t)atoi(argv[5]),
         .provision = strchr(argv[6], 'p') != NULL,
         .serialize = strchr(argv[6], 's') != NULL,
+        .software_tuning = strchr(argv[6], 't') != NULL || getenv("KYSO_TEST_TUNED") != NULL,
         .log = vault_log,
     };
     int code = hsm_vault_run(&config);
@@ -166,7 +167,7 @@ struct vault vault_spawn(const struct vault_options *o)
     int channel[2];
     char sessions[16];
     char cache[16];
-    char flags[4] = "-";
+    char flags[5] = "-";
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
@@ -176,6 +177,8 @@ struct vault vault_spawn(const struct vault_options *o)
         strcat(flags, "p");
     if (o->serialize)
         strcat(flags, "s");
+    if (o->tuned)
+        strcat(flags, "t");
     v.pid = fork();
     assert_true(v.pid >= 0);
     if (v.pid == 0) {

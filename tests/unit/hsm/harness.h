@@ -30,6 +30,7 @@ struct vault_options {
     uint32_t cache_keys; /* 0: 100 */
     bool provision;
     bool serialize;
+    bool tuned; /* software_tuning */
     bool no_token; /* the configured module does not exist */
     bool shim;     /* through shim.c; faults in the environment, see there */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every key type, storage, scheme and hash through a real vault; the signatures are
+ * Every key type, storage, scheme and hash through a real vault, stock and tuned; the signatures are
  * verified by OpenSSL from the returned public key, so hsm/verify.c is not its own judge.
  */
 #include <setjmp.h>
@@ -57,9 +57,9 @@ static void check_every_algorithm(struct vault *v, const struct test_key *k)
     }
 }
 
-static void check_storage(uint8_t storage)
+static void check_storage(uint8_t storage, bool tuned)
 {
-    const struct vault_options o = {.cache_keys = 4};
+    const struct vault_options o = {.cache_keys = 4, .tuned = tuned};
     struct vault v = vault_start(&o);
 
     for (uint8_t t = 1; t < KY_KEY_TYPE_COUNT; t++) {
@@ -79,20 +79,54 @@ static void check_storage(uint8_t storage)
 static void test_wrapped_keys(void **state)
 {
     (void)state;
-    check_storage(KY_STORE_WRAPPED);
+    check_storage(KY_STORE_WRAPPED, false);
+}
+
+static void test_wrapped_keys_tuned(void **state)
+{
+    (void)state;
+    check_storage(KY_STORE_WRAPPED, true);
 }
 
 static void test_resident_keys(void **state)
 {
     (void)state;
-    check_storage(KY_STORE_RESIDENT);
+    check_storage(KY_STORE_RESIDENT, false);
+}
+
+static void test_resident_keys_tuned(void **state)
+{
+    (void)state;
+    check_storage(KY_STORE_RESIDENT, true);
+}
+
+/* Blobs and keys on the token mean the same to both kinds of vault, in either direction. */
+static void test_tuned_and_stock_meet(void **state)
+{
+    struct vault vaults[2];
+    struct test_key k;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        vaults[i] = vault_start(&(struct vault_options){.cache_keys = 4, .tuned = i == 1});
+    for (uint8_t t = 1; t <= KY_KEY_RSA2048; t++) {
+        const struct ky_algorithm plain = plain_algorithm(t, KY_SHA256);
+
+        for (size_t from = 0; from < 2; from++) {
+            assert_int_equal(vault_generate(&vaults[from], t, KY_STORE_WRAPPED, &k).code, KY_OK);
+            sign_and_check(&vaults[1 - from], &k, &plain);
+        }
+    }
+    for (size_t i = 0; i < 2; i++)
+        vault_stop(&vaults[i]);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrapped_keys),
-        cmocka_unit_test(test_resident_keys),
+        cmocka_unit_test(test_wrapped_keys),         cmocka_unit_test(test_wrapped_keys_tuned),
+        cmocka_unit_test(test_resident_keys),        cmocka_unit_test(test_resident_keys_tuned),
+        cmocka_unit_test(test_tuned_and_stock_meet),
     };
 
     harness_maybe_vault(argc, argv);
