@@ -31,7 +31,11 @@ static const struct utf8_lead *utf8_lead_of(uint8_t byte)
     return NULL;
 }
 
-size_t ky_utf8_next(struct ky_span s, uint32_t *out_point)
+/*
+ * Bytes of the first code point of s (1..4), stored in *out_point; 0 when s is empty, truncated,
+ * overlong, a surrogate or above U+10FFFF.
+ */
+static size_t utf8_next(struct ky_span s, uint32_t *out_point)
 {
     if (s.len == 0)
         return 0;
@@ -54,7 +58,7 @@ bool ky_utf8_is_cstr(struct ky_span s)
 {
     while (s.len > 0) {
         uint32_t point;
-        size_t n = ky_utf8_next(s, &point);
+        size_t n = utf8_next(s, &point);
         if (n == 0 || point == 0)
             return false;
         s.data += n;
@@ -104,7 +108,7 @@ bool ky_span_is_display_text(struct ky_span s)
             continue;
         }
         uint32_t point;
-        size_t n = ky_utf8_next(s, &point);
+        size_t n = utf8_next(s, &point);
         if (n == 0 || point_is_hidden(point))
             return false;
         s.data += n;

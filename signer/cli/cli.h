@@ -156,11 +156,10 @@ int server_open_operator(struct cli *cli, struct client **out_client);
 int server_profile(struct cli *cli); /* loads cli->profile where --profile is given */
 const char *server_option(struct cli *cli, const char *option,
                           const char *profile_key); /* option, else the profile's */
+/* A refusal is said, with what to do next. */
 int server_call(struct cli *cli, struct client *c, const char *path,
                 const ProtobufCMessage *request, uint64_t timeout_us,
                 const ProtobufCMessageDescriptor *type, ProtobufCMessage **out_reply);
-int server_refused(struct cli *cli,
-                   const struct client_outcome *o); /* says it, with what to do next */
 
 /* --- operator_call.c ------------------------------------------------------------------------- */
 
@@ -180,7 +179,6 @@ json_t *show_authenticator(const Kyso__V1__Authenticator *a);
 json_t *show_status(const Kyso__V1__Status *s);
 void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list);
 const char *show_transaction_state(Kyso__V1__TransactionState s);
-const char *show_credential_state(Kyso__V1__CredentialState s);
 
 /* --- one per row of the table ---------------------------------------------------------------- */
 

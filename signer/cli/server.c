@@ -192,7 +192,7 @@ static const struct {
     {KY_INTERNAL, "see the server's log"},
 };
 
-int server_refused(struct cli *cli, const struct client_outcome *o)
+static int refused(struct cli *cli, const struct client_outcome *o)
 {
     const char *next = NULL;
     const char *text = o->text[0] != '\0' ? o->text : ky_code_info(o->code)->public_text;
@@ -218,5 +218,5 @@ int server_call(struct cli *cli, struct client *c, const char *path,
     struct client_outcome outcome;
     struct ky_status st = client_unary(c, path, request, timeout_us, type, out_reply, &outcome);
 
-    return ky_ok(st) ? CLI_OK : server_refused(cli, &outcome);
+    return ky_ok(st) ? CLI_OK : refused(cli, &outcome);
 }

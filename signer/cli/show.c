@@ -25,11 +25,6 @@ const char *show_transaction_state(Kyso__V1__TransactionState s)
     return NAME_OF(transaction_states, s);
 }
 
-const char *show_credential_state(Kyso__V1__CredentialState s)
-{
-    return NAME_OF(credential_states, s);
-}
-
 static json_t *texts(size_t n, char *const *list)
 {
     json_t *a = json_array();
@@ -88,8 +83,8 @@ json_t *show_credential(const Kyso__V1__Credential *c, bool bytes)
     json_t *o =
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "credential", c->credential_id, "subject",
                   c->subject_id, "key_type", k != NULL ? k->name : "unknown", "storage",
-                  NAME_OF(storages, c->storage), "state", show_credential_state(c->state), "epoch",
-                  (int)c->epoch, "max_hashes", (int)c->max_hashes);
+                  NAME_OF(storages, c->storage), "state", NAME_OF(credential_states, c->state),
+                  "epoch", (int)c->epoch, "max_hashes", (int)c->max_hashes);
 
     if (c->certificate.len > 0)
         show_certificate(o, KY_SPAN(c->certificate.data, c->certificate.len));
