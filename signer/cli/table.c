@@ -132,12 +132,14 @@ static const struct cli_arg credential_id_args[] = {
 };
 static const struct cli_arg credential_state_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
-    OPT("--reason", "TEXT", CLI_TEXT, 0, "kept in the ledger"),
+    OPT("--reason", "TEXT", CLI_TEXT, 0,
+        "signed with the operation, whose digest the ledger keeps"),
     END,
 };
 static const struct cli_arg credential_destroy_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
-    OPT("--reason", "TEXT", CLI_TEXT, 0, "kept in the ledger"),
+    OPT("--reason", "TEXT", CLI_TEXT, 0,
+        "signed with the operation, whose digest the ledger keeps"),
     SWITCH("--yes", "the key is gone for good: say that this is meant"),
     END,
 };

@@ -75,10 +75,12 @@ static const struct text_rule texts[] = {
     T("log_level", log_level, "info", NULL, NULL, false),
 };
 
+#define CHOICE_WORDS 4u
+
 struct choice_rule {
     const char *name;
     size_t offset;
-    const char *words[5];
+    const char *words[CHOICE_WORDS];
 };
 static const struct choice_rule choices[] = {
     {"token.verify", offsetof(struct config, token.verify), {"always", "first-use"}},
@@ -142,11 +144,16 @@ static struct ky_status check_choice(struct config *c, const struct choice_rule 
 {
     const char *value = *text_at(c, r->offset);
 
-    for (size_t i = 0; i < 5 && r->words[i]; i++)
+    char words[64] = "";
+
+    for (size_t i = 0; i < CHOICE_WORDS && r->words[i]; i++) {
         if (strcmp(value, r->words[i]) == 0)
             return KY_STATUS(KY_OK);
-    return refuse(out_error, "configuration: %s is \"%s\": it must be \"%s\" or \"%s\"", r->name,
-                  value, r->words[0], r->words[1]);
+        (void)snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s",
+                       i > 0 ? ", " : "", r->words[i]);
+    }
+    return refuse(out_error, "configuration: %s is \"%s\": it must be one of %s", r->name, value,
+                  words);
 }
 
 static bool is_loopback(const char *listen)

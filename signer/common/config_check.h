@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Defaults and bounds of the configuration, from one table per type of value. Private to
- * signer/common; tests read the table to see that each option is in the example file.
+ * signer/common.
  */
 #ifndef KYSO_CONFIG_CHECK_H
 #define KYSO_CONFIG_CHECK_H

@@ -2,7 +2,7 @@
 /*
  * Structured log lines on standard error: time, role, event, key=value pairs, as text or JSON.
  * Events come from one table (log.c). Logs are never evidence: the ledger is.
- *   log_event(LOG_INFO, EV_VAULT_READY, LOG_U64("index", i), LOG_STR("token", label));
+ *   log_event(LOG_INFO, "vault-joined", LOG_U64("vault", i), LOG_STR("token", label));
  */
 #ifndef KYSO_LOG_H
 #define KYSO_LOG_H

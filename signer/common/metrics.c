@@ -9,7 +9,7 @@ static const struct metric_info infos[METRIC_COUNT] = {
                              "Monotonic time of the authority's last turn loop"},
     [METRIC_SERVING] = {"kyso_serving", "gauge", "1 while requests are decided"},
     [METRIC_SEALED] = {"kyso_sealed", "gauge", "1 after the node sealed itself"},
-    [METRIC_TURNS] = {"kyso_turns_total", "counter", "Turns that committed something"},
+    [METRIC_TURNS] = {"kyso_turns_total", "counter", "Turns of the authority's loop"},
     [METRIC_REQUESTS] = {"kyso_requests_total", "counter", "Requests taken from the fronts"},
     [METRIC_SIGNATURES] = {"kyso_signatures_total", "counter", "Signatures released"},
     [METRIC_DENIALS] = {"kyso_denials_total", "counter", "Requests refused and recorded"},
