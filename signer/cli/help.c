@@ -82,14 +82,16 @@ static void print_usage(FILE *out, const struct cli_command *c)
 
 static void print_args(FILE *out, const struct cli_arg *args)
 {
-    char left[96];
-
     for (const struct cli_arg *a = args; a->kind != CLI_END; a++) {
-        (void)snprintf(
-            left, sizeof left, "%s%s%s%s", a->name, placed(a) || a->value == NULL ? "" : " ",
-            placed(a) || a->value == NULL ? "" : a->value, CLI_MANY_OF(a) != 0 ? " ..." : "");
-        (void)fprintf(out, strlen(left) > 26 ? "  %s\n%29s%s" : "  %-26s %s%s", left,
-                      strlen(left) > 26 ? "" : a->help, strlen(left) > 26 ? a->help : "");
+        const char *value = placed(a) || a->value == NULL ? "" : a->value;
+        char left[96];
+
+        (void)snprintf(left, sizeof left, "%s%s%s%s", a->name, *value != '\0' ? " " : "", value,
+                       CLI_MANY_OF(a) != 0 ? " ..." : "");
+        (void)fprintf(out, "  %-26s", left);
+        if (strlen(left) > 26)
+            (void)fprintf(out, "\n%28s", ""); /* too long for its column: the help below it */
+        (void)fprintf(out, " %s", a->help);
         if (a->env != NULL)
             (void)fprintf(out, " [$%s]", a->env);
         (void)fputc('\n', out);

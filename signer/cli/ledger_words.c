@@ -14,7 +14,7 @@ static const char *const outcomes[] = {
     [LEDGER_SIGNED] = "signed", [LEDGER_FAILED] = "failed", [LEDGER_ABANDONED] = "abandoned"};
 static const char *const proofs[] = {
     [KY_PROOF_TOTP] = "totp", [KY_PROOF_APPROVAL] = "approval", [KY_PROOF_SAD] = "sad"};
-static const char *const intents[] = {[1] = "sign", [2] = "csr"};
+static const char *const intents[] = {[LEDGER_INTENT_SIGN] = "sign", [LEDGER_INTENT_CSR] = "csr"};
 static const char *const states[] = {[1] = "pending",  [2] = "authorized", [3] = "spent",
                                      [4] = "rejected", [5] = "expired",    [6] = "cancelled"};
 static const char *const doors[] = {

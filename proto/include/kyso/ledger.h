@@ -105,8 +105,9 @@ struct ledger_ended {
     uint8_t not_me;
     uint32_t authenticator_row; /* who decided, 0 = none */
 };
+enum ledger_intent_kind { LEDGER_INTENT_SIGN = 1, LEDGER_INTENT_CSR = 2 };
 struct ledger_intent {
-    uint8_t kind;  /* 1 sign, 2 csr */
+    uint8_t kind;  /* enum ledger_intent_kind */
     uint8_t proof; /* what authorized it; SAD names the transaction */
     struct ky_span transaction_id;
     struct ky_span request_id;
