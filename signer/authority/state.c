@@ -82,21 +82,39 @@ static struct ky_status apply_genesis(struct state *s, const struct ledger_leaf 
     return KY_STATUS(KY_OK);
 }
 
+/* Operators choose them: hashed like every key that comes from outside. */
+static struct map_key nonce_key(const uint8_t nonce[16])
+{
+    uint8_t hash[32];
+
+    ky_sha256(KY_SPAN(nonce, 16), hash);
+    return map_key_bytes(hash);
+}
+
+bool state_nonce_put(struct state *s, const uint8_t nonce[16], uint64_t expires_s)
+{
+    struct operation_nonce *n = map_get(&s->nonces, nonce_key(nonce));
+
+    if (n == NULL) {
+        n = calloc(1, sizeof(*n));
+        if (n == NULL || !map_put(&s->nonces, nonce_key(nonce), n)) {
+            free(n);
+            return false;
+        }
+    }
+    memcpy(n->nonce, nonce, sizeof(n->nonce));
+    n->expires_s = expires_s;
+    return true;
+}
+
 static struct ky_status apply_operation(struct state *s, const struct ledger_leaf *leaf,
                                         const void *msg, struct ky_span private_data)
 {
     const struct ledger_operation *m = msg;
-    struct operation_nonce *n = malloc(sizeof(*n));
 
     (void)leaf;
     (void)private_data;
-    if (n == NULL)
-        return KY_STATUS(KY_NOMEM);
-    memcpy(n->nonce, m->nonce, sizeof(n->nonce));
-    n->expires_s = m->expires_s;
-    n->next = s->nonces;
-    s->nonces = n;
-    return KY_STATUS(KY_OK);
+    return KY_STATUS(state_nonce_put(s, m->nonce, m->expires_s) ? KY_OK : KY_NOMEM);
 }
 
 static struct ky_status apply_begin(struct state *s, const struct ledger_leaf *leaf,
@@ -346,11 +364,7 @@ void state_free(struct state **state)
         free(s->free_flights);
         s->free_flights = next;
     }
-    while (s->nonces != NULL) {
-        struct operation_nonce *next = s->nonces->next;
-        free(s->nonces);
-        s->nonces = next;
-    }
+    free_values(&s->nonces);
     state_replay_free(s);
     free(s->wheel);
     free(s);
@@ -360,24 +374,20 @@ void state_free(struct state **state)
 bool state_nonce_spent(const struct state *s, const uint8_t nonce[16], uint64_t now_s)
 {
     (void)now_s;
-    for (const struct operation_nonce *n = s->nonces; n != NULL; n = n->next)
-        if (ky_span_eq(KY_SPAN(n->nonce, 16), KY_SPAN(nonce, 16)))
-            return true;
-    return false;
+    return map_get(&s->nonces, nonce_key(nonce)) != NULL;
 }
 
 static void collect_nonces(struct state *s, uint64_t now_s)
 {
-    struct operation_nonce **at = &s->nonces;
+    size_t cursor = 0;
 
-    while (*at != NULL) {
-        struct operation_nonce *n = *at;
-        if (n->expires_s >= now_s) {
-            at = &n->next;
+    for (struct operation_nonce *n = map_next(&s->nonces, &cursor); n != NULL;
+         n = map_next(&s->nonces, &cursor)) {
+        if (n->expires_s >= now_s)
             continue;
-        }
-        *at = n->next;
+        map_remove(&s->nonces, nonce_key(n->nonce));
         free(n);
+        cursor--; /* another may have moved into its slot */
     }
 }
 

@@ -132,7 +132,6 @@ struct flight { /* an intent without its receipt */
 struct operation_nonce {
     uint8_t nonce[16];
     uint64_t expires_s;
-    struct operation_nonce *next;
 };
 
 struct state {
@@ -151,8 +150,7 @@ struct state {
     struct replay_ring replay;
     struct map flights; /* intent -> flight, owned */
     struct flight *free_flights;
-    struct operation_nonce *nonces; /* owned; few: an operation lives 300 s */
-    uint64_t nonces_s;
+    struct map nonces;            /* of operations that have not expired, owned */
     uint64_t signatures, denials; /* since start, for the figures; not part of the fold */
 };
 
@@ -195,6 +193,8 @@ bool tx_is_open(const struct tx *t);
 struct subject_fold *state_subject_touch(struct state *s, uint32_t row);
 struct auth_fold *state_auth_touch(struct state *s, uint32_t row);
 struct client_fold *state_client_touch(struct state *s, uint32_t row);
+/* Notes an operation's nonce until it expires. False: no memory. */
+bool state_nonce_put(struct state *s, const uint8_t nonce[16], uint64_t expires_s);
 struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m,
                                       uint64_t now_s);
 struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t client_row,

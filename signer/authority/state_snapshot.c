@@ -148,39 +148,12 @@ static void put_flight(struct ky_buf *out, const void *item)
     put_name(out, &f->request_id);
 }
 
-static int by_nonce(const void *x, const void *y)
+static void put_nonce(struct ky_buf *out, const void *item)
 {
-    const struct operation_nonce *const *a = x;
-    const struct operation_nonce *const *b = y;
+    const struct operation_nonce *n = item;
 
-    for (size_t i = 0; i < sizeof((*a)->nonce); i++)
-        if ((*a)->nonce[i] != (*b)->nonce[i])
-            return (*a)->nonce[i] < (*b)->nonce[i] ? -1 : 1;
-    return 0;
-}
-
-static void put_nonces(const struct state *s, struct ky_buf *out)
-{
-    const struct operation_nonce **sorted;
-    size_t n = 0;
-    size_t i = 0;
-
-    for (const struct operation_nonce *o = s->nonces; o != NULL; o = o->next)
-        n++;
-    sorted = calloc(n + 1, sizeof(const struct operation_nonce *));
-    if (sorted == NULL) {
-        out->failed = true;
-        return;
-    }
-    for (const struct operation_nonce *o = s->nonces; o != NULL; o = o->next)
-        sorted[i++] = o;
-    qsort(sorted, n, sizeof(const struct operation_nonce *), by_nonce);
-    ky_put_u64(out, n);
-    for (i = 0; i < n; i++) {
-        ky_buf_put(out, sorted[i]->nonce, sizeof(sorted[i]->nonce));
-        ky_put_u64(out, sorted[i]->expires_s);
-    }
-    free(sorted);
+    ky_buf_put(out, n->nonce, sizeof(n->nonce));
+    ky_put_u64(out, n->expires_s);
 }
 
 void state_encode(const struct state *s, struct ky_buf *out)
@@ -200,7 +173,7 @@ void state_encode(const struct state *s, struct ky_buf *out)
     for (uint64_t q = ring->head; q < ring->tail; q++)
         put_replay(out, state_replay_at(ring, q));
     put_map(&s->flights, out, put_flight);
-    put_nonces(s, out);
+    put_map(&s->nonces, out, put_nonce);
 }
 
 /* --- and back ----------------------------------------------------------------------------------------------- */
@@ -330,15 +303,11 @@ static bool get_flight(struct state *s, struct ky_reader *r)
 
 static bool get_nonce(struct state *s, struct ky_reader *r)
 {
-    struct operation_nonce *n = calloc(1, sizeof(*n));
+    uint8_t nonce[16] = {0};
 
-    if (n == NULL)
-        return false;
-    get_fixed(r, n->nonce, sizeof(n->nonce));
-    n->expires_s = ky_get_u64(r);
-    n->next = s->nonces;
-    s->nonces = n;
-    return !r->failed;
+    get_fixed(r, nonce, sizeof(nonce));
+    uint64_t expires_s = ky_get_u64(r);
+    return !r->failed && state_nonce_put(s, nonce, expires_s);
 }
 
 struct ky_status state_decode(struct state *s, struct ky_span in)

@@ -211,6 +211,29 @@ static void impossible_records_are_refused(void **state)
     state_free(&s);
 }
 
+/* Many at once, some expired, in whatever slots: each is known exactly as long as it lives. */
+static void nonces_live_until_they_expire(void **state)
+{
+    struct world *w = *state;
+    struct state *s = NULL;
+    uint8_t nonce[16] = {0};
+
+    assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
+    for (uint32_t i = 0; i < 3000; i++) {
+        memcpy(nonce, &i, sizeof(i));
+        assert_true(state_nonce_put(s, nonce, WORLD_START_S + i % 7));
+    }
+    for (uint64_t now = WORLD_START_S; now < WORLD_START_S + 9; now++) {
+        state_collect(s, now);
+        for (uint32_t i = 0; i < 3000; i++) {
+            memcpy(nonce, &i, sizeof(i));
+            assert_int_equal(WORLD_START_S + i % 7 >= now, state_nonce_spent(s, nonce, now));
+        }
+    }
+    assert_int_equal(0, s->nonces.count);
+    state_free(&s);
+}
+
 struct begun { /* the last LEDGER_BEGIN and its private data */
     struct state *s;
     bool change;
@@ -258,9 +281,8 @@ static void changed_private_text_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(random_work_folds_alike),
-        T(damaged_snapshots_are_refused),
-        T(impossible_records_are_refused),
+        T(random_work_folds_alike),         T(damaged_snapshots_are_refused),
+        T(impossible_records_are_refused),  T(nonces_live_until_they_expire),
         T(changed_private_text_is_refused),
     };
 
