@@ -24,9 +24,13 @@
 
 #define TEXT(key, S, f)                                                                            \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct S, f, 0, 1024)
-#define UINT(key, S, f)      CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct S, f)
-#define BOOL(key, S, f)      CYAML_FIELD_BOOL(key, CYAML_FLAG_OPTIONAL, struct S, f)
+#define UINT(key, S, f) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct S, f)
+#define BOOL(key, S, f)                                                                            \
+    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct S, f, booleans, 2)
 #define PART(key, f, fields) CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, struct config, f, fields)
+
+/* libcyaml's own takes every other word for true: a mistyped "false" would make a demo. */
+static const cyaml_strval_t booleans[] = {{"false", false}, {"true", true}};
 
 static const cyaml_schema_field_t tls_fields[] = {
     TEXT("certificate", config_tls, certificate),
@@ -148,6 +152,10 @@ static struct ky_status parse(const uint8_t *text, size_t len, struct config **o
     if (e != CYAML_OK) {
         if (asprintf(out_error, "configuration: %s\n%s", cyaml_strerror(e), m.text) < 0)
             *out_error = NULL;
+        return KY_STATUS(KY_INVALID);
+    }
+    if (!c) { /* nothing but comments */
+        *out_error = strdup("configuration: it is empty");
         return KY_STATUS(KY_INVALID);
     }
     ky_sha256(KY_SPAN(text, len), c->sha256);

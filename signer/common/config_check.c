@@ -143,7 +143,6 @@ static struct ky_status check_choice(struct config *c, const struct choice_rule 
                                      char **out_error)
 {
     const char *value = *text_at(c, r->offset);
-
     char words[64] = "";
 
     for (size_t i = 0; i < CHOICE_WORDS && r->words[i]; i++) {

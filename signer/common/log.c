@@ -11,7 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_LEN 1024
+#include "kyso/span.h"
+
+#define LINE_MAX_LEN 1024u
+#define LINE_TAIL    3u /* always kept free: a quote, the closing brace, LF */
 
 static const char *const log_events[] = {
     /* every role */
@@ -50,35 +53,48 @@ struct line {
     size_t len;
 };
 
-static void put(struct line *l, const char *s)
+/* Whole or not at all. */
+static bool put(struct line *l, const char *s)
 {
-    size_t room = sizeof(l->text) - 2 - l->len; /* always space for the closing brace and LF */
-    size_t n = strnlen(s, room);
+    size_t n = strlen(s);
+
+    if (l->len + n + LINE_TAIL > sizeof(l->text))
+        return false;
     memcpy(l->text + l->len, s, n);
     l->len += n;
+    return true;
 }
 
 /* Quoted, with every byte that could forge a line or a field made visible. */
 static void put_quoted(struct line *l, const char *s)
 {
+    bool readable = ky_span_is_display_text(ky_span_text(s));
+    char escaped[8];
+
     put(l, "\"");
     for (; *s; s++) {
-        char escaped[8];
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\')
             (void)snprintf(escaped, sizeof(escaped), "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
+        else if (c < 0x20 || c == 0x7f || (c > 0x7f && !readable))
             (void)snprintf(escaped, sizeof(escaped), "\\u%04x", c);
         else
             (void)snprintf(escaped, sizeof(escaped), "%c", c);
-        put(l, escaped);
+        if (!put(l, escaped))
+            break;
     }
-    put(l, "\"");
+    while (*s && l->text[l->len - 1] & 0x80) /* cut between characters */
+        l->len--;
+    l->text[l->len++] = '"';
 }
 
 static void put_pair(struct line *l, const char *key, const char *text, uint64_t number)
 {
     char digits[24];
+
+    /* A pair that has no room for its name and a number is left out. */
+    if (l->len + strlen(key) + sizeof(digits) + LINE_TAIL > sizeof(l->text))
+        return;
     put(l, settings.json ? ",\"" : " ");
     put(l, key);
     put(l, settings.json ? "\":" : "=");
