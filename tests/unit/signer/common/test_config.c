@@ -61,72 +61,85 @@ static void promised(const char *option, char *out, size_t cap)
     fclose(f);
 }
 
+/* clang-format off */
+#define MEMBER(option, m) { option, offsetof(struct config, m), sizeof(((struct config *)0)->m) }
+/* clang-format on */
+
+static const struct {
+    const char *option;
+    size_t offset, size; /* of a bool or a uint32_t */
+} numbers[] = {
+    MEMBER("demo", demo),
+    MEMBER("signer_fronts", doors.signer_fronts),
+    MEMBER("max_connections", doors.max_connections),
+    MEMBER("max_streams", doors.max_streams),
+    MEMBER("max_connection_age_s", doors.max_connection_age_s),
+    MEMBER("vaults", token.vaults),
+    MEMBER("sessions", token.sessions),
+    MEMBER("cache_keys", token.cache_keys),
+    MEMBER("recycle_after", token.recycle_after),
+    MEMBER("serialize", token.serialize),
+    MEMBER("software_tuning", token.software_tuning),
+    MEMBER("queue", limits.queue),
+    MEMBER("per_client", limits.per_client),
+    MEMBER("max_hashes", limits.max_hashes),
+    MEMBER("sign_deadline_ms", limits.sign_deadline_ms),
+    MEMBER("generate_deadline_ms", limits.generate_deadline_ms),
+    MEMBER("replay_window_s", limits.replay_window_s),
+    MEMBER("pending_ttl_s", limits.pending_ttl_s),
+    MEMBER("heartbeat_ms", limits.heartbeat_ms),
+    MEMBER("totp_window", policy.totp_window),
+    MEMBER("lock_tries", policy.lock_tries),
+    MEMBER("lock_first_s", policy.lock_first_s),
+    MEMBER("lock_max_s", policy.lock_max_s),
+    MEMBER("lock_total", policy.lock_total),
+    MEMBER("client_failures_per_minute", policy.client_failures_per_minute),
+    MEMBER("client_failure_percent", policy.client_failure_percent),
+    MEMBER("begins_per_5min", policy.begins_per_5min),
+    MEMBER("checkpoint_interval_s", ledger.checkpoint_interval_s),
+    MEMBER("anchor_interval_ms", ledger.anchor_interval_ms),
+    MEMBER("anchor_records", ledger.anchor_records),
+};
+
+static void check_number(const struct config *c, size_t row)
+{
+    const uint8_t *at = (const uint8_t *)c + numbers[row].offset;
+    char want[64], have[16];
+    uint32_t value = 0;
+
+    memcpy(&value, at, numbers[row].size);
+    if (numbers[row].size == sizeof(bool))
+        (void)snprintf(have, sizeof(have), "%s", value ? "true" : "false");
+    else
+        (void)snprintf(have, sizeof(have), "%u", value);
+    promised(numbers[row].option, want, sizeof(want));
+    if (strcmp(want, have) != 0)
+        fail_msg("%s: the example promises \"%s\", it is %s", numbers[row].option, want, have);
+}
+
+static void check_text(const char *option, const char *is)
+{
+    char want[64];
+
+    promised(option, want, sizeof(want));
+    assert_string_equal(is, want);
+}
+
 static void test_defaults_are_those_of_the_example(void **state)
 {
     (void)state;
-    char text[1024], have[64];
+    char text[1024];
     char *error = NULL;
     struct config *c = NULL;
 
     join(text, sizeof(text), TOKEN, "");
     assert_int_equal(load(text, &c, &error).code, KY_OK);
-    const struct {
-        const char *option;
-        uint64_t is;
-    } numbers[] = {
-        {"demo", c->demo},
-        {"signer_fronts", c->doors.signer_fronts},
-        {"max_connections", c->doors.max_connections},
-        {"max_streams", c->doors.max_streams},
-        {"max_connection_age_s", c->doors.max_connection_age_s},
-        {"vaults", c->token.vaults},
-        {"sessions", c->token.sessions},
-        {"cache_keys", c->token.cache_keys},
-        {"recycle_after", c->token.recycle_after},
-        {"serialize", c->token.serialize},
-        {"software_tuning", c->token.software_tuning},
-        {"queue", c->limits.queue},
-        {"per_client", c->limits.per_client},
-        {"max_hashes", c->limits.max_hashes},
-        {"sign_deadline_ms", c->limits.sign_deadline_ms},
-        {"generate_deadline_ms", c->limits.generate_deadline_ms},
-        {"replay_window_s", c->limits.replay_window_s},
-        {"pending_ttl_s", c->limits.pending_ttl_s},
-        {"heartbeat_ms", c->limits.heartbeat_ms},
-        {"totp_window", c->policy.totp_window},
-        {"lock_tries", c->policy.lock_tries},
-        {"lock_first_s", c->policy.lock_first_s},
-        {"lock_max_s", c->policy.lock_max_s},
-        {"lock_total", c->policy.lock_total},
-        {"client_failures_per_minute", c->policy.client_failures_per_minute},
-        {"client_failure_percent", c->policy.client_failure_percent},
-        {"begins_per_5min", c->policy.begins_per_5min},
-        {"checkpoint_interval_s", c->ledger.checkpoint_interval_s},
-        {"anchor_interval_ms", c->ledger.anchor_interval_ms},
-        {"anchor_records", c->ledger.anchor_records},
-    };
-    for (size_t i = 0; i < ROWS(numbers); i++) {
-        char want[64];
-        promised(numbers[i].option, want, sizeof(want));
-        (void)snprintf(have, sizeof(have), "%llu", (unsigned long long)numbers[i].is);
-        if (strcmp(want, "false") == 0)
-            (void)snprintf(want, sizeof(want), "0");
-        if (strcmp(want, have) != 0)
-            fail_msg("%s: the example promises \"%s\", it is %s", numbers[i].option, want, have);
-    }
-    const struct {
-        const char *option, *is;
-    } texts[] = {
-        {"signer_listen", c->doors.signer_listen},
-        {"verify", c->token.verify},
-        {"log_format", c->log_format},
-        {"log_level", c->log_level},
-    };
-    for (size_t i = 0; i < ROWS(texts); i++) {
-        char want[64];
-        promised(texts[i].option, want, sizeof(want));
-        assert_string_equal(texts[i].is, want);
-    }
+    for (size_t i = 0; i < ROWS(numbers); i++)
+        check_number(c, i);
+    check_text("signer_listen", c->doors.signer_listen);
+    check_text("verify", c->token.verify);
+    check_text("log_format", c->log_format);
+    check_text("log_level", c->log_level);
     assert_string_equal(c->doors.operator_socket, "/var/lib/kyso/run/operator.sock");
     assert_string_equal(c->ledger.checkpoint_file, "/var/lib/kyso/checkpoint");
     assert_null(c->doors.approver_listen); /* closed */
