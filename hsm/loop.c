@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll, one read, every whole record in groups, one write a group. A group is
- * bounded by the signatures it asks for, so that the first results leave while
+ * poll, one read, every whole record in groups, one write for what ends together. A
+ * group is bounded by the signatures it asks for, so that the first results leave while
  * the rest of a long batch is signed. New input is not read while output waits.
  */
 #include "loop.h"
@@ -13,13 +13,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { GROUP_JOBS = 64, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
+/* A group ends when its slowest thread does: with threads it holds several turns of each, or they would mostly wait. */
+enum { GROUP_JOBS = 64, GROUP_TURNS = 8, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
 
 struct loop {
     struct hsm_vault *vault; /* borrowed */
     struct hsm_pool *pool;   /* borrowed */
     struct ky_channel channel;
-    struct hsm_job *jobs; /* owned; GROUP_JOBS */
+    struct hsm_job *jobs; /* owned; group_jobs */
+    size_t group_jobs;
     bool draining;
     bool ended; /* a peer is gone */
     bool worn;  /* CONTROL_WORN is said */
@@ -95,14 +97,12 @@ static void say_when_worn(struct loop *l)
     l->worn = ky_ok(control_send(KY_CONTROL_FD, &worn, -1));
 }
 
-static void run_group(struct loop *l, size_t count)
+/* One write for what ended together. */
+static void send_ended(struct loop *l, struct hsm_job *first)
 {
     bool secret = false;
 
-    hsm_pool_run(l->pool, l->jobs, count);
-    for (size_t i = 0; i < count; i++) {
-        struct hsm_job *job = &l->jobs[i];
-
+    for (struct hsm_job *job = first; job != NULL; job = job->next) {
         send_reply(l, job);
         report(l, job);
         if (job->type == JOB_DERIVE) {
@@ -116,6 +116,15 @@ static void run_group(struct loop *l, size_t count)
     } else if (ky_channel_has_output(&l->channel) && !ky_ok(ky_channel_flush(&l->channel))) {
         l->ended = true;
     }
+}
+
+static void run_group(struct loop *l, size_t count)
+{
+    struct hsm_job *ended = NULL;
+
+    hsm_pool_start(l->pool, l->jobs, count);
+    while ((ended = hsm_pool_wait(l->pool)) != NULL)
+        send_ended(l, ended);
     say_when_worn(l);
 }
 
@@ -130,7 +139,7 @@ static void run_records(struct loop *l)
         size_t count = 0;
         uint32_t weight = 0;
 
-        while (count < GROUP_JOBS && weight < GROUP_WEIGHT &&
+        while (count < l->group_jobs && weight < l->group_jobs * GROUP_WEIGHT / GROUP_JOBS &&
                (more = ky_channel_next(&l->channel, &record, &st))) {
             hsm_job_init(&l->jobs[count], &record);
             weight += hsm_job_weight(&l->jobs[count++]);
@@ -186,7 +195,10 @@ int hsm_loop_run(struct hsm_vault *v, struct hsm_pool *pool)
 {
     struct loop l = {.vault = v, .pool = pool, .exit = HSM_EXIT_OK};
 
-    l.jobs = calloc(GROUP_JOBS, sizeof(*l.jobs));
+    l.group_jobs = hsm_pool_threads(pool) * (size_t)GROUP_TURNS;
+    if (l.group_jobs < GROUP_JOBS)
+        l.group_jobs = GROUP_JOBS;
+    l.jobs = calloc(l.group_jobs, sizeof(*l.jobs));
     if (l.jobs == NULL || fcntl(KY_CHANNEL_FD, F_SETFL, O_NONBLOCK) != 0 ||
         fcntl(KY_CONTROL_FD, F_SETFL, O_NONBLOCK) != 0) {
         free(l.jobs);
@@ -209,7 +221,7 @@ int hsm_loop_run(struct hsm_vault *v, struct hsm_pool *pool)
             read_channel(&l);
     }
     drain(&l);
-    for (size_t i = 0; i < GROUP_JOBS; i++)
+    for (size_t i = 0; i < l.group_jobs; i++)
         ky_buf_free(&l.jobs[i].bytes);
     free(l.jobs);
     ky_channel_wipe(&l.channel);

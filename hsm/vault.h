@@ -56,7 +56,8 @@ struct hsm_job {
     union hsm_job_out out;         /* spans borrowed from bytes */
     const struct ky_schema *reply; /* NULL: no reply */
     struct ky_status status;
-    struct ky_buf bytes; /* owned; reused from job to job */
+    struct ky_buf bytes;  /* owned; reused from job to job */
+    struct hsm_job *next; /* of the list that hsm_pool_wait gives; borrowed as the job is */
 };
 
 /* Decodes a record into a job. What cannot be decoded becomes a job that fails with KY_INVALID. Loop thread. */
@@ -76,11 +77,14 @@ KY_MUST_CHECK struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm
 KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
 
-/* Threads. n workers, of which the first is the caller's own thread. NULL: out of memory or threads. */
+/* n workers, a thread each; a single one has none and works in hsm_pool_wait. NULL: out of memory or threads. */
 struct hsm_pool;
 struct hsm_pool *hsm_pool_new(struct hsm_worker *workers, uint32_t n);
-void hsm_pool_run(struct hsm_pool *p, struct hsm_job *jobs,
-                  size_t count); /* returns when all are done */
+uint32_t hsm_pool_threads(const struct hsm_pool *p);
+/* Hands a group to the workers: borrowed until hsm_pool_wait has given NULL. Loop thread, as the next. */
+void hsm_pool_start(struct hsm_pool *p, struct hsm_job *jobs, size_t count);
+/* Waits for jobs that have ended since the last call, linked by next; NULL once all of the group were given. */
+struct hsm_job *hsm_pool_wait(struct hsm_pool *p);
 void hsm_pool_free(struct hsm_pool *p);
 
 #endif
