@@ -13,11 +13,13 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "supervisor.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+enum { LOCK_TRIES = 40, LOCK_TRY_MS = 50 };
 
 static const char usage[] =
     "usage: kysod --config FILE [--check-config | --init --operator NAME:PEM ... | --clear-latch]\n"
@@ -100,6 +102,19 @@ static int make_folders(const struct config *c)
     return 0;
 }
 
+/* A server that was killed leaves, for an instant, children that have not reached exec and hold its lock. */
+static bool lock_soon(int fd)
+{
+    const struct timespec pause = { .tv_nsec = LOCK_TRY_MS * 1000000L };
+
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static int take_lock(struct supervisor *s)
 {
     char path[1024], text[32];
@@ -109,7 +124,7 @@ static int take_lock(struct supervisor *s)
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0)
         return complain("cannot open", path);
-    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_soon(s->lock_fd)) {
         fprintf(stderr, "kysod: another server runs on %s: one ledger has one writer. Stop it first.\n",
                 s->config->state_dir);
         return EXIT_REFUSED;
