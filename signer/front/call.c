@@ -42,17 +42,19 @@ struct call *call_new(struct conn *c, int32_t stream_id)
     struct front *f = c->front;
     struct call *call;
 
-    if (f->call_count >= f->call_max || !(call = take_spare(f)))
+    if (f->call_count >= f->call_max || !identity_may_call(c) || !(call = take_spare(f)))
         return NULL;
     call->conn = c;
     call->stream_id = stream_id;
     call->in.max = GRPC_PREFIX + f->message_max;
     call->out.max = UNARY_OUTPUT_MAX;
+    call->deadline_us = ky_now_us() + f->patience.frame_us; /* for the headers */
     LIST_INIT(&call->slots);
     TAILQ_INSERT_TAIL(&f->calls, call, all);
     LIST_INSERT_HEAD(&c->calls, call, of_conn);
     f->call_count++;
     c->call_count++;
+    c->identity->calls++;
     return call;
 }
 
@@ -70,6 +72,7 @@ static void count_held(struct call *call, size_t before)
 {
     struct conn *c = call->conn;
     c->buffered += call->in.len - before;
+    c->identity->buffered += call->in.len - before;
     c->front->buffered += call->in.len - before;
 }
 
@@ -106,6 +109,7 @@ void call_free(struct call *call)
     TAILQ_REMOVE(&f->calls, call, all);
     c->call_count--;
     f->call_count--;
+    c->identity->calls--;
     if (f->spare_count < SPARE_CALLS_MAX) {
         TAILQ_INSERT_HEAD(&f->spare_calls, call, all);
         f->spare_count++;
@@ -126,6 +130,13 @@ static bool is_grpc_type(struct ky_span v)
            ky_span_eq(KY_SPAN(v.data + n, v.len - n), ky_span_text("+proto"));
 }
 
+static void set_timeout(struct call *call, struct ky_span value)
+{
+    call->bad_timeout = call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
+    if (call->timeout_us == 0)
+        call->timeout_us = 1; /* no time at all is not no limit */
+}
+
 bool call_header(struct call *call, struct ky_span name, struct ky_span value)
 {
     call->header_bytes += name.len + value.len + 32u; /* RFC 9113 s.6.5.2 counts so */
@@ -140,8 +151,7 @@ bool call_header(struct call *call, struct ky_span name, struct ky_span value)
     else if (ky_span_eq(name, ky_span_text("content-type")))
         call->is_grpc = is_grpc_type(value);
     else if (ky_span_eq(name, ky_span_text("grpc-timeout")))
-        call->bad_timeout =
-            call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
+        set_timeout(call, value);
     return true;
 }
 
@@ -162,6 +172,7 @@ static bool is_stream(const struct method *m)
 static void set_deadline(struct call *call)
 {
     uint64_t timeout_us = call->timeout_us;
+    call->deadline_us = 0;
     if (timeout_us == 0 && (is_stream(call->method) || call->method->kind == METHOD_HEALTH_WATCH))
         return;
     if (timeout_us == 0)
@@ -230,7 +241,8 @@ void call_data(struct call *call, const uint8_t *p, size_t n)
         (void)nghttp2_session_consume_stream(c->h2, call->stream_id, n);
     if (call->finished || !call->method)
         return;
-    if (f->buffered + n > FRONT_BUFFERED_MAX || c->buffered + n > FRONT_CONN_BUFFERED_MAX) {
+    if (f->buffered + n > FRONT_BUFFERED_MAX || c->buffered + n > FRONT_CONN_BUFFERED_MAX ||
+        !identity_may_hold(c, n)) {
         call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
         return;
     }
@@ -296,6 +308,7 @@ static void send_reply(struct call *call, size_t before)
     size_t n = call->out.len - before;
 
     if (call->out.failed) {
+        call->out.len = before; /* a head without its message */
         call->out.failed = false;
         call_finish(call, KY_INTERNAL, 0, NULL);
         return;
@@ -378,6 +391,9 @@ void call_tick(struct call *call, uint64_t now_us)
         if (call->finished_us &&
             front_older(now_us, call->finished_us, 2 * c->front->patience.stall_us))
             conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+    } else if (call->deadline_us && now_us >= call->deadline_us && !call->method) {
+        conn_offend(c, DOOR_EVENT_FLOOD,
+                    NGHTTP2_ENHANCE_YOUR_CALM); /* a header list without an end */
     } else if (call->deadline_us && now_us >= call->deadline_us) {
         call_finish(call, KY_DEADLINE, 0, NULL);
     } else if (call->method && call->method->kind == METHOD_HEALTH_WATCH) {

@@ -16,7 +16,9 @@
 #include "kyso/secret.h"
 
 #define READS_PER_TURN 8u
-#define OUT_MAX        (256u * 1024u) /* h2_fill stops at a quarter; one HTTP/2 frame may follow */
+#define FILLS_PER_TURN                                                                             \
+    16u /* of h2_fill: a peer that takes whatever it gets leaves the others a turn */
+#define OUT_MAX (256u * 1024u) /* h2_fill stops at a quarter; one HTTP/2 frame may follow */
 
 enum io { IO_OK, IO_AGAIN, IO_END };
 
@@ -136,7 +138,7 @@ static void handshake(struct conn *c)
         (void)event_add(&c->writable, NULL);
     if (st.code == KY_BUSY)
         return;
-    if (!ky_ok(st) || !ky_ok(h2_start(c))) {
+    if (!ky_ok(st) || !identity_take(c) || !ky_ok(h2_start(c))) {
         conn_kill(c);
         return;
     }
@@ -235,10 +237,15 @@ static void compact_out(struct conn *c)
     }
 }
 
-static void pump(struct conn *c)
+static void pump(struct conn *c, unsigned *fills)
 {
     bool flowing = true;
     while (flowing && c->h2 && c->state != CONN_DEAD) {
+        if ((*fills)-- == 0) {
+            *fills = 0;
+            c->wants_write = true; /* and goes on as soon as the loop has been round */
+            return;
+        }
         if (c->out.len == 0)
             c->written_us = ky_now_us();
         h2_fill(c);
@@ -274,18 +281,19 @@ static bool is_finished(const struct conn *c)
 void conn_flush(struct conn *c)
 {
     bool was_backlogged = conn_backlogged(c);
+    unsigned fills = FILLS_PER_TURN;
 
     do {
         compact_out(c);
-        pump(c);
-    } while (resume_held(c));
+        pump(c, &fills);
+    } while (fills > 0 && resume_held(c));
     if (is_finished(c)) {
         conn_free(c);
         return;
     }
     if (c->wants_write)
         (void)event_add(&c->writable, NULL);
-    if (conn_backlogged(c)) {
+    if (conn_backlogged(c) || c->state == CONN_CLOSING) { /* what it still says is not read */
         event_del(&c->readable);
     } else if (was_backlogged) {
         (void)event_add(&c->readable, NULL);
@@ -326,7 +334,7 @@ void conn_accept(struct front *f, int fd, const char *peer, uint32_t uid)
     if (f->tls) {
         st = tls_new(c);
     } else {
-        st = h2_start(c);
+        st = identity_take(c) ? h2_start(c) : KY_STATUS(KY_BUSY);
         c->state = CONN_OPEN;
         c->open_us = c->accepted_us;
         conn_touch(c);
@@ -342,6 +350,7 @@ void conn_free(struct conn *c)
 
     while ((call = LIST_FIRST(&c->calls)))
         call_free(call);
+    identity_give(c);
     nghttp2_session_del(c->h2);
     event_del(&c->readable);
     event_del(&c->writable);
@@ -366,8 +375,10 @@ void conn_free(struct conn *c)
 static bool is_slow(const struct conn *c, uint64_t now_us)
 {
     const struct front_patience *p = &c->front->patience;
+    /* Others wait outside: who is not through by now makes room sooner. */
+    bool full = c->front->conn_count >= c->front->config->doors.max_connections;
     if (c->state == CONN_HANDSHAKE)
-        return front_older(now_us, c->accepted_us, p->handshake_us);
+        return front_older(now_us, c->accepted_us, full ? p->handshake_us / 8 : p->handshake_us);
     if (!c->first_frame && front_older(now_us, c->open_us, p->handshake_us))
         return true;
     if (c->partial_since_us && front_older(now_us, c->partial_since_us, p->frame_us) &&

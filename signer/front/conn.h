@@ -52,7 +52,19 @@ struct conn {
     int64_t not_after_s; /* of the client's certificate; 0 = none */
     uint32_t uid;
     uint8_t spki[KY_SPKI_HASH_LEN];
+    struct identity *identity; /* borrowed from the front; NULL until the handshake is done */
     char peer[64];
+};
+
+/*
+ * What one client (a key; on the operators' door a uid) holds of this front, over all its connections. Each figure has a limit, so
+ * that one client alone cannot leave the others without connections, calls or memory.
+ */
+struct identity {
+    LIST_ENTRY(identity) others;
+    uint8_t key[KY_SPKI_HASH_LEN];
+    uint32_t conns, calls;
+    size_t buffered;
 };
 
 /* Takes the descriptor; closes it on failure. */
@@ -67,6 +79,12 @@ void conn_flush(struct conn *c); /* may free it */
 void conn_free(struct conn *c);
 void conn_tick(struct conn *c, uint64_t now_us, int64_t wall_s);
 bool conn_backlogged(const struct conn *c);
+
+/* identity.c */
+bool identity_take(struct conn *c); /* false: too many connections, or no memory */
+void identity_give(struct conn *c);
+bool identity_may_call(const struct conn *c);
+bool identity_may_hold(const struct conn *c, size_t n); /* n more bytes of unfinished requests */
 
 /* tls.c */
 KY_MUST_CHECK struct ky_status tls_open(struct front *f);

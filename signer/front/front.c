@@ -13,19 +13,19 @@
 #include "kyso/control.h"
 #include "kyso/secret.h"
 #include "log.h"
+#include "method.h"
 
-#define TICK_US            25000
-#define SECOND_US          1000000u
-#define GOAWAY_NOTICE_US   100000u  /* between "no new connections" and "no new calls" */
-#define LAST_WORDS_US      1000000u /* to get the UNAVAILABLEs out when the authority is gone */
-#define CALLS_BEYOND_QUEUE 1024u /* calls that wait for nothing: half-sent, health, idle streams */
+#define TICK_US          25000
+#define SECOND_US        1000000u
+#define GOAWAY_NOTICE_US 100000u  /* between "no new connections" and "no new calls" */
+#define LAST_WORDS_US    1000000u /* to get the UNAVAILABLEs out when the authority is gone */
 
 static const struct front_patience standard_patience = {
     .handshake_us = 10u * SECOND_US,
     .frame_us = 10u * SECOND_US,
     .stall_us = 30u * SECOND_US,
     .call_us = 30u * SECOND_US,
-    .drain_us = 30u * SECOND_US,
+    .drain_us = 25u * SECOND_US, /* the supervisor's patience is 30 s */
 };
 
 void front_count(struct front *f, enum door_event_kind kind, const char *peer, const uint8_t *spki)
@@ -82,9 +82,9 @@ static void drain_finally(struct front *f)
     TAILQ_FOREACH(call, &f->calls, all)
     {
         stream_advance(call);
-        if (call->method && call->in_flight == 0)
-            call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS,
-                        NULL); /* idle streams, watchers */
+        /* Idle streams, watchers, and long polls: those wait for a citizen, who may take a minute. */
+        if (call->method && (call->in_flight == 0 || call->method->record == &door_tx_wait_schema))
+            call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS, NULL);
     }
 }
 
@@ -120,6 +120,7 @@ static void tick_second(struct front *f, uint64_t now_us)
     if (!front_older(now_us, f->second_us, SECOND_US - TICK_US / 2))
         return;
     f->second_us = now_us;
+    f->reflections = 0;
     TAILQ_FOREACH(c, &f->conns, all)
     conn_tick(c, now_us, wall_s);
     tell_events(f);
@@ -209,7 +210,7 @@ struct ky_status front_open(struct front *f, struct config *config, enum ky_door
     TAILQ_INIT(&f->calls);
     TAILQ_INIT(&f->spare_calls);
     f->message_max = door == KY_DOOR_OPERATOR ? FRONT_OPERATOR_MESSAGE_MAX : FRONT_MESSAGE_MAX;
-    f->call_max = config->limits.queue + CALLS_BEYOND_QUEUE;
+    f->call_max = config->limits.queue + FRONT_CALLS_BEYOND_QUEUE;
     if (!ky_ok(st = open_memory(f)) || !ky_ok(st = h2_open(f)) || !ky_ok(st = reflection_open(f)) ||
         (door != KY_DOOR_OPERATOR && !ky_ok(st = tls_open(f))) || !ky_ok(st = open_events(f)) ||
         !ky_ok(st = link_open(f, KY_CHANNEL_FD, config->limits.queue)))

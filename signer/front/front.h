@@ -25,8 +25,12 @@
 #define FRONT_BACKLOG_MAX          (1024u * 1024u) /* reply bytes a peer may leave unread */
 #define FRONT_CONN_BUFFERED_MAX                                                                    \
     (4096u * 1024u) /* request bytes one connection may have unfinished */
-#define FRONT_BUFFERED_MAX   (64u * 1024u * 1024u) /* and all together */
+#define FRONT_BUFFERED_MAX   (64u * 1024u * 1024u) /* and all together, half of it for one client */
 #define FRONT_RETRY_AFTER_MS 100u
+#define FRONT_IDENTITIES     256u /* buckets */
+#define FRONT_CALLS_BEYOND_QUEUE                                                                   \
+    1024u /* calls that wait for nothing: half-sent, health, idle streams */
+#define FRONT_REFLECTIONS_PER_S 200u /* each scans the descriptors: a tool asks a few dozen times */
 
 /* How long a peer may take over things; microseconds. */
 struct front_patience {
@@ -49,6 +53,7 @@ struct method;
 struct reflection;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(call_list, call);
+LIST_HEAD(identity_list, identity);
 
 struct front {
     struct event_base *base; /* owned */
@@ -84,6 +89,8 @@ struct front {
     struct call_list spare_calls;
     uint32_t call_count, call_max, spare_count;
     size_t buffered; /* request bytes held for unfinished messages */
+    struct identity_list identities[FRONT_IDENTITIES]; /* owned; by the first byte of their keys */
+    uint32_t reflections;                              /* answered in this second */
 
     struct front_event_count events[DOOR_EVENT_FLOOD + 1];
     uint64_t second_us; /* when the once-a-second work ran last */

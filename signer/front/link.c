@@ -167,6 +167,7 @@ struct slot *link_acquire(struct front *f, struct call *call, const struct metho
     l->used++;
     s->call = call;
     s->method = method;
+    s->round = l->round;
     s->hashes = 0;
     s->encoding = 0;
     s->request_id[0] = '\0';
@@ -191,6 +192,8 @@ void link_release(struct front *f, struct slot *s, bool tell)
         (void)!ky_ok(ky_channel_send(&l->channel, &door_cancel_schema, &(struct door_cancel){0},
                                      tag_of(l, s),
                                      0)); /* full: the authority sees the deadline anyway */
+    if (l->cursor == s)
+        l->cursor = TAILQ_NEXT(s, waiting);
     TAILQ_REMOVE(&l->waiting, s, waiting);
     LIST_REMOVE(s, of_call);
     call->in_flight--;
@@ -240,16 +243,18 @@ static bool all_must_fail(struct front *f, uint64_t now_us)
 
 void link_tick(struct front *f, uint64_t now_us)
 {
+    struct front_link *l = &f->link;
     bool all = all_must_fail(f, now_us);
-    struct slot *s, *next;
+    struct slot *s;
 
-    /* A failure may let a stream send again: those are behind the end that is seen now. */
-    struct slot *last = TAILQ_LAST(&f->link.waiting, slot_list);
-    for (s = TAILQ_FIRST(&f->link.waiting); s; s = next) {
-        next = s == last ? NULL : TAILQ_NEXT(s, waiting);
+    /* One failure may end its call, which gives up others, and may let a stream send again: those are of this round. */
+    l->round++;
+    for (s = TAILQ_FIRST(&l->waiting); s && s->round != l->round; s = l->cursor) {
+        l->cursor = TAILQ_NEXT(s, waiting);
         if (all)
             fail(f, s, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS);
         else if (s->deadline_us <= now_us)
             fail(f, s, KY_DEADLINE, 0);
     }
+    l->cursor = NULL;
 }

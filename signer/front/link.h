@@ -25,6 +25,7 @@ struct slot {
     uint64_t deadline_us;
     uint32_t generation;
     uint32_t next_free;
+    uint32_t round;   /* of link_tick, when it was taken */
     uint16_t hashes;  /* what it takes of a stream's window */
     uint8_t encoding; /* kyso.v1.SignatureEncoding of the request */
     char request_id[KY_NAME_MAX + 1];
@@ -42,6 +43,8 @@ struct front_link {
     struct slot *slots; /* owned */
     uint32_t count, used, free_head;
     struct slot_list waiting;
+    struct slot *cursor; /* link_tick's next; moves on when that slot is given up meanwhile */
+    uint32_t round;
 };
 
 KY_MUST_CHECK struct ky_status link_open(struct front *f, int fd, uint32_t slots);

@@ -216,6 +216,10 @@ void reflection_answer(struct call *call, struct ky_span message)
         call_finish(call, KY_INVALID, 0, "message: malformed");
         goto done;
     }
+    if (++f->reflections > FRONT_REFLECTIONS_PER_S) {
+        call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
+        goto done;
+    }
     put_field(&reply, 2, message); /* original_request */
     if (kind == 3)
         put_file(&reply, by_name(f->reflection, asked));

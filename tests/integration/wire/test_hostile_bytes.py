@@ -262,6 +262,22 @@ class Hostile(WireTest):
             s.close()
 
     # item 16: the request is with the authority; the connection goes
+    def test_headers_without_end(self):
+        """A header list that is begun and left: nothing of it is a frame too few, and still it ends."""
+        h = self.http2(self.front)
+        h.send(frame(HEADERS, 0, 1, request_headers(SIGN)))
+        self.assertTrue(h.ends(10))
+        self.assertTrue(self.front.wait_stats(lambda s: s["events"][FLOOD])["events"][FLOOD])
+
+    def test_no_time_at_all(self):
+        """A client that gives a call no time is not given the usual half minute."""
+        h = self.http2(self.front)
+        start = time.monotonic()
+        h.request(1, SIGN, grpc_message(self.sign_request(credential="never").SerializeToString()),
+                  extra=[(b"grpc-timeout", b"0m")])
+        self.assertTrue(h.stream_end(1))
+        self.assertLess(time.monotonic() - start, 1.5)
+
     def test_reset_after_request(self):
         h = self.http2(self.front)
         h.request(1, SIGN, grpc_message(self.sign_request(request_id="gone", credential="slow-500").SerializeToString()))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 used as a weapon: reset floods, CONTINUATION floods, header lists without end, PING and SETTINGS
 floods, zero windows, frames on closed streams. Each: connection closed, counted, others undisturbed."""
+import os
 import struct
 import time
 import unittest
@@ -133,6 +134,74 @@ class Floods(WireTest):
         while h.send(frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))) and time.monotonic() - start < 20:
             time.sleep(0.2)
         self.assertLess(time.monotonic() - start, 15)
+
+    def test_a_full_stream_goes_wrong_behind_its_window(self):
+        """A stream's window is full, what waits behind it is no message, and then the deadline of all of them passes at once."""
+        for left_ms in (b"700m", None):
+            h = self.http2(self.front)
+            before = self.front.stats()["signs"]
+            body = b"".join(grpc_message(self.sign_request(request_id=f"w-{k}", credential="never", n=1).SerializeToString())
+                            for k in range(1024)) + grpc_message(b"", length=1 << 31)
+            extra = [(b"grpc-timeout", left_ms)] if left_ms else []
+            h.send(frame(HEADERS, END_HEADERS, 1, request_headers(b"/kyso.v1.Signer/SignStream", extra)))
+            for at in range(0, len(body), 16000):
+                h.send(frame(DATA, 0, 1, body[at:at + 16000]))
+            s = self.front.wait_stats(lambda s: s["signs"] == before + 1024)
+            self.assertEqual(s["signs"], before + 1024)
+            if not left_ms:
+                self.front.order("hang")  # the same by an old heartbeat
+            self.assertTrue(h.stream_end(1))
+            if not left_ms:
+                self.front.order("resume")
+                self.wait_alive()
+
+    def wait_alive(self):
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return self.assert_alive(self.front)
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def cpu_s(self):
+        with open(f"/proc/{self.front.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_a_peer_sent_away_costs_nothing_more(self):
+        """It does not read its GOAWAY and goes on sending: it waits for its end, not the front for it."""
+        front = self.front = self.start(patience_ms=20000, max_streams=1000)
+        self.assert_alive(front)
+        body = grpc_message(self.sign_request(n=256).SerializeToString())
+
+        h = self.http2(front, settings=setting(4, 1 << 30), receive=4096)
+        h.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
+        start, sent = front.stats()["signs"], 0
+
+        def ask(n):
+            nonlocal sent
+            for _ in range(n):
+                h.request(2 * sent + 1, SIGN, body)
+                sent += 1
+
+        def all_taken(seconds):
+            return front.wait_stats(lambda s: s["signs"] - start == sent, seconds)["signs"] - start == sent
+        while all_taken(1):
+            ask(10)  # until no more are taken: nobody fetches the answers
+        while not all_taken(0):
+            h.sock.recv(65536)
+        ask(35)  # it is read again, and these fill the socket again
+        self.assertTrue(all_taken(5))
+        h.sock.settimeout(1)
+        for _ in range(200):
+            if not h.send(frame(0xfa, 0, 0, b"x") * 1000):
+                break
+        self.assertTrue(front.wait_stats(lambda s: s["events"][FLOOD])["events"][FLOOD])
+        before = self.cpu_s()
+        time.sleep(2)
+        self.assertLess(self.cpu_s() - before, 0.5)
 
     def test_too_many_streams(self):
         """Past SETTINGS_MAX_CONCURRENT_STREAMS: refused, the others of the connection go on."""

@@ -7,7 +7,7 @@ import unittest
 
 import grpc
 
-from wire import WireTest
+from wire import DATA, END_HEADERS, FLOOD, HEADERS, PING, WireTest, frame, grpc_message, request_headers
 
 
 class Authority(WireTest):
@@ -113,6 +113,22 @@ class Drain(WireTest):
         self.assertTrue(front.wait_exit())
         self.assertEqual(front.stop()[1]["exit"], 0)
 
+    def test_long_poll_is_ended(self):
+        """It waits for a citizen, not for us: told at once to come back, so that it does not cost the others their drain."""
+        front = self.start()
+        self.assert_alive(front)
+        poll = front.witness.WaitTransaction.future(self.pb["signer"].WaitTransactionRequest(
+            relying_party="bank", transaction_id="never", timeout_ms=60000), timeout=70)
+        front.wait_stats(lambda s: s["deadline_in_ms"] > 50000)
+        start = time.monotonic()
+        front.order("drain")
+        with self.assertRaises(grpc.RpcError) as caught:
+            poll.result()
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertTrue(front.wait_exit())
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertEqual(front.stop()[1]["exit"], 0)
+
     def test_idle_stream_and_watch_are_ended(self):
         front = self.start()
         self.assert_alive(front)
@@ -158,6 +174,54 @@ class Limits(WireTest):
         self.assertEqual(len(reply.signatures), 1)
         for s in silent:
             s.close()
+
+
+class OneClientAlone(WireTest):
+    """Whatever one certificate does, another one's holder finds a connection, a call and memory."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.issuer.issue("greedy").write(cls.folder, "greedy")
+
+    def test_connections(self):
+        front = self.start(max_connections=20)
+        held = [self.http2(front, identity="greedy") for _ in range(20)]
+        self.assert_alive(front)
+        self.assertTrue(front.wait_stats(lambda s: s["events"][FLOOD])["events"][FLOOD])
+        self.assertEqual(sum(h.ends(1) for h in held), 10)
+
+    def test_calls(self):
+        front = self.start(queue=16)
+        for _ in range(5):
+            h = self.http2(front, identity="greedy")
+            for k in range(250):
+                h.send(frame(HEADERS, END_HEADERS, 2 * k + 1, request_headers(b"/kyso.v1.Signer/SignStream")))
+            h.send(frame(PING, 0, 0, b"12345678"))
+            h.frames_until(lambda f: f[0] == PING and f[1] & 1)  # all of it is read
+        self.assert_alive(front)
+
+    def test_reflection(self):
+        """Each question is a search: so many a second, for tools and not for load."""
+        front = self.start()
+        h = self.http2(front, identity="greedy")
+        asked = grpc_message(b"\x22\x06kyso.x") * 1000  # file_containing_symbol
+        h.send(frame(HEADERS, END_HEADERS, 1, request_headers(b"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")) +
+               frame(DATA, 0, 1, asked))
+        self.assertTrue(h.stream_end(1, 5))
+        self.assert_alive(front)
+
+    def test_memory(self):
+        front = self.start()
+        for kind in range(28):  # large parts first, then what fits into the gap that the last one left
+            part = grpc_message(b"x" * (60000 if kind < 20 else 80), length=65536)
+            h = self.http2(front, identity="greedy")
+            for stream in range(1, 150 if kind < 20 else 500, 2):
+                h.send(frame(HEADERS, END_HEADERS, stream, request_headers(b"/kyso.v1.Signer/SignStream")) +
+                       b"".join(frame(DATA, 0, stream, part[i:i + 16384]) for i in range(0, len(part), 16384)))
+            h.send(frame(PING, 0, 0, b"12345678"))
+            h.frames_until(lambda f: f[0] == PING and f[1] & 1)
+        self.assert_alive(front)
 
 
 if __name__ == "__main__":
