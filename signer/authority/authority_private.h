@@ -61,7 +61,7 @@ struct peer {
     uint32_t outstanding;
     uint32_t slow; /* of these, key generations: others stay away while there is another vault */
     bool killed;
-    bool retiring; /* another takes its place: no more jobs, and its channel ends when it has none */
+    bool retiring; /* another takes its place: no more jobs; without one its channel ends */
 };
 
 struct job_slot {
@@ -123,8 +123,9 @@ struct boot {
     size_t anchor_len[2];
     const struct anchor *best; /* of the two, the younger that holds; NULL = none */
     uint8_t boot_id[16];
-    bool opened;  /* READY is to be told after this turn's commit */
-    bool closing; /* the last snapshot is written, the last anchor asked for */
+    bool anchoring; /* open, but not serving before the token knows of this start */
+    bool opened;    /* READY is to be told after this turn's commit */
+    bool closing;   /* the last snapshot is written, the last anchor asked for */
 };
 
 struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */

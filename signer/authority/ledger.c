@@ -141,6 +141,12 @@ static void anchor_done(struct authority *a, const struct job_result *r)
         s->anchor_size = s->anchor_pending.size;
         s->anchor_sequence = s->anchor_pending.sequence;
     }
+    /* A token that takes no anchor is an alarm, not an outage. */
+    if (a->boot.anchoring && a->phase == PHASE_BOOT) {
+        a->boot.anchoring = false;
+        a->boot.opened = true;
+        a->phase = PHASE_SERVE;
+    }
     if (a->phase != PHASE_CLOSE)
         return;
     if (a->boot.create && ky_ok(r->status)) {
@@ -212,6 +218,8 @@ void ledger_idle(struct authority *a)
         close_step(a);
         return;
     }
+    if (a->boot.anchoring && !s->anchor_busy && !ky_ok(ledger_put_anchor(a, false)))
+        log_event(LOG_ERROR, "job-failed", LOG_STR("job", "anchor"));
     if (a->phase != PHASE_SERVE && a->phase != PHASE_DRAIN)
         return;
     uint64_t head = store_ledger_size(a->store);

@@ -346,8 +346,8 @@ static void open_existing(struct authority *a)
     if ((!start.clean && !distrust(a, head)) || !abandon_orphans(a) ||
         !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)))
         return; /* sealed */
-    a->phase = PHASE_SERVE;
-    a->boot.opened = true; /* told to the supervisor once it is committed */
+    /* The anchor of the last stop must not outlive the first proof spent: ledger.c writes ours, then serves. */
+    a->boot.anchoring = true;
 }
 
 /* --- provisioning -------------------------------------------------------------------------------------------------------- */

@@ -351,6 +351,23 @@ static void nothing_is_recorded_after_the_stop(void **state)
     assert_int_equal(w->a->side.anchor_pending.size, store_ledger_size(w->a->store));
 }
 
+/* P6: a copy made while stopped stands at a clean anchor. The token has forgotten that one before a proof can be spent. */
+static void the_token_knows_of_a_start_before_it_serves(void **state)
+{
+    struct world *w = *state;
+
+    world_stop(w);
+    world_start(w);
+    for (int i = 0; i < 8 && w->a->phase != PHASE_SERVE; i++) {
+        assert_null(world_told(w, CONTROL_READY));
+        world_turn(w);
+    }
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_int_equal(store_ledger_size(w->a->store), w->a->side.anchor_size);
+    assert_int_equal(0, w->a->side.anchor_pending.clean);
+    world_run(w);
+}
+
 static void figures(void **state)
 {
     struct world *w = *state;
@@ -385,6 +402,7 @@ int main(void)
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),
         T(nothing_is_recorded_after_the_stop),
+        T(the_token_knows_of_a_start_before_it_serves),
         T(figures),
     };
 
