@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SoftHSM2 turns a PKCS#8 blob into a key with EVP_PKCS82PKEY in OpenSSL's default context. OpenSSL 3.0 then builds
- * a chain from every decoder and every kind of key it knows, each time; when the context has no decoder at all it
- * falls back to its own parser, which is several times faster than all that. So the default context gets one provider
- * that has no decoders: it lends out what the stock provider, loaded in a context of its own, implements.
- * Main thread, before the module is loaded; nothing here runs later but OpenSSL asking for a table.
+ * SoftHSM2 turns a PKCS#8 blob into a key with EVP_PKCS82PKEY in OpenSSL's default context. OpenSSL
+ * 3.0 then builds a chain from every decoder and every kind of key it knows, each time; when the
+ * context has no decoder at all it falls back to its own parser, which is several times faster than
+ * all that. So the default context gets one provider that has no decoders: it lends out what the
+ * stock provider, loaded in a context of its own, implements. Main thread, before the module is
+ * loaded; nothing here runs later but OpenSSL asking for a table.
  */
 #include "tuning.h"
 
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
@@ -20,12 +20,15 @@
 
 enum { KEY_KINDS_MAX = 8 };
 
-/* OpenSSL hands a built-in provider no pointer of ours, so this is the one place to keep it. Written before any thread. */
+/*
+ * OpenSSL hands a built-in provider no pointer of ours, so this is the one place to keep it.
+ * Written before any thread.
+ */
 static struct {
     OSSL_PROVIDER *stock;  /* owned; never released: its tables are in use until the end */
     OSSL_PROVIDER *narrow; /* owned; never released */
-    OSSL_ALGORITHM
-        key_kinds[KEY_KINDS_MAX + 1]; /* the stock rows of the kinds below, and an empty one */
+    /* The stock rows of the kinds below, and an empty one. */
+    OSSL_ALGORITHM key_kinds[KEY_KINDS_MAX + 1];
 } lent;
 
 /* The names by which OpenSSL's own code asks for the kinds of key that a vault meets. */
@@ -49,7 +52,9 @@ static bool wanted(const OSSL_ALGORITHM *row)
     return false;
 }
 
-/* EVP_PKCS82PKEY lists these each time even when there is no decoder for any: the fewer the better. */
+/*
+ * EVP_PKCS82PKEY lists these each time even when there is no decoder for any: the fewer the better.
+ */
 static bool pick_key_kinds(void)
 {
     int no_cache = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the default OpenSSL context can and cannot do once tuning is on. In a program of its own: it cannot be undone.
- * That PKCS#8 takes the short way is seen from the key that comes out: only OpenSSL's own parser makes a legacy one.
+ * What the default OpenSSL context can and cannot do once tuning is on. In a program of its own: it
+ * cannot be undone. That PKCS#8 takes the short way is seen from the key that comes out: only
+ * OpenSSL's own parser makes a legacy one.
  */
 #include <setjmp.h>
 #include <stdarg.h>
