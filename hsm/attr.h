@@ -27,7 +27,10 @@ struct hsm_template {
 void hsm_template_add(struct hsm_template *t, CK_ATTRIBUTE_TYPE type, const void *value,
                       size_t len);
 void hsm_template_flags(struct hsm_template *t, const struct hsm_flag *flags, size_t n);
-/* Reads every flag back. KY_CORRUPT with the attribute type as cause when one differs or is unknown. */
+/*
+ * Reads every flag back. KY_CORRUPT with the attribute type as cause when one differs or is
+ * unknown.
+ */
 KY_MUST_CHECK struct ky_status hsm_flags_check(const struct hsm_session *s, CK_OBJECT_HANDLE object,
                                                const struct hsm_flag *flags, size_t n);
 /* The attribute must hold exactly these bytes. KY_CORRUPT with the attribute type as cause. */

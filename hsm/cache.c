@@ -103,7 +103,10 @@ static void entry_free(struct hsm_cache *c, struct hsm_cached *e)
     c->free = (uint32_t)(e - c->entries);
 }
 
-/* Takes the entry out of sight. Returns the handle to destroy, if nobody uses it and its session lives. */
+/*
+ * Takes the entry out of sight. Returns the handle to destroy, if nobody uses it and its session
+ * lives.
+ */
 static CK_OBJECT_HANDLE entry_unlink(struct hsm_cache *c, struct hsm_cached *e)
 {
     uint32_t i = (uint32_t)(e - c->entries);

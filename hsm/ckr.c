@@ -44,7 +44,10 @@ static const struct ckr_row ckr_rows[] = {
     ROW(CKR_KEY_HANDLE_INVALID, HANDLE),
     ROW(CKR_KEY_SIZE_RANGE, REQUEST),
     ROW(CKR_KEY_TYPE_INCONSISTENT, HANDLE),
-    /* SoftHSM2's word for an object that died with its session while another thread began to use it. */
+    /*
+     * SoftHSM2's word for an object that died with its session while another thread began to use
+     * it.
+     */
     ROW(CKR_KEY_FUNCTION_NOT_PERMITTED, HANDLE),
     ROW(CKR_KEY_NOT_WRAPPABLE, REQUEST),
     ROW(CKR_KEY_UNEXTRACTABLE, REQUEST),

@@ -49,7 +49,10 @@ static struct ky_status pair_new(const struct hsm_session *s, uint8_t key_type,
                                                            &out->pub, &out->priv));
 }
 
-/* Sign and verify something random: the private key is the public key's, and the token means what it says. */
+/*
+ * Sign and verify something random: the private key is the public key's, and the token means what
+ * it says.
+ */
 static struct ky_status pairwise_test(struct hsm_worker *w, uint8_t key_type, CK_OBJECT_HANDLE key,
                                       struct ky_span spki)
 {

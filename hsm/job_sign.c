@@ -124,8 +124,10 @@ static struct ky_status sign_all(struct hsm_worker *w, const struct sign_plan *p
     return st;
 }
 
-/* An Ed25519 CSR signs the CertificationRequestInfo itself (RFC 8410 s.6): one message, longer than any digest, so that
- * neither can be taken for the other. */
+/*
+ * An Ed25519 CSR signs the CertificationRequestInfo itself (RFC 8410 s.6): one message, longer than
+ * any digest, so that neither can be taken for the other.
+ */
 static bool is_whole_message(const struct job_sign *in)
 {
     return in->key_type == KY_KEY_ED25519 && in->scheme == KY_EDDSA && in->hash == KY_HASH_NONE &&
@@ -144,8 +146,8 @@ static struct ky_status plan_citizen(struct hsm_worker *w, const struct job_sign
         .inputs = in->digests,
         .input_len = is_whole_message(in) ? in->digests.len : ky_hash_len(in->hash),
     };
-    struct ky_status st = is_whole_message(in) ? KY_STATUS(KY_OK)
-                                               : ky_algorithm_check(in->key_type, &p.algorithm);
+    struct ky_status st =
+        is_whole_message(in) ? KY_STATUS(KY_OK) : ky_algorithm_check(in->key_type, &p.algorithm);
 
     if (!ky_ok(st))
         return st;
@@ -192,7 +194,10 @@ static struct ky_status sign_citizen(struct hsm_worker *w, struct hsm_job *job)
     return st;
 }
 
-/* One message: whole for Ed25519, its SHA-256 for P-256. The key, its type and its algorithm are ours, not the job's. */
+/*
+ * One message: whole for Ed25519, its SHA-256 for P-256. The key, its type and its algorithm are
+ * ours, not the job's.
+ */
 static struct ky_status sign_ledger(struct hsm_worker *w, struct hsm_job *job)
 {
     const struct job_sign *in = &job->in.sign;

@@ -180,7 +180,10 @@ static struct ky_status check_unwrap_template(const struct hsm_session *s, CK_OB
     CK_ATTRIBUTE nested[HSM_COUNT(kek_unwrap_flags)] = {{0, NULL, 0}};
     CK_ATTRIBUTE a = {CKA_UNWRAP_TEMPLATE, nested, sizeof(nested)};
 
-    /* Without storage first, for types and lengths; then the values. One attribute more does not fit. */
+    /*
+     * Without storage first, for types and lengths; then the values. One attribute more does not
+     * fit.
+     */
     if (fn->C_GetAttributeValue(s->handle, kek, &a, 1) != CKR_OK || a.ulValueLen != sizeof(nested))
         return wrong;
     for (size_t i = 0; i < HSM_COUNT(nested); i++) {

@@ -23,13 +23,19 @@ struct hsm_keys {
 extern const struct hsm_flag hsm_token_signer_flags[];
 extern const size_t hsm_token_signer_flag_count;
 
-/* Makes those of the three that are absent. Errors: KY_UNSUPPORTED, KY_CORRUPT (several under one label), KY_TOKEN_*. */
+/*
+ * Makes those of the three that are absent. Errors: KY_UNSUPPORTED, KY_CORRUPT (several under one
+ * label), KY_TOKEN_*.
+ */
 KY_MUST_CHECK struct ky_status hsm_keys_provision(const struct hsm_session *s,
                                                   const struct hsm_caps *caps);
 /* Errors: KY_NOT_FOUND, KY_CORRUPT with the attribute's number as cause, KY_TOKEN_*. */
 KY_MUST_CHECK struct ky_status hsm_keys_load(const struct hsm_session *s,
                                              const struct hsm_caps *caps, struct hsm_keys *out);
-/* The SubjectPublicKeyInfo of a public key object. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID, KY_TOKEN_*. */
+/*
+ * The SubjectPublicKeyInfo of a public key object. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID,
+ * KY_TOKEN_*.
+ */
 KY_MUST_CHECK struct ky_status hsm_keys_spki(const struct hsm_session *s,
                                              CK_OBJECT_HANDLE public_key, uint8_t key_type,
                                              uint8_t *out, size_t *out_len);

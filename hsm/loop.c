@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A group ends when its slowest thread does: with threads it holds several turns of each, or they would mostly wait. */
+/*
+ * A group ends when its slowest thread does: with threads it holds several turns of each, or they
+ * would mostly wait.
+ */
 enum { GROUP_JOBS = 64, GROUP_TURNS = 8, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
 
 struct loop {
@@ -85,7 +88,10 @@ static void send_reply(struct loop *l, struct hsm_job *job)
     }
 }
 
-/* A token that leaks is left behind in good time: the supervisor starts another vault, then this one's channel ends. */
+/*
+ * A token that leaks is left behind in good time: the supervisor starts another vault, then this
+ * one's channel ends.
+ */
 static void say_when_worn(struct loop *l)
 {
     const struct control_msg worn = {.type = CONTROL_WORN};

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Named curves: X9.62 prime256v1, SEC 2 secp384r1; PKCS#11 3.0 s.2.3.10 names edwards25519 by PrintableString. */
+/*
+ * Named curves: X9.62 prime256v1, SEC 2 secp384r1; PKCS#11 3.0 s.2.3.10 names edwards25519 by
+ * PrintableString.
+ */
 static const uint8_t params_p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
 static const uint8_t params_p384[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22};
 static const uint8_t params_ed25519[] = {0x13, 0x0c, 'e', 'd', 'w', 'a', 'r',
@@ -61,7 +64,10 @@ void hsm_caps_probe(const struct hsm_module *m, struct hsm_caps *out)
             !can(m, mech->sign, CKF_SIGN, bits))
             continue;
         caps.key_types |= 1u << t;
-        /* No token met so far wraps Edwards keys; the pairwise test would refuse one that tries and fails. */
+        /*
+         * No token met so far wraps Edwards keys; the pairwise test would refuse one that tries and
+         * fails.
+         */
         if (caps.wrap != 0 && t != KY_KEY_ED25519)
             caps.wrappable |= 1u << t;
     }

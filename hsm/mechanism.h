@@ -32,7 +32,10 @@ struct hsm_sign_mechanism { /* a CK_MECHANISM and the parameter it points to */
 const struct hsm_mechanism *hsm_mechanism(uint8_t key_type); /* NULL when unknown */
 /* Asks the token; generates nothing. */
 void hsm_caps_probe(const struct hsm_module *m, struct hsm_caps *out);
-/* The mechanism for a checked (key type, algorithm). out must stay where it is: it points into itself. */
+/*
+ * The mechanism for a checked (key type, algorithm). out must stay where it is: it points into
+ * itself.
+ */
 void hsm_sign_mechanism_set(uint8_t key_type, const struct ky_algorithm *a,
                             struct hsm_sign_mechanism *out);
 /* "key-types=p256,rsa2048 wrappable=p256 pss=1", cut to cap. */

@@ -116,12 +116,12 @@ struct ky_status hsm_module_login(struct hsm_module *m, const struct ky_secret *
         return KY_STATUS_CAUSE(KY_TOKEN_LOGIN, CKR_PIN_LEN_RANGE);
     rv = m->fn->C_GetTokenInfo(m->slot, &m->token);
     if (rv != CKR_OK)
-        return KY_STATUS_CAUSE(KY_TOKEN_LOGIN, rv);
+        return KY_STATUS_CAUSE(KY_TOKEN_MODULE, rv); /* no login was tried */
     if (m->token.flags & (CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED))
         return KY_STATUS_CAUSE(KY_TOKEN_LOGIN, CKR_PIN_LOCKED);
     rv = m->fn->C_OpenSession(m->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &m->anchor);
     if (rv != CKR_OK)
-        return KY_STATUS_CAUSE(KY_TOKEN_LOGIN, rv);
+        return KY_STATUS_CAUSE(KY_TOKEN_MODULE, rv);
     rv = m->fn->C_Login(m->anchor, CKU_USER, pin->bytes, pin->len);
     return rv == CKR_OK ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_TOKEN_LOGIN, rv);
 }

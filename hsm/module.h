@@ -23,7 +23,10 @@ struct hsm_module {
 /* Loads and C_Initializes. Main thread, once. Errors: KY_INVALID (configuration), KY_TOKEN_*. */
 KY_MUST_CHECK struct ky_status hsm_module_open(const struct hsm_config *config,
                                                struct hsm_module *out);
-/* Finds the one token that the URI names. KY_INVALID: a bad URI, or one that carries a PIN; KY_NOT_FOUND: none or several. */
+/*
+ * Finds the one token that the URI names. KY_INVALID: a bad URI, or one that carries a PIN;
+ * KY_NOT_FOUND: none or several.
+ */
 KY_MUST_CHECK struct ky_status hsm_module_find_token(struct hsm_module *m, const char *uri);
 /*
  * Logs in as the user. When the token says that the next wrong PIN locks it, or that it is locked,

@@ -214,7 +214,10 @@ void hsm_residents_set_verified(struct hsm_residents *r, struct ky_span id,
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-/* One C_FindObjects pass; the ids are read after it, because some tokens allow no other call during a search. */
+/*
+ * One C_FindObjects pass; the ids are read after it, because some tokens allow no other call during
+ * a search.
+ */
 struct ky_status hsm_residents_enumerate(struct hsm_residents *r, const struct hsm_session *s)
 {
     static const CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;

@@ -60,6 +60,8 @@ struct ky_status hsm_session_find(const struct hsm_session *s, CK_ATTRIBUTE *tem
         return hsm_ckr_status(rv);
     do {
         rv = fn->C_FindObjects(s->handle, out + total, cap - total, &got);
+        if (rv == CKR_OK && got > cap - total)
+            rv = CKR_DEVICE_ERROR; /* more than there was room for */
         if (rv == CKR_OK)
             total += got;
     } while (rv == CKR_OK && got > 0 && total < cap);

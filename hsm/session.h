@@ -18,7 +18,10 @@ struct hsm_session {
 /* index: the worker's number. The session must come up logged in. Errors: KY_TOKEN_*. */
 KY_MUST_CHECK struct ky_status hsm_session_open(const struct hsm_module *m, uint32_t index,
                                                 struct hsm_session *out);
-/* Closes it, opens another. A failure means that the module is lost: KY_TOKEN_MODULE, KY_TOKEN_LOGIN. */
+/*
+ * Closes it, opens another. A failure means that the module is lost: KY_TOKEN_MODULE,
+ * KY_TOKEN_LOGIN.
+ */
 KY_MUST_CHECK struct ky_status hsm_session_renew(struct hsm_session *s);
 void hsm_session_close(struct hsm_session *s);
 
@@ -26,7 +29,10 @@ void hsm_session_close(struct hsm_session *s);
 KY_MUST_CHECK struct ky_status hsm_session_find(const struct hsm_session *s, CK_ATTRIBUTE *templ,
                                                 CK_ULONG templ_count, CK_OBJECT_HANDLE *out,
                                                 CK_ULONG cap, CK_ULONG *out_count);
-/* Reads one attribute into out; *out_len bytes. Errors: KY_TOKEN_*, KY_INVALID when it does not fit or is unknown. */
+/*
+ * Reads one attribute into out; *out_len bytes. Errors: KY_TOKEN_*, KY_INVALID when it does not fit
+ * or is unknown.
+ */
 KY_MUST_CHECK struct ky_status hsm_session_attr(const struct hsm_session *s,
                                                 CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                                                 void *out, size_t cap, size_t *out_len);

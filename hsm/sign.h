@@ -6,10 +6,12 @@
 #include "mechanism.h"
 
 /*
- * Signs one digest with a checked (key type, algorithm). ECDSA: the digest, cut to the field (FIPS 186-5 s.6.4);
- * PKCS#1 v1.5: DigestInfo (RFC 8017 s.9.2); Ed25519: the digest bytes are the message.
+ * Signs one digest with a checked (key type, algorithm). ECDSA: the digest, cut to the field
+ * (FIPS 186-5 s.6.4); PKCS#1 v1.5: DigestInfo (RFC 8017 s.9.2); Ed25519: the digest bytes are the
+ * message.
  *   out_sig  sig_len bytes of the key type
- * Errors: KY_TOKEN_*, KY_TOKEN_WRONG_SIGNATURE when the token's output has another length. The session's thread.
+ * Errors: KY_TOKEN_*, KY_TOKEN_WRONG_SIGNATURE when the token's output has another length. The
+ * session's thread.
  */
 KY_MUST_CHECK struct ky_status hsm_sign(const struct hsm_session *s, CK_OBJECT_HANDLE key,
                                         uint8_t key_type, const struct ky_algorithm *a,

@@ -48,7 +48,10 @@ static struct ky_status curve_parse(const struct curve_row *c, struct ky_span de
     return KY_STATUS(KY_OK);
 }
 
-/* Takes one element of `tag` off the front of *in. Lengths of up to two bytes: all that our keys need. */
+/*
+ * Takes one element of `tag` off the front of *in. Lengths of up to two bytes: all that our keys
+ * need.
+ */
 static bool der_take(struct ky_span *in, uint8_t tag, struct ky_span *out)
 {
     size_t head = 2;
@@ -189,7 +192,9 @@ struct ky_status hsm_spki_from_point(uint8_t key_type, struct ky_span point, uin
 
     if (c == NULL)
         return KY_STATUS(KY_INVALID);
-    /* An uncompressed point and a DER OCTET STRING both begin with 04: the length tells them apart. */
+    /*
+     * An uncompressed point and a DER OCTET STRING both begin with 04: the length tells them apart.
+     */
     if (point.len == c->point_len + 2 && raw[0] == 0x04 && raw[1] == c->point_len)
         raw += 2;
     else if (point.len == c->point_len + 3 && raw[0] == 0x03 && raw[1] == c->point_len + 1 &&

@@ -18,7 +18,10 @@ struct hsm_public { /* spans borrowed from the SubjectPublicKeyInfo */
 /* Accepts exactly the canonical encoding of that key type. Errors: KY_INVALID. */
 KY_MUST_CHECK struct ky_status hsm_spki_parse(uint8_t key_type, struct ky_span der,
                                               struct hsm_public *out);
-/* CKA_EC_POINT, as a DER OCTET STRING, a BIT STRING or raw. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID. */
+/*
+ * CKA_EC_POINT, as a DER OCTET STRING, a BIT STRING or raw. out holds KY_SPKI_MAX bytes. Errors:
+ * KY_INVALID.
+ */
 KY_MUST_CHECK struct ky_status hsm_spki_from_point(uint8_t key_type, struct ky_span point,
                                                    uint8_t *out, size_t *out_len);
 /* CKA_MODULUS and CKA_PUBLIC_EXPONENT. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID. */

@@ -98,7 +98,8 @@ static int login(struct hsm_vault *v)
     if (ky_ok(st))
         return HSM_EXIT_CHANNEL;
     log_status(v->config, "login-failed", "login", st);
-    (void)tell(CONTROL_LOGIN_FAILED, st.cause);
+    /* Only what C_Login said itself may be taken for the token's verdict on the PIN. */
+    (void)tell(CONTROL_LOGIN_FAILED, st.code == KY_TOKEN_LOGIN ? st.cause : CKR_DEVICE_ERROR);
     return HSM_EXIT_LOGIN;
 }
 

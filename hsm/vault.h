@@ -60,7 +60,10 @@ struct hsm_job {
     struct hsm_job *next; /* of the list that hsm_pool_wait gives; borrowed as the job is */
 };
 
-/* Decodes a record into a job. What cannot be decoded becomes a job that fails with KY_INVALID. Loop thread. */
+/*
+ * Decodes a record into a job. What cannot be decoded becomes a job that fails with KY_INVALID.
+ * Loop thread.
+ */
 void hsm_job_init(struct hsm_job *job, const struct ky_record *record);
 /* How many signatures it asks for; at least 1. */
 uint32_t hsm_job_weight(const struct hsm_job *job);
@@ -71,19 +74,30 @@ const char *hsm_job_name(const struct hsm_job *job);
  */
 void hsm_job_run(struct hsm_worker *w, struct hsm_job *job);
 
-/* The parts that one file each implements. All: the worker's thread, out and reply set on success. */
+/*
+ * The parts that one file each implements. All: the worker's thread, out and reply set on success.
+ */
 KY_MUST_CHECK struct ky_status hsm_job_sign(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
 
-/* n workers, a thread each; a single one has none and works in hsm_pool_wait. NULL: out of memory or threads. */
+/*
+ * n workers, a thread each; a single one has none and works in hsm_pool_wait. NULL: out of memory
+ * or threads.
+ */
 struct hsm_pool;
 struct hsm_pool *hsm_pool_new(struct hsm_worker *workers, uint32_t n);
 uint32_t hsm_pool_threads(const struct hsm_pool *p);
-/* Hands a group to the workers: borrowed until hsm_pool_wait has given NULL. Loop thread, as the next. */
+/*
+ * Hands a group to the workers: borrowed until hsm_pool_wait has given NULL. Loop thread, as the
+ * next.
+ */
 void hsm_pool_start(struct hsm_pool *p, struct hsm_job *jobs, size_t count);
-/* Waits for jobs that have ended since the last call, linked by next; NULL once all of the group were given. */
+/*
+ * Waits for jobs that have ended since the last call, linked by next; NULL once all of the group
+ * were given.
+ */
 struct hsm_job *hsm_pool_wait(struct hsm_pool *p);
 void hsm_pool_free(struct hsm_pool *p);
 

@@ -25,8 +25,8 @@ void hsm_verifier_wipe(struct hsm_verifier *v);
 KY_MUST_CHECK struct ky_status hsm_verifier_set_key(struct hsm_verifier *v, uint8_t key_type,
                                                     struct ky_span spki);
 /*
- * The raw signature over one digest (Ed25519: over those bytes as the message), under the current key
- * and a checked algorithm. Errors: KY_TOKEN_WRONG_SIGNATURE.
+ * The raw signature over one digest (Ed25519: over those bytes as the message), under the current
+ * key and a checked algorithm. Errors: KY_TOKEN_WRONG_SIGNATURE.
  */
 KY_MUST_CHECK struct ky_status hsm_verify(struct hsm_verifier *v, const struct ky_algorithm *a,
                                           struct ky_span digest, struct ky_span sig);

@@ -26,6 +26,8 @@ struct ky_status hsm_wrap(const struct hsm_session *s, const struct hsm_keys *ke
     rv = s->module->fn->C_WrapKey(s->handle, &mechanism, keys->kek, key, out, &len);
     if (rv != CKR_OK)
         return hsm_ckr_status(rv);
+    if (len > *out_len) /* a length of the token's is not believed */
+        return KY_STATUS_CAUSE(KY_TOKEN_MODULE, CKR_BUFFER_TOO_SMALL);
     *out_len = len;
     return KY_STATUS(KY_OK);
 }

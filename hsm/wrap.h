@@ -5,7 +5,10 @@
 
 #include "keys.h"
 
-/* *out_len: the room in out (at least KY_BLOB_MAX), then the blob's length. Errors: KY_TOKEN_*, KY_UNSUPPORTED. */
+/*
+ * *out_len: the room in out (at least KY_BLOB_MAX), then the blob's length. Errors: KY_TOKEN_*,
+ * KY_UNSUPPORTED.
+ */
 KY_MUST_CHECK struct ky_status hsm_wrap(const struct hsm_session *s, const struct hsm_keys *keys,
                                         const struct hsm_caps *caps, CK_OBJECT_HANDLE key,
                                         uint8_t *out, size_t *out_len);

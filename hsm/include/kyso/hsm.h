@@ -24,24 +24,28 @@ enum hsm_exit {
     HSM_EXIT_CHANNEL = 14, /* a peer sent what is no record, or is gone in mid-sentence */
 };
 
-struct hsm_config {        /* every pointer borrowed until hsm_vault_run returns */
-    const char *module;    /* absolute path: loaded alone, never through a proxy */
-    const char *token_uri; /* RFC 7512: token=, serial=, ... */
-    const char *init_args; /* CK_C_INITIALIZE_ARGS.pReserved, or NULL */
-    uint32_t sessions;     /* worker threads, one session each; 1 = no threads */
-    uint32_t cache_keys;   /* unwrapped handles kept, per vault */
+struct hsm_config {         /* every pointer borrowed until hsm_vault_run returns */
+    const char *module;     /* absolute path: loaded alone, never through a proxy */
+    const char *token_uri;  /* RFC 7512: token=, serial=, ... */
+    const char *init_args;  /* CK_C_INITIALIZE_ARGS.pReserved, or NULL */
+    uint32_t sessions;      /* worker threads, one session each; 1 = no threads */
+    uint32_t cache_keys;    /* unwrapped handles kept, per vault */
     uint64_t recycle_after; /* unwraps, then CONTROL_WORN once; 0 = never */
     bool serialize; /* one operation at a time over all sessions (tokens with per-token state) */
-    bool software_tuning; /* the token is software on this machine: shorten its use of OpenSSL (hsm/tuning.h) */
+    /* the token is software on this machine: shorten its use of OpenSSL (hsm/tuning.h) */
+    bool software_tuning;
     bool provision; /* make kyso-root, KEK and ledger key if absent, then CONTROL_DONE and exit */
-    /* Optional; called on the main thread only, with an event of signer/common/log.c. cause: CK_RV or other number. */
+    /*
+     * Optional; called on the main thread only, with an event of signer/common/log.c. cause: CK_RV
+     * or other number.
+     */
     void (*log)(void *ctx, const char *event, const char *detail, uint32_t cause);
     void *log_ctx;
 };
 
 /*
- * Runs a vault over KY_CONTROL_FD and KY_CHANNEL_FD until its channel ends or it is told to drain; returns the
- * process's exit code. Ends with C_Finalize; the caller then calls _exit.
+ * Runs a vault over KY_CONTROL_FD and KY_CHANNEL_FD until its channel ends or it is told to drain;
+ * returns the process's exit code. Ends with C_Finalize; the caller then calls _exit.
  */
 int hsm_vault_run(const struct hsm_config *config);
 

@@ -37,7 +37,10 @@ enum { WAIT_MS = 60000, MOVED_FD = 20 };
 /* Present when the build has the leak sanitizer; a vault ends with _exit, which would skip it. */
 extern void __lsan_do_leak_check(void) __attribute__((weak));
 
-/* SoftHSM2 2.6.1 keeps an ASN.1 string of each Edwards curve it reads; what the module loses is not our leak. */
+/*
+ * SoftHSM2 2.6.1 keeps an ASN.1 string of each Edwards curve it reads; what the module loses is not
+ * our leak.
+ */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {

@@ -30,7 +30,7 @@ struct vault_options {
     uint32_t cache_keys; /* 0: 100 */
     bool provision;
     bool serialize;
-    bool tuned; /* software_tuning */
+    bool tuned;    /* software_tuning */
     bool no_token; /* the configured module does not exist */
     bool shim;     /* through shim.c; faults in the environment, see there */
 };
@@ -56,7 +56,10 @@ void vault_post(struct vault *v, const struct ky_schema *s, const void *msg, uin
 void vault_flush(struct vault *v);
 /* The next reply; the payload lives until the next one is asked for. */
 struct ky_record vault_next(struct vault *v);
-/* One job and its reply: KY_OK and *out filled when it is of `reply`, else the code and cause of its JOB_R_DONE. */
+/*
+ * One job and its reply: KY_OK and *out filled when it is of `reply`, else the code and cause of
+ * its JOB_R_DONE.
+ */
 struct ky_status vault_call(struct vault *v, const struct ky_schema *s, const void *msg,
                             const struct ky_schema *reply, void *out);
 

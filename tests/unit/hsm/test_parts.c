@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of hsm/ that need no token: the CK_RV table, SubjectPublicKeyInfo both ways
- * against OpenSSL's own encoder, the verifier, and the cache over a counting stand-in for the module.
+ * against OpenSSL's own encoder, the verifier, and the cache over a counting stand-in for the
+ * module.
  */
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -74,7 +75,10 @@ static size_t encode(EVP_PKEY *key, uint8_t out[KY_SPKI_MAX])
     return (size_t)len;
 }
 
-/* What OpenSSL encodes, we parse; what we build from the parts is what OpenSSL encoded; no flipped structure passes. */
+/*
+ * What OpenSSL encodes, we parse; what we build from the parts is what OpenSSL encoded; no flipped
+ * structure passes.
+ */
 static void test_spki_round_trip(void **state)
 {
     static const uint8_t types[] = {KY_KEY_P256, KY_KEY_P384, KY_KEY_RSA2048, KY_KEY_RSA3072,

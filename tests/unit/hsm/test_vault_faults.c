@@ -164,7 +164,10 @@ static void test_aliased_handle_never_signs_for_another(void **state)
     vault_stop(&v);
 }
 
-/* In first-use mode an EC signature is not looked at again: the trade is what it says. RSA always is. */
+/*
+ * In first-use mode an EC signature is not looked at again: the trade is what it says. RSA always
+ * is.
+ */
 static void test_first_use_trusts_a_seen_handle(void **state)
 {
     uint8_t digest[32] = {1};

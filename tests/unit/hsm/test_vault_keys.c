@@ -60,7 +60,10 @@ static void test_kek_cannot_be_changed_or_copied(void **state)
     raw_close(&r);
 }
 
-/* The same moves on a key with the token's defaults work: the refusals above are our attributes' doing. */
+/*
+ * The same moves on a key with the token's defaults work: the refusals above are our attributes'
+ * doing.
+ */
 static void test_attack_works_on_a_careless_key(void **state)
 {
     CK_ULONG len = 32;
@@ -236,7 +239,10 @@ static int exit_code_at_start(void)
     return vault_wait_exit(&v);
 }
 
-/* A KEK in every way right but for one attribute; drop: the unwrap template's attribute left out, or -1. */
+/*
+ * A KEK in every way right but for one attribute; drop: the unwrap template's attribute left out,
+ * or -1.
+ */
 static void plant_kek(CK_ATTRIBUTE_TYPE flipped, bool unwrap_template, bool one_mechanism)
 {
     static const struct expected right[] = {

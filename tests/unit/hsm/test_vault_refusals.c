@@ -128,7 +128,10 @@ static void test_algorithm_must_fit_the_key(void **state)
     assert_int_equal(sign_status(&job).code, KY_INVALID);
 }
 
-/* A key said to be of another type: the public key does not parse as one, or the blob does not sign as one. */
+/*
+ * A key said to be of another type: the public key does not parse as one, or the blob does not sign
+ * as one.
+ */
 static void test_wrong_key_type(void **state)
 {
     struct job_sign job = job_of(&alice);

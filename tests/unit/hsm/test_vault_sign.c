@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every key type, storage, scheme and hash through a real vault, stock and tuned; the signatures are
- * verified by OpenSSL from the returned public key, so hsm/verify.c is not its own judge.
+ * Every key type, storage, scheme and hash through a real vault, stock and tuned; the signatures
+ * are verified by OpenSSL from the returned public key, so hsm/verify.c is not its own judge.
  */
 #include <setjmp.h>
 #include <stdarg.h>
