@@ -200,6 +200,7 @@ static struct ky_status shake_hands(struct client *c, const char *name, uint64_t
     c->ssl = SSL_new(c->ctx);
     if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || !expect_name(c->ssl, name))
         return KY_STATUS(KY_INVALID);
+    ERR_clear_error(); /* SSL_get_error reads the thread's queue: another's error is not this call's */
     while ((rc = SSL_connect(c->ssl)) != 1) {
         int e = SSL_get_error(c->ssl, rc);
 
@@ -289,6 +290,7 @@ enum client_io client_read_bytes(struct client *c, uint8_t *to, size_t cap, size
     if (c->ssl == NULL)
         return plain_result(c, recv(c->fd, to, cap, 0), out_n);
     c->read_wants_write = false;
+    ERR_clear_error();
     rc = SSL_read_ex(c->ssl, to, cap, out_n);
     return rc == 1 ? CLIENT_IO_DONE : tls_result(c, rc);
 }
@@ -299,6 +301,7 @@ enum client_io client_write_bytes(struct client *c, const uint8_t *from, size_t 
 
     if (c->ssl == NULL)
         return plain_result(c, send(c->fd, from, n, MSG_NOSIGNAL), out_n);
+    ERR_clear_error();
     rc = SSL_write_ex(c->ssl, from, n, out_n);
     return rc == 1 ? CLIENT_IO_DONE : tls_result(c, rc);
 }

@@ -20,10 +20,12 @@
 /* PKCS#11 s.6.1: return values that say the PIN itself was refused or must not be tried. */
 #define CKR_PIN_INCORRECT 0xA0u
 #define CKR_PIN_LOCKED 0xA4u
+#define CKR_VENDOR_DEFINED 0x80000000u
 
 bool latch_is_pin_error(uint64_t ckr)
 {
-    return ckr >= CKR_PIN_INCORRECT && ckr <= CKR_PIN_LOCKED;
+    /* What a vendor means by a code of its own nobody knows: it may have counted a try. */
+    return (ckr >= CKR_PIN_INCORRECT && ckr <= CKR_PIN_LOCKED) || (ckr & CKR_VENDOR_DEFINED) != 0;
 }
 
 /* All of it, or KY_INVALID: the token would count a PIN that was cut as a wrong one. */

@@ -80,6 +80,9 @@ def log_in(control):
         sys.exit(0)
     pin = os.read(fds[0], 4096)
     say("pin")
+    if told("vault-vendor-code"):
+        send(control, "LOGIN_FAILED", 0x80000042)
+        sys.exit(11)
     while told("vault-slow-login"):
         time.sleep(0.02)
     with open(os.path.join(FAKE_DIR, "right-pin"), "rb") as f:

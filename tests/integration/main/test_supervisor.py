@@ -198,6 +198,14 @@ class Supervisor(unittest.TestCase):
         self.wait_for(self.serving, "the vault")
         self.assertEqual(self.stop(), 0)
 
+    def test_a_login_refused_by_a_code_of_the_vendors_own(self):
+        self.misbehave("vault-vendor-code")
+        self.start()
+        self.wait_for(self.latched, "the latch")
+        self.assertTrue(os.path.exists(f"{self.dir}/state/login-pending"))
+        self.assertEqual(self.stop(), 0)
+        self.assertEqual(len(self.events("vault", "pin")), 1)
+
     def clear_latch(self):
         subprocess.run([self.kysod, "--config", f"{self.dir}/kyso.yaml", "--clear-latch"], check=True, env=self.env,
                        stdout=subprocess.DEVNULL)
