@@ -211,6 +211,16 @@ CK_OBJECT_HANDLE hsm_cached_handle(const struct hsm_cached *e)
     return e->handle;
 }
 
+bool hsm_cached_alive(struct hsm_cache *c, const struct hsm_cached *e)
+{
+    bool yes = false;
+
+    lock(c);
+    yes = !e->lost;
+    unlock(c);
+    return yes;
+}
+
 bool hsm_cached_verified(struct hsm_cache *c, const struct hsm_cached *e,
                          const uint8_t spki_sha256[32])
 {

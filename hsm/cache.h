@@ -26,6 +26,8 @@ struct hsm_cached *hsm_cache_get(struct hsm_cache *c, uint32_t row, uint32_t epo
 struct hsm_cached *hsm_cache_put(struct hsm_cache *c, const struct hsm_session *s, uint32_t row,
                                  uint32_t epoch, CK_OBJECT_HANDLE handle);
 CK_OBJECT_HANDLE hsm_cached_handle(const struct hsm_cached *e);
+/* False once its session was given up: the number may by now name another key. Asked after signing it covers all that was signed. */
+bool hsm_cached_alive(struct hsm_cache *c, const struct hsm_cached *e);
 /* First use: under which public key (its SHA-256) this handle was already seen to sign. */
 bool hsm_cached_verified(struct hsm_cache *c, const struct hsm_cached *e,
                          const uint8_t spki_sha256[32]);

@@ -264,10 +264,12 @@ static void test_cache_destroys_each_handle_once(void **state)
     assert_true(gone(13)); /* dropped */
     put(c, &other, 5, 1, 20);
     pinned = hsm_cache_put(c, &other, 6, 1, 21);
+    assert_true(hsm_cached_alive(c, pinned));
     hsm_cache_forget_session(
         c, 2); /* the token freed these itself: the numbers may be someone else's by now */
     assert_null(hsm_cache_get(c, 5, 1));
     assert_null(hsm_cache_get(c, 6, 1));
+    assert_false(hsm_cached_alive(c, pinned));
     hsm_cache_release(c, &s, pinned, true);
     assert_false(gone(20) || gone(21));
     assert_int_equal(hsm_cache_count(c), 1);
