@@ -61,8 +61,9 @@ struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, struct ky_span s
 
 /* What the search found; step 0 stands for "none", since it can never be accepted. */
 struct totp_match {
-    uint64_t open;  /* highest matching step that can still be spent */
-    uint64_t spent; /* 1 when a step at or below the floor matched too */
+    uint64_t open;    /* highest matching step that can still be spent */
+    uint64_t spent;   /* 1 when a step at or below the last one spent matched too */
+    uint64_t floored; /* 1 when one above that but not above the floor did */
 };
 
 /*
@@ -75,7 +76,6 @@ static struct ky_status search_window(const struct policy_totp *p, struct ky_spa
     const uint64_t center = now_s / POLICY_TOTP_PERIOD_S;
     const uint64_t first = center > p->window ? center - p->window : 0;
     const uint64_t last = center + p->window;
-    const uint64_t floor = p->last_step > p->floor_step ? p->last_step : p->floor_step;
     struct totp_match found = {0};
     struct ky_status status = KY_STATUS(KY_OK);
 
@@ -83,10 +83,12 @@ static struct ky_status search_window(const struct policy_totp *p, struct ky_spa
         char candidate[TOTP_DIGITS_MAX + 1] = {0};
         status = policy_totp_code(p->hash, p->digits, seed, step, candidate);
         const uint64_t hit = (uint64_t)(CRYPTO_memcmp(candidate, code.data, code.len) == 0);
-        const uint64_t usable = (uint64_t)(step > floor);
+        const uint64_t fresh = (uint64_t)(step > p->last_step);
+        const uint64_t usable = fresh & (uint64_t)(step > p->floor_step);
         const uint64_t take = (uint64_t)0 - (hit & usable);
         found.open = (step & take) | (found.open & ~take);
-        found.spent |= hit & (usable ^ 1);
+        found.spent |= hit & (fresh ^ 1);
+        found.floored |= hit & fresh & (usable ^ 1);
         ky_wipe(candidate, sizeof(candidate));
     }
     *out = found;
@@ -111,6 +113,9 @@ struct ky_status policy_totp_check(const struct policy_totp *p, struct ky_span s
      */
     if (match.spent != 0) {
         return KY_STATUS(KY_PROOF_REPLAYED);
+    }
+    if (match.floored != 0) {
+        return KY_STATUS(KY_PROOF_FLOORED);
     }
     if (match.open == 0) {
         return KY_STATUS(KY_PROOF_WRONG);

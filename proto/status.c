@@ -26,6 +26,9 @@ enum {
 };
 
 #define AS_DENIED KY_DENIED, GRPC_PERMISSION_DENIED, KY_RETRY_NEW_PROOF, "denied"
+#define AS_PROOF_NEEDED                                                                            \
+    KY_PROOF_NEEDED, GRPC_FAILED_PRECONDITION, KY_RETRY_NEW_PROOF,                                 \
+        "the earlier attempt or code is void, send a fresh proof"
 #define AS_UNAVAILABLE                                                                             \
     KY_UNAVAILABLE, GRPC_UNAVAILABLE, KY_RETRY_SAME, "not serving, retry with the same request id"
 #define AS_INTERNAL KY_INTERNAL, GRPC_INTERNAL, KY_RETRY_SAME, "internal error"
@@ -40,9 +43,7 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_NOT_FOUND] = {"not-found", KY_NOT_FOUND, GRPC_NOT_FOUND, KY_RETRY_NEVER, "not found"},
     [KY_CONFLICT] = {"conflict", KY_CONFLICT, GRPC_ALREADY_EXISTS, KY_RETRY_NEVER,
                      "the request id was used with other content"},
-    [KY_PROOF_NEEDED] = {"proof-needed", KY_PROOF_NEEDED, GRPC_FAILED_PRECONDITION,
-                         KY_RETRY_NEW_PROOF,
-                         "the earlier attempt was abandoned, send a fresh proof"},
+    [KY_PROOF_NEEDED] = {"proof-needed", AS_PROOF_NEEDED},
     [KY_TX_PENDING] = {"tx-pending", KY_TX_PENDING, GRPC_FAILED_PRECONDITION, KY_RETRY_SAME,
                        "the transaction is not yet authorized"},
     [KY_TX_ENDED] = {"tx-ended", KY_TX_ENDED, GRPC_FAILED_PRECONDITION, KY_RETRY_NEW_PROOF,
@@ -66,6 +67,7 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_PROOF_LOCKED] = {"proof-locked", AS_DENIED},
     [KY_PROOF_OTHER_TX] = {"proof-other-tx", AS_DENIED},
     [KY_PROOF_WRONG_CODE] = {"proof-wrong-code", AS_DENIED},
+    [KY_PROOF_FLOORED] = {"proof-floored", AS_PROOF_NEEDED},
     [KY_PROOF_UNCONFIRMED] = {"proof-unconfirmed", AS_DENIED},
     [KY_HASH_NOT_IN_SAD] = {"hash-not-in-sad", AS_DENIED},
     [KY_HASH_SPENT] = {"hash-spent", AS_DENIED},

@@ -259,7 +259,7 @@ static void stats_roles(const struct authority *a, struct authority_stats *out)
          p = p->next)
         out->roles[out->role_count++] = (struct authority_role){.door = p->door,
                                                                 .index = p->index,
-                                                                .restarts = p->generation,
+                                                                .restarts = p->generation - 1,
                                                                 .state = !p->ended,
                                                                 .jobs = p->jobs};
     for (uint32_t i = 0; i < a->role_count && out->role_count < AUTHORITY_ROLES_MAX; i++) {

@@ -199,7 +199,8 @@ static enum ky_code try_code(struct asked *q, struct cache_entry *x, struct proo
 /* The most telling of several refusals, for the record only. */
 static enum ky_code worse(enum ky_code x, enum ky_code y)
 {
-    static const enum ky_code order[] = {KY_PROOF_REPLAYED, KY_PROOF_WRONG, KY_PROOF_MALFORMED};
+    static const enum ky_code order[] = {KY_PROOF_REPLAYED, KY_PROOF_FLOORED, KY_PROOF_WRONG,
+                                         KY_PROOF_MALFORMED};
 
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (x == order[i] || y == order[i])
@@ -223,8 +224,10 @@ static enum ky_code try_all(struct asked *q, const struct cache_entry *subject, 
         enum ky_code one = try_code(q, x, out);
         if (one == KY_OK)
             return one;
-        q->why.authenticator_row = x->row;
-        code = worse(code, one);
+        enum ky_code said = worse(code, one);
+        if (said != code)
+            q->why.authenticator_row = x->row;
+        code = said;
     }
     return code;
 }
@@ -241,7 +244,9 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
     if (subject == NULL)
         return KY_PROOF_UNCONFIRMED;
     enum ky_code code = try_all(q, subject, out);
-    if (code != KY_OK && code != KY_PROOF_UNCONFIRMED)
+    if (code == KY_PROOF_FLOORED) /* an honest citizen after a crash: the next code will do */
+        q->retry_after_ms = POLICY_TOTP_PERIOD_S * 1000u;
+    else if (code != KY_OK && code != KY_PROOF_UNCONFIRMED)
         q->why.charged = AUTHORITY_CHARGE_SUBJECT;
     return code;
 }

@@ -278,6 +278,20 @@ static enum ky_code prove_pending(struct asked *q, struct tx *t, struct proof *o
     return code;
 }
 
+/* A pending transaction is named; whatever the request says besides must be what that says. */
+static bool says_other(const struct asked *q, const struct tx *t, const struct cache_entry *c)
+{
+    const struct door_tx *m = &q->m;
+
+    return (m->credential_id.len > 0 &&
+            !ky_span_eq(m->credential_id, c->credential.credential_id)) ||
+           (m->hashes.len > 0 && !ky_span_eq(m->hashes, t->hashes)) ||
+           (m->display_text.len > 0 && !ky_span_eq(m->display_text, t->display)) ||
+           (m->scheme != 0 && m->scheme != t->scheme) || (m->hash != 0 && m->hash != t->hash) ||
+           (m->mgf_hash != 0 && m->mgf_hash != t->mgf_hash) ||
+           (m->salt_len != 0 && m->salt_len != t->salt_len);
+}
+
 static enum ky_code authorize_pending(struct asked *q)
 {
     struct tx *t = state_tx_by_id(q->a->state, q->m.transaction_id);
@@ -290,7 +304,7 @@ static enum ky_code authorize_pending(struct asked *q)
     enum ky_code code = judge_allowed(q, c, (uint32_t)(t->hashes.len / ky_hash_len(t->hash)));
     if (code != KY_OK)
         return code;
-    if (q->m.credential_id.len > 0 && !ky_span_eq(q->m.credential_id, c->credential.credential_id))
+    if (says_other(q, t, c))
         return KY_PROOF_OTHER_TX;
     if (t->state != TX_PENDING || authority_now_s(q->a) >= t->not_after_s ||
         t->credential_epoch != c->credential.epoch)

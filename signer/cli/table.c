@@ -232,7 +232,7 @@ static const struct cli_arg approve_args[] = {
 static const struct cli_arg ledger_show_args[] = {
     OPT("--from", "N", CLI_NUMBER, 0, "first record (default 0)"),
     OPT("--limit", "N", CLI_NUMBER, 0, "how many (default: all)"),
-    OPT("--last", "N", CLI_NUMBER, 0, "the last N instead"),
+    OPT("--last", "N", CLI_NUMBER, 0, "of the last N records instead, whatever their type"),
     OPT("--type", "NAME", CLI_TEXT, CLI_MANY(CLI_LIST_MAX),
         "only records of this type: intent, receipt, denied, ..."),
     SWITCH("--private", "include personal data from the side table"),

@@ -125,7 +125,7 @@ static struct ky_status hashes_in(struct convert *c, const Kyso__V1__SignatureRe
     return KY_STATUS(KY_OK);
 }
 
-/* whole: a transaction is described; else the named pending one is, and any field may be left out. */
+/* whole: a transaction is described; else a pending one is named, and all but the relying party may be left out. */
 static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__SignatureRequest *m,
                                              bool whole, struct door_tx *r)
 {
@@ -133,11 +133,11 @@ static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__
     struct ky_span text;
 
     if (!m)
-        return whole ? convert_refuse(c, "request: is needed") : KY_STATUS(KY_OK);
-    if (whole && (m->relying_party[0] == '\0' || m->credential_id[0] == '\0'))
-        return convert_refuse(c, "request: relying_party and credential_id are needed");
-    if (!ky_ok(st = convert_optional_name(c, m->relying_party, "request.relying_party: not a name",
-                                          &r->relying_party)) ||
+        return convert_refuse(c, "request: is needed, with at least relying_party");
+    if (whole && m->credential_id[0] == '\0')
+        return convert_refuse(c, "request.credential_id: is needed");
+    if (!ky_ok(st = convert_name(c, m->relying_party, "request.relying_party: a name is needed",
+                                 &r->relying_party)) ||
         !ky_ok(st = convert_optional_name(c, m->credential_id, "request.credential_id: not a name",
                                           &r->credential_id)))
         return st;

@@ -35,6 +35,7 @@ enum ky_code {
     KY_PROOF_WRONG,
     KY_PROOF_REPLAYED,
     KY_PROOF_MALFORMED,
+    KY_PROOF_FLOORED,      /* a right code of a time before a crash: never taken, never charged */
     KY_PROOF_LOCKED,      /* the subject is locked */
     KY_PROOF_OTHER_TX,    /* approval or SAD of another transaction, client or credential */
     KY_PROOF_WRONG_CODE,  /* the matching code differs: ends the transaction */

@@ -153,8 +153,8 @@ static void test_floor(void **state)
     uint64_t out = 0;
     struct policy_totp p = six_digits(10);
     p.floor_step = t;
-    EXPECT(KY_PROOF_REPLAYED, check_step(&p, t - 1, now, &out), "below the floor");
-    EXPECT(KY_PROOF_REPLAYED, check_step(&p, t, now, &out), "the floor");
+    EXPECT(KY_PROOF_FLOORED, check_step(&p, t - 1, now, &out), "below the floor");
+    EXPECT(KY_PROOF_FLOORED, check_step(&p, t, now, &out), "the floor");
     EXPECT(KY_OK, check_step(&p, t + 1, now, &out), "above the floor");
     p.last_step = t + 1;
     EXPECT(KY_PROOF_REPLAYED, check_step(&p, t + 1, now, &out), "above the floor, spent");
@@ -182,7 +182,7 @@ static void test_step_zero_and_far_ends(void **state)
         EXPECT(KY_PROOF_REPLAYED, check_step(&p, 5000, 5000 * 30, &out), "last_step far ahead");
         p = six_digits(0);
         p.floor_step = far[i];
-        EXPECT(KY_PROOF_REPLAYED, check_step(&p, 5000, 5000 * 30, &out), "floor far ahead");
+        EXPECT(KY_PROOF_FLOORED, check_step(&p, 5000, 5000 * 30, &out), "floor far ahead");
     }
     p = six_digits(0);
     EXPECT(KY_OK, check_step(&p, UINT64_MAX / 30 + 1, UINT64_MAX, &out), "the end of time");

@@ -193,6 +193,10 @@ static void test_authorize_names_a_transaction(void **state)
     m.totp = &f->totp;
     assert_int_equal(signer_authorize_in(&f->conv, &m.base, &f->record).code, KY_INVALID);
     m.transaction_id = id;
+    assert_int_equal(signer_authorize_in(&f->conv, &m.base, &f->record).code, KY_INVALID);
+    Kyso__V1__SignatureRequest who = KYSO__V1__SIGNATURE_REQUEST__INIT;
+    who.relying_party = id; /* all that a pending transaction needs besides its name */
+    m.request = &who;
     assert_true(ky_ok(signer_authorize_in(&f->conv, &m.base, &f->record)));
     assert_int_equal(f->record.tx.hashes.len, 0);
     m.proof_case = KYSO__V1__AUTHORIZE_REQUEST__PROOF_APPROVAL;
