@@ -189,7 +189,8 @@ static struct ky_status sign_citizen(struct hsm_worker *w, struct hsm_job *job)
     if (ky_ok(st))
         st = sign_all(w, &p, b.handle, !b.verified, job);
     /* I7 in first-use mode: another thread gave the handle's session up meanwhile, before it closed it. */
-    if (ky_ok(st) && p.first_use && b.cached != NULL && !hsm_cached_alive(w->vault->cache, b.cached))
+    if (ky_ok(st) && p.first_use && b.cached != NULL &&
+        !hsm_cached_alive(w->vault->cache, b.cached))
         st = KY_STATUS_CAUSE(KY_TOKEN_REQUEST, CKR_KEY_HANDLE_INVALID);
     bound_release(w, in, &p, &b, st);
     if (ky_ok(st))
