@@ -44,10 +44,10 @@ class Calls(WireTest):
         self.assertEqual((t.request_id, t.transaction_id, t.state, t.matching_code, t.sad), ("b-1", "tx-1", 1, "42", b""))
         self.assertEqual((t.tx_digest, t.nonce, t.not_after), (b"\xd1" * 32, b"\x0e" * 16, 1900000000))
         t = self.stub.Authorize(self.S.AuthorizeRequest(
-            request_id="a-1", transaction_id="tx-1", totp=self.S.TotpProof(code="123456")), timeout=10)
+            request_id="a-1", request=self.S.SignatureRequest(relying_party="bank"), transaction_id="tx-1", totp=self.S.TotpProof(code="123456")), timeout=10)
         self.assertEqual((t.state, len(t.sad)), (2, 32))
         t = self.stub.Authorize(self.S.AuthorizeRequest(
-            request_id="a-2", approval=self.S.ApprovalProof(transaction_id="tx-1", authenticator_id="d",
+            request_id="a-2", request=self.S.SignatureRequest(relying_party="bank"), approval=self.S.ApprovalProof(transaction_id="tx-1", authenticator_id="d",
                                                             matching_code="42", signature=b"s")), timeout=10)
         self.assertEqual(self.front.stats()["proof"], 2)
         t = self.stub.WaitTransaction(self.S.WaitTransactionRequest(
