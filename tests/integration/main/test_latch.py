@@ -312,10 +312,10 @@ class State(StartCase):
         self.h.wait_for(lambda: self.lines("anchor-mismatch"), "the mismatch to be noticed")
         self.h.wait_for(self.h._is_serving, "the server to serve")
         unused = harness.code_at(self.alice["totps"][-1], int(harness.time.time() // 30))
-        for spent in (code, unused):
-            with self.assertRaises(grpc.RpcError) as caught:
-                self.signer().Sign(self.sign_request(self.alice, code=spent), timeout=10)
-            self.assertEqual(caught.exception.code(), CODE.PERMISSION_DENIED)
+        with self.refused(CODE.PERMISSION_DENIED, "proof-replayed"):
+            self.signer().Sign(self.sign_request(self.alice, code=code), timeout=10)
+        with self.refused(CODE.FAILED_PRECONDITION, "proof-floored", detail="proof-needed"):
+            self.signer().Sign(self.sign_request(self.alice, code=unused), timeout=10)
         self.assertLedgerVerifies()
 
 
