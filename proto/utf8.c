@@ -107,6 +107,11 @@ bool ky_span_is_display_text(struct ky_span s)
             s.len -= 8;
             continue;
         }
+        if (s.data[0] >= 0x20 && s.data[0] < 0x7f) {
+            s.data++;
+            s.len--;
+            continue;
+        }
         uint32_t point;
         size_t n = utf8_next(s, &point);
         if (n == 0 || point_is_hidden(point))

@@ -66,11 +66,15 @@ static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_
 /* The right code and two others, the same each time this transaction is shown. */
 static void put_choices(const struct authority *a, const struct tx *t, struct ky_buf *out)
 {
+    static const char domain[] = "kyso.choices";
+    uint8_t input[sizeof(domain) + sizeof(t->key)];
     uint8_t random[32];
     char code[STATE_CODE_MAX + 1];
     char choices[3][4];
 
-    ky_hmac_sha256(ky_secret_span(&a->state_key), KY_SPAN(t->key, sizeof(t->key)), random);
+    memcpy(input, domain, sizeof(domain));
+    memcpy(input + sizeof(domain), t->key, sizeof(t->key));
+    ky_hmac_sha256(ky_secret_span(&a->state_key), KY_SPAN_OF(input), random);
     if (!ky_span_to_cstr(KY_SPAN(t->code, t->code_len), code, sizeof(code)) ||
         !ky_ok(policy_matching_choices(code, random, choices)))
         return;

@@ -118,8 +118,6 @@ static enum ky_code check_pushes(struct asked *q)
         q->retry_after_ms = (uint32_t)(f->pending->not_after_s - now_s) * 1000u;
         return KY_BUSY;
     }
-    if (limit == 0 || limit > STATE_BEGINS_MAX)
-        limit = STATE_BEGINS_MAX;
     uint64_t oldest = f->begins_s[limit - 1];
     if (oldest == 0 || oldest + BEGINS_WINDOW_S <= now_s)
         return KY_OK;

@@ -12,7 +12,7 @@ DENIED = CODE.PERMISSION_DENIED
 
 
 class Proofs(ServerCase):
-    config = {"policy.lock_first_s": 2, "policy.begins_per_5min": 1000, "policy.lock_total": 100}
+    config = {"policy.lock_first_s": 2, "policy.begins_per_5min": 8, "policy.lock_total": 100}
 
     @classmethod
     def seed(cls):
