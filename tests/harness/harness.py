@@ -293,6 +293,27 @@ def code_at(authenticator, step):
     return totp(seed, step * 30, authenticator["digits"], authenticator["hash"])
 
 
+def short_certificate(state, csr_path, out_path, seconds):
+    """A citizen's certificate that ends soon; the openssl command cannot say so. Returns its end, seconds since the epoch."""
+    import datetime
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    with open(csr_path, "rb") as f:
+        csr = x509.load_pem_x509_csr(f.read())
+    with open(f"{state}/pki/citizen-ca.pem", "rb") as f:
+        issuer = x509.load_pem_x509_certificate(f.read()).subject
+    with open(f"{state}/pki/citizen-ca.key", "rb") as f:
+        key = serialization.load_pem_private_key(f.read(), None)
+    now = datetime.datetime.utcnow().replace(microsecond=0)
+    end = now + datetime.timedelta(seconds=seconds)
+    made = (x509.CertificateBuilder().subject_name(csr.subject).issuer_name(issuer).public_key(csr.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(minutes=1))
+            .not_valid_after(end).sign(key, hashes.SHA256()))
+    with open(out_path, "wb") as f:
+        f.write(made.public_bytes(serialization.Encoding.PEM))
+    return end.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
 def find_key(value, name):
     """The first value under this key anywhere in a JSON result."""
     if isinstance(value, dict):

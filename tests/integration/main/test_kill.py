@@ -93,6 +93,28 @@ class Kill(KillCase):
         requests, outcomes = self.run_load(200, lambda: self.h.children("kyso-vault")[0])
         self.assertEqual(self.check(requests, outcomes), LOAD, "another vault signs what the dead one had")
 
+    def test_a_vault_that_hangs(self):
+        """Its jobs miss their deadline: it is killed, and another does them."""
+        stub = self.signer()
+        whole = self.request(self.alice, [digest_of(new_id()) for _ in range(100)])
+        sad = stub.Authorize(signer_pb2.AuthorizeRequest(
+            request_id=new_id(), request=whole, totp=signer_pb2.TotpProof(code=self.clock.code(self.alice))),
+            timeout=20).sad
+        requests = [self.sign_request(self.alice, request=self.request(self.alice, [d]), sad=sad)
+                    for d in whole.hashes]
+        # one only: a key under which two vaults die in turn is quarantined (fault 41)
+        os.kill(self.h.children("kyso-vault")[0], signal.SIGSTOP)
+        replies = list(stub.SignStream(iter(requests), timeout=60))
+        self.assertEqual([r.error for r in replies if r.HasField("error")], [])
+        self.assertEqual(len(replies), 100)
+        self.assertIn("a job missed its deadline", self.h.log_text())
+        self.assertEqual(self.check(requests, [("signed", r.reply) for r in self.ordered(requests, replies)]), 100)
+
+    @staticmethod
+    def ordered(requests, replies):
+        by_id = {r.request_id: r for r in replies}
+        return [by_id[r.request_id] for r in requests]
+
     def test_kill_the_front(self):
         port = self.h.endpoints()["signer"]
         fronts = self.h.children("kyso-front")

@@ -268,6 +268,17 @@ class Proofs(ServerCase):
         with self.refused(CODE.FAILED_PRECONDITION, "inactive"):
             self.sign(grace)
 
+    def test_expired_certificate(self):
+        heidi = self.h.add_citizen("heidi", totps=2, activate=False)
+        csr, certificate = f"{self.h.dir}/heidi.csr", f"{self.h.dir}/heidi.pem"
+        self.h.kyso("credential", "csr", heidi["credential_id"], "--dn", "CN=heidi,C=VN", "--output", csr)
+        ends = harness.short_certificate(self.h.state, csr, certificate, seconds=4)
+        self.h.kyso("credential", "import-cert", heidi["credential_id"], certificate)
+        self.sign(heidi)
+        self.h.wait_for(lambda: time.time() > ends + 1, "the certificate's end")
+        with self.refused(CODE.FAILED_PRECONDITION, "inactive", detail="inactive"):
+            self.sign(heidi)
+
     def test_second_authenticator_on_an_active_credential(self):
         before = len(self.h.ledger())
         done = self.h.kyso("authenticator", "enroll-device", "--subject", "alice", "--generate",

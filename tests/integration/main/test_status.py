@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/metrics, /healthz and /readyz on loopback, and the operators' status screen."""
+
+import http.client
+import os
+import signal
+import unittest
+
+from base import ServerCase
+
+
+class Status(ServerCase):
+    @classmethod
+    def seed(cls):
+        cls.alice = cls.h.add_citizen("alice", device=None)
+
+    def get(self, path, method="GET"):
+        connection = http.client.HTTPConnection(self.h.endpoints()["status"], timeout=10)
+        try:
+            connection.request(method, path)
+            reply = connection.getresponse()
+            return reply.status, reply.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name):
+        lines = dict(line.split(" ") for line in self.get("/metrics")[1].splitlines() if not line.startswith("#"))
+        return int(lines[name])
+
+    def test_figures_move(self):
+        before = self.metric("kyso_signatures_total")
+        self.signer().Sign(self.sign_request(self.alice), timeout=10)
+        self.h.wait_for(lambda: self.metric("kyso_signatures_total") == before + 1, "the figure to rise", 5)
+        self.assertGreater(self.metric("kyso_ledger_records"), 0)
+        self.assertEqual(self.metric("kyso_serving"), 1)
+        self.assertEqual(self.metric("kyso_pin_latch_closed"), 0)
+        for line in self.get("/metrics")[1].splitlines():
+            self.assertRegex(line, r"^(# (HELP|TYPE) kyso_\w+ .+|kyso_\w+ \d+)$")
+
+    def test_health_and_readiness(self):
+        self.assertEqual(self.get("/healthz"), (200, "ok\n"))
+        self.assertEqual(self.get("/readyz"), (200, "ready\n"))
+        self.assertEqual(self.get("/other")[0], 404)
+        self.assertGreaterEqual(self.get("/metrics", "POST")[0], 400)
+
+    def test_an_authority_that_hangs_is_seen(self):
+        pid = self.h.children("kyso-authority")[0]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.h.wait_for(lambda: self.get("/healthz")[0] == 503, "the hang to be seen", 10)
+            self.assertEqual(self.get("/readyz")[0], 503)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        self.h.wait_for(lambda: self.get("/readyz")[0] == 200, "the authority to turn again", 10)
+
+    def test_status_screen(self):
+        shown = self.h.kyso("status", json_out=True)
+        self.assertEqual(shown["server"], "demo.kyso.example")
+        roles = {(r["role"], r["index"]) for r in shown["roles"]}
+        self.assertGreaterEqual(len(roles), 4, shown)
+        self.assertEqual({r["restarts"] for r in shown["roles"]}, {0}, shown["roles"])
+
+
+if __name__ == "__main__":
+    unittest.main()
