@@ -96,11 +96,6 @@ void authority_seal(struct authority *a, const char *reason)
     a->hooks.control(a->hooks.context, &m);
 }
 
-bool authority_is_sealed(const struct authority *a)
-{
-    return a->phase == PHASE_SEALED;
-}
-
 /* --- small views ----------------------------------------------------------------------------------------- */
 
 uint64_t authority_now_s(const struct authority *a)
@@ -116,11 +111,6 @@ uint64_t authority_now_us(const struct authority *a)
 struct store *authority_store(struct authority *a)
 {
     return a->store;
-}
-
-const struct config *authority_config(const struct authority *a)
-{
-    return a->config;
 }
 
 const struct ky_secret *authority_seed_key(const struct authority *a)

@@ -48,7 +48,6 @@ struct reply_to {
 uint64_t authority_now_s(const struct authority *a);  /* the turn's wall time: one value for all its decisions */
 uint64_t authority_now_us(const struct authority *a); /* the same, microseconds, for ledger records */
 struct store *authority_store(struct authority *a);
-const struct config *authority_config(const struct authority *a);
 const struct ky_secret *authority_seed_key(const struct authority *a); /* seed-enc */
 const struct ky_secret *authority_state_key(const struct authority *a);
 struct ky_span authority_server_id(const struct authority *a);

@@ -22,7 +22,6 @@
 #define WAITERS_MAX         8192u
 #define FRONT_OUT_MAX       (64u * 1024u * 1024u)
 #define VAULT_OUT_MAX       (16u * 1024u * 1024u)
-#define AUTHENTICATORS_MAX  16u
 #define SNAPSHOT_RECORDS    200000u /* at least so many between two, when idle */
 #define PAIR(a, b)          ((uint64_t)(a) << 32 | (b))
 
@@ -183,7 +182,6 @@ KY_MUST_CHECK struct ky_status authority_new(const struct config *config,
                                              struct authority **out_authority);
 void authority_free(struct authority **a);
 void authority_seal(struct authority *a, const char *reason);
-bool authority_is_sealed(const struct authority *a);
 KY_MUST_CHECK struct ky_status authority_load_rows(struct authority *a); /* clients and operators */
 /* rows.c */
 void authority_free_rows(struct authority *a);
@@ -210,7 +208,6 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd);
 
 /* turn.c. One turn over everything that is readable. True when work is left that waits for no event. */
 bool authority_turn(struct authority *a);
-uint64_t authority_wait_us(const struct authority *a); /* how long the loop may sleep */
 
 /* dispatch.c */
 void dispatch_init(struct authority *a);

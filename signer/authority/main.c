@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso-authority: decides, and alone owns the database. Finds its control descriptor and configuration where the supervisor
- * left them. With --create it makes a new state with its first operators and ends.
+ * left them. With --create it makes a new state with its first operators and ends; with --export it prints the ledger of a
+ * stopped server and ends.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 
 #include "kyso/wire.h"
 
+#include "export.h"
 #include "loop.h"
 
 #define OPERATORS_MAX 8192u
@@ -21,7 +23,10 @@
 static void usage(void)
 {
     fputs("usage: kyso-authority [--create --operator NAME:PEMFILE [--operator NAME:PEMFILE ...]]\n"
-          "Started by kysod, which passes its descriptors.\n",
+          "       kyso-authority --export DATABASE [--private]\n"
+          "The first is started by kysod, which passes its descriptors. The second prints the ledger of a server that\n"
+          "is stopped, as JSON lines; --private adds personal data. Check them with: kyso ledger verify --file\n"
+          "example: kyso-authority --export /var/lib/kyso/kyso.db >ledger.jsonl\n",
           stderr);
 }
 
@@ -85,6 +90,9 @@ int main(int argc, char **argv)
     int code = 1;
 
     log_setup("authority", NULL, NULL);
+    if ((argc == 3 || (argc == 4 && strcmp(argv[3], "--private") == 0)) &&
+        strcmp(argv[1], "--export") == 0)
+        return export_run(argv[2], argc == 4);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* the supervisor says when to end */
     (void)signal(SIGTERM, SIG_IGN);

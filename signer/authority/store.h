@@ -104,7 +104,7 @@ uint64_t store_turns(const struct store *s);
 KY_MUST_CHECK struct ky_status store_sealed(const struct store *s);
 
 /* --- snapshots of the fold ----------------------------------------------------------------------------- */
-/* The blob carries everything that state_fold() would rebuild; MACed with (ledger size, Merkle frontier, row versions).
+/* The blob carries everything that the fold would rebuild; MACed with (ledger size, Merkle frontier, row versions).
  * Its own transaction, between turns only: KY_INVALID while something is staged. */
 KY_MUST_CHECK struct ky_status store_snapshot_write(struct store *s, struct ky_span blob);
 /* Restores the row versions; *out_size is the ledger size to replay from. out_blob's maximum is the caller's.

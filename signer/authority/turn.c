@@ -216,10 +216,3 @@ bool authority_turn(struct authority *a)
     a->turns++;
     return more;
 }
-
-uint64_t authority_wait_us(const struct authority *a)
-{
-    uint64_t since = a->hooks.mono_us(a->hooks.context) - a->heartbeat_us;
-
-    return since >= HEARTBEAT_US ? 0 : HEARTBEAT_US - since;
-}

@@ -236,6 +236,16 @@ static bool pump(struct filling *f)
     return true;
 }
 
+/* Tickets are used in turn, so all of an earlier round's are there still, each with less: what counts is hashes. */
+static size_t goal_of(const struct tickets *t, const struct options *o)
+{
+    size_t each = o->proof == PROOF_APPROVAL ? o->hashes : o->list;
+    size_t wanted = (size_t)o->stock * each;
+    size_t left = tickets_hashes_left(t);
+
+    return t->count + (wanted > left ? (wanted - left + each - 1) / each : 0);
+}
+
 bool tickets_fill(struct tickets *t, const struct options *o, struct population *p,
                   struct client *const *clients)
 {
@@ -243,7 +253,7 @@ bool tickets_fill(struct tickets *t, const struct options *o, struct population 
                         .options = o,
                         .population = p,
                         .clients = clients,
-                        .goal = o->stock,
+                        .goal = goal_of(t, o),
                         .started = t->count};
     struct making *all = calloc(CALLS_MAX, sizeof *all);
     bool ok = all != NULL;
