@@ -11,7 +11,6 @@
 
 #include "kyso/wire.h"
 
-#define REPLAY_MAX (8u * 1024u * 1024u)
 #define TX_MAX     (256u * 1024u)
 
 struct ky_status authority_new(const struct config *config, const struct authority_hooks *hooks,
@@ -27,7 +26,7 @@ struct ky_status authority_new(const struct config *config, const struct authori
         .client = {.failures_per_minute = p->client_failures_per_minute,
                    .failure_percent = p->client_failure_percent},
         .replay_window_s = config->limits.replay_window_s,
-        .replay_max = REPLAY_MAX,
+        .replay_max = config->limits.replay_requests,
         .tx_max = TX_MAX,
     };
 

@@ -82,6 +82,21 @@ const struct replay *state_replay(const struct state *s, const uint8_t key[MAP_K
     return map_get(&s->replay.by_key, map_key_bytes(key));
 }
 
+static void drop_oldest(struct replay_ring *r)
+{
+    map_remove(&r->by_key, map_key_bytes(at(r, r->head)->key));
+    r->head++;
+    if (r->head % CHUNK == 0) {
+        struct replay **chunk = &r->chunks[(r->head / CHUNK - 1) % r->chunk_cap];
+        free(*chunk);
+        *chunk = NULL;
+    }
+}
+
+/*
+ * A full index forgets its oldest request id before its time, rather than refuse everybody: a repeat of
+ * that one then finds its proof spent (I3) instead of its signature.
+ */
 struct ky_status state_replay_put(struct state *s, const struct replay *entry)
 {
     struct replay_ring *r = &s->replay;
@@ -91,6 +106,8 @@ struct ky_status state_replay_put(struct state *s, const struct replay *entry)
         *slot = *entry;
         return KY_STATUS(KY_OK);
     }
+    while (r->tail > r->head && r->tail - r->head >= s->limits.replay_max)
+        drop_oldest(r);
     slot = push(r);
     if (slot == NULL || !map_put(&r->by_key, map_key_bytes(entry->key), slot))
         return KY_STATUS(KY_NOMEM);
@@ -104,16 +121,9 @@ void state_replay_collect(struct state *s, uint64_t now_s)
     struct replay_ring *r = &s->replay;
 
     while (r->head < r->tail) {
-        struct replay *e = at(r, r->head);
-        if ((uint64_t)e->at_s + s->limits.replay_window_s > now_s)
+        if ((uint64_t)at(r, r->head)->at_s + s->limits.replay_window_s > now_s)
             break;
-        map_remove(&r->by_key, map_key_bytes(e->key));
-        r->head++;
-        if (r->head % CHUNK == 0) {
-            struct replay **chunk = &r->chunks[(r->head / CHUNK - 1) % r->chunk_cap];
-            free(*chunk);
-            *chunk = NULL;
-        }
+        drop_oldest(r);
     }
 }
 

@@ -70,6 +70,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     UINT("sign_deadline_ms", config_limits, sign_deadline_ms),
     UINT("generate_deadline_ms", config_limits, generate_deadline_ms),
     UINT("replay_window_s", config_limits, replay_window_s),
+    UINT("replay_requests", config_limits, replay_requests),
     UINT("pending_ttl_s", config_limits, pending_ttl_s),
     UINT("heartbeat_ms", config_limits, heartbeat_ms),
     CYAML_FIELD_END,

@@ -43,6 +43,7 @@ static const struct number_rule numbers[] = {
     N("limits.max_hashes", limits.max_hashes, 256, 1, 256),
     N("limits.sign_deadline_ms", limits.sign_deadline_ms, 2000, 100, 60000),
     N("limits.generate_deadline_ms", limits.generate_deadline_ms, 60000, 1000, 600000),
+    N("limits.replay_requests", limits.replay_requests, 4000000, 1000, 100000000),
     N("limits.replay_window_s", limits.replay_window_s, 86400, 60, 604800),
     N("limits.pending_ttl_s", limits.pending_ttl_s, 120, 1, 600),
     N("limits.heartbeat_ms", limits.heartbeat_ms, 100, 50, 60000),

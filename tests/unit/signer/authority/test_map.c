@@ -75,11 +75,37 @@ static void ring_forgets_the_oldest(void **state)
     state_free(&s);
 }
 
+/* A full ring forgets early and goes on: nobody is refused for what others asked. */
+static void ring_is_bounded(void **state)
+{
+    struct state_limits limits = {.replay_window_s = 1000, .replay_max = 5000, .tx_max = 10};
+    struct state *s = NULL;
+    uint8_t key[MAP_KEY_LEN];
+
+    (void)state;
+    assert_true(ky_ok(state_new(&limits, &s)));
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct replay e = {.at_s = 1000, .kind = REPLAY_SIGN, .state = REPLAY_SIGNED, .intent = i};
+        state_replay_key(i, ky_span_text("rp"), ky_span_text("id"), e.key);
+        assert_true(ky_ok(state_replay_put(s, &e)));
+        assert_true(s->replay.by_key.count <= 5000);
+        assert_true(state_has_room(s));
+    }
+    for (uint32_t i = 0; i < 20000; i++) {
+        state_replay_key(i, ky_span_text("rp"), ky_span_text("id"), key);
+        const struct replay *e = state_replay(s, key);
+        assert_int_equal(i >= 15000, e != NULL);
+        assert_true(e == NULL || e->intent == i);
+    }
+    state_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_a_table),
         cmocka_unit_test(ring_forgets_the_oldest),
+        cmocka_unit_test(ring_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,7 @@ static void set_config(struct world *w)
                    .sign_deadline_ms = 2000,
                    .generate_deadline_ms = 60000,
                    .replay_window_s = 86400,
+                   .replay_requests = 1u << 20,
                    .pending_ttl_s = 120},
         .policy = {.totp_window = 1,
                    .lock_tries = 5,

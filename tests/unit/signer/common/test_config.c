@@ -86,6 +86,7 @@ static const struct {
     MEMBER("sign_deadline_ms", limits.sign_deadline_ms),
     MEMBER("generate_deadline_ms", limits.generate_deadline_ms),
     MEMBER("replay_window_s", limits.replay_window_s),
+    MEMBER("replay_requests", limits.replay_requests),
     MEMBER("pending_ttl_s", limits.pending_ttl_s),
     MEMBER("heartbeat_ms", limits.heartbeat_ms),
     MEMBER("totp_window", policy.totp_window),
