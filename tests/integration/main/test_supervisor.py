@@ -95,6 +95,7 @@ class Supervisor(unittest.TestCase):
         return [e["door"] for e in self.events("authority", "told", type="PEER", pid=authority)]
 
     def authority(self):
+        self.wait_for(lambda: self.events("authority", "start"), "an authority")
         return self.events("authority", "start")[-1]["pid"]
 
     def serving(self):

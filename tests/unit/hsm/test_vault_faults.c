@@ -213,14 +213,18 @@ static void test_a_lost_module_or_login_ends_the_vault(void **state)
     }
 }
 
-/* Sessions die under four threads that share handles: every job is still answered, and right. */
+/*
+ * Sessions die under four threads that share handles: every job is still answered, and right. One that met two of them
+ * in a row is answered token-session, and the authority then dispatches it again: so does this.
+ */
 static void test_threads_survive_dying_sessions(void **state)
 {
-    enum { JOBS = 300 };
+    enum { JOBS = 300, AGAIN_MAX = 8 };
     const struct vault_options threads = {.shim = true, .sessions = 4, .cache_keys = 8};
     const struct test_key *const keys[] = {&alice, &bob, &seal};
     static uint8_t digests[JOBS][32];
     bool answered[JOBS] = {false};
+    unsigned again = 0;
     struct job_r_sign r;
 
     (void)state;
@@ -234,19 +238,25 @@ static void test_threads_survive_dying_sessions(void **state)
         vault_post(&v, &job_sign_schema, &job, i);
     }
     vault_flush(&v);
-    for (size_t got = 0; got < JOBS; got++) {
+    for (size_t got = 0; got < JOBS;) {
         struct ky_record rec = vault_next(&v);
         const struct test_key *k = keys[rec.tag % 3];
 
         assert_true(rec.tag < JOBS && !answered[rec.tag]);
-        answered[rec.tag] = true;
         if (rec.type == JOB_R_DONE) {
+            struct job_sign job = sign_job(k, &ecdsa, KY_SPAN(digests[rec.tag], 32));
             struct job_r_done done;
 
             assert_int_equal(ky_msg_decode(&job_r_done_schema, rec.payload, &done).code, KY_OK);
-            fail_msg("job %u: %s 0x%x", (unsigned)rec.tag,
-                     ky_code_info((enum ky_code)done.code)->name, done.cause);
+            if (done.code != KY_TOKEN_SESSION || ++again > AGAIN_MAX)
+                fail_msg("job %u: %s 0x%x", (unsigned)rec.tag,
+                         ky_code_info((enum ky_code)done.code)->name, done.cause);
+            vault_post(&v, &job_sign_schema, &job, rec.tag);
+            vault_flush(&v);
+            continue;
         }
+        answered[rec.tag] = true;
+        got++;
         assert_int_equal(rec.type, JOB_R_SIGN);
         assert_int_equal(ky_msg_decode(&job_r_sign_schema, rec.payload, &r).code, KY_OK);
         assert_true(independently_verified(KY_SPAN(k->spki, k->spki_len), KY_KEY_P256, &ecdsa,
