@@ -24,10 +24,12 @@ class KillCase(ServerCase):
         """1 000 requests under four SADs."""
         stub = self.signer()
         requests = []
+        self.codes = []
         for part in range(LOAD // BATCH):
+            self.codes.append(self.clock.code(self.alice))
             whole = self.request(self.alice, [digest_of(f"{new_id()} {i}") for i in range(BATCH)])
             sad = stub.Authorize(signer_pb2.AuthorizeRequest(
-                request_id=new_id(), request=whole, totp=signer_pb2.TotpProof(code=self.clock.code(self.alice))),
+                request_id=new_id(), request=whole, totp=signer_pb2.TotpProof(code=self.codes[-1])),
                 timeout=20).sad
             requests += [self.sign_request(self.alice, request=self.request(self.alice, [d]), sad=sad)
                          for d in whole.hashes]
@@ -132,10 +134,19 @@ class KillAuthority(KillCase):
         signed = self.check(requests, outcomes)
         self.assertGreater(signed, 0)
         stub = self.signer()
-        for request, (what, _) in list(zip(requests, outcomes))[:200]:
-            replay = signer_pb2.SignRequest(request_id=new_id(), request=request.request, sad=request.sad)
-            with self.assertRaises(grpc.RpcError, msg=what):
-                stub.Sign(replay, timeout=10)
+        intents = len(self.h.ledger("intent"))
+        for request, (what, _) in zip(requests, outcomes):
+            self.assertRefused(stub, request.request, what, sad=request.sad)
+        for code in self.codes:
+            self.assertRefused(stub, self.request(self.alice), code, totp=signer_pb2.TotpProof(code=code))
+        self.assertEqual(len(self.h.ledger("intent")), intents, "nothing was spent again")
+
+    def assertRefused(self, stub, request, what, **proof):
+        """Refused as a proof, not for being unavailable."""
+        with self.assertRaises(grpc.RpcError, msg=what) as caught:
+            stub.Sign(signer_pb2.SignRequest(request_id=new_id(), request=request, **proof), timeout=10)
+        self.assertIn(caught.exception.code(),
+                      (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.FAILED_PRECONDITION), what)
 
 
 if __name__ == "__main__":
