@@ -63,8 +63,13 @@ struct peer {
     bool retiring; /* another takes its place: no more jobs; without one its channel ends */
 };
 
+struct job_part { /* split.c: these hashes of a request; group NULL = the job is whole */
+    struct job_group *group;
+    uint16_t from, count;
+};
 struct job_slot {
     struct job job;
+    struct job_part part;
     struct ky_buf payload; /* encoded once; generation and attempt are its first 8 bytes */
     uint32_t attempt;
     uint32_t tries;      /* times it was running when its vault died, or given back */

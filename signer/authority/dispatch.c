@@ -5,6 +5,7 @@
  */
 #include "authority_private.h"
 #include "jobs.h"
+#include "split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,10 +31,15 @@ static void slot_done(struct authority *a, struct job_slot *s, struct ky_status 
 {
     struct job_result r = {.status = status, .type = type, .payload = payload};
     struct job job = s->job;
+    struct job_part part = s->part;
+    struct ky_buf whole = KY_BUF_INIT(KY_RECORD_MAX);
 
     job_slot_release(&a->jobs, s); /* first: the continuation may submit another */
-    done_table[job.for_what](a, &job, &r);
-    free(job.context);
+    if (part.group == NULL || split_settle(part, &r, &job, &r, &whole)) {
+        done_table[job.for_what](a, &job, &r);
+        free(job.context);
+    }
+    ky_buf_free(&whole);
 }
 
 static void queue_fail(struct authority *a, struct job_slot *s, enum ky_code code)
@@ -48,6 +54,7 @@ static void vault_release(struct authority *a, struct job_slot *s)
 
     job_chain_remove(&v->first, &v->last, s);
     v->outstanding--;
+    split_moved(s, false);
     v->slow -= s->job.schema->type == JOB_GENERATE;
     a->jobs.in_flight--;
     s->vault = NULL;
@@ -69,7 +76,7 @@ static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 {
     vault_release(a, s);
     s->tries += was_running;
-    if (s->tries >= JOB_ATTEMPTS || dispatch_quarantined(a, s->job.key_row)) {
+    if (s->tries >= JOB_ATTEMPTS || dispatch_quarantined(a, s->job.key_row) || split_is_void(s)) {
         slot_done(a, s, KY_STATUS(KY_UNAVAILABLE), JOB_R_DONE, (struct ky_span){0});
         return;
     }
@@ -160,7 +167,8 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
         a->jobs_failed++;
         log_event(LOG_WARN, "job-failed", LOG_CODE(status), LOG_STR("job", s->job.schema->name));
     }
-    if (status.code == KY_TOKEN_MODULE) {
+    /* A vault that lost its login has no PIN to log in again, and ends as one whose module failed. */
+    if (status.code == KY_TOKEN_MODULE || status.code == KY_TOKEN_LOGIN) {
         kill_vault(a, vault); /* the job stays its own until waitpid has seen it end */
         return;
     }
@@ -195,7 +203,8 @@ static struct peer *choose_vault(struct authority *a, const struct job_slot *s)
         if (least == NULL || p->slow < least->slow ||
             (p->slow == least->slow && p->outstanding < least->outstanding))
             least = p;
-        if (hot != NULL && hot->key_row == s->job.key_row && p->index == hot->vault_index)
+        if (hot != NULL && s->part.group == NULL && hot->key_row == s->job.key_row &&
+            p->index == hot->vault_index)
             known = p;
     }
     if (known != NULL && known->slow <= least->slow &&
@@ -219,6 +228,7 @@ static bool send_to(struct authority *a, struct job_slot *s, struct peer *v)
     if (!ky_ok(ky_channel_send(&v->channel, &schema, s->payload.data, s->job.id, 0)))
         return false;
     s->attempt++;
+    split_moved(s, true);
     s->vault = v;
     s->prev = v->last;
     s->next = NULL;
@@ -257,6 +267,10 @@ void dispatch_send(struct authority *a, bool committed_only)
         next = s->next;
         if (committed_only && s->turn == a->turns)
             break; /* this turn's own are behind all older ones */
+        if (split_is_void(s)) {
+            queue_fail(a, s, KY_CANCELLED);
+            continue;
+        }
         if (s->job.to.deadline_us != 0 && a->mono_us > s->job.to.deadline_us)
             continue; /* dispatch_tick() settles it in the next turn */
         struct peer *v = choose_vault(a, s);
@@ -335,13 +349,13 @@ const struct job *dispatch_queued(const struct authority *a, const struct reply_
 {
     const struct job_slot *s = map_get(&a->jobs.by_tag, job_tag_key(who));
 
-    return s == NULL || s->vault != NULL ? NULL : &s->job;
+    return s == NULL || !split_is_queued(s) ? NULL : &s->job;
 }
 
 void dispatch_cancel(struct authority *a, const struct reply_to *who)
 {
     struct job_slot *s = map_get(&a->jobs.by_tag, job_tag_key(who));
 
-    if (s != NULL && s->vault == NULL)
+    if (s != NULL && split_is_queued(s))
         queue_fail(a, s, KY_CANCELLED);
 }

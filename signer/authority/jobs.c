@@ -4,6 +4,7 @@
  * payload buffers, so that a request allocates nothing here. Authority's thread.
  */
 #include "jobs.h"
+#include "split.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,8 @@ void dispatch_free(struct authority *a)
     for (uint32_t i = 0; i < d->slot_count; i++) {
         if (d->slots[i]->used)
             free(d->slots[i]->job.context);
+        if (d->slots[i]->used && d->slots[i]->part.group != NULL)
+            split_forget(d->slots[i]->part);
         ky_buf_free(&d->slots[i]->payload);
         free(d->slots[i]);
     }
@@ -133,6 +136,12 @@ bool dispatch_idle(const struct authority *a)
 
 struct ky_status job_submit(struct authority *a, const struct job *job, const void *msg)
 {
+    return job_submit_part(a, job, msg, (struct job_part){0});
+}
+
+struct ky_status job_submit_part(struct authority *a, const struct job *job, const void *msg,
+                                 struct job_part part)
+{
     struct dispatcher *d = &a->jobs;
     uint32_t cap = a->config->limits.queue + QUEUE_EXTRA;
     struct job_slot *s = d->queue.count < cap ? slot_new(d) : NULL;
@@ -147,6 +156,7 @@ struct ky_status job_submit(struct authority *a, const struct job *job, const vo
         return ky_ok(status) ? KY_STATUS(KY_NOMEM) : status;
     }
     s->job = *job;
+    s->part = part;
     s->job.id = ++d->sequence << INDEX_BITS | s->index;
     s->attempt = 0;
     s->tries = 0;

@@ -12,6 +12,9 @@ void job_list_prepend(struct job_list *l, struct job_slot *s);
 void job_list_remove(struct job_list *l, struct job_slot *s);
 void job_chain_remove(struct job_slot **first, struct job_slot **last, struct job_slot *s);
 struct map_key job_tag_key(const struct reply_to *to);
+/* job_submit() of a part. */
+KY_MUST_CHECK struct ky_status job_submit_part(struct authority *a, const struct job *job,
+                                               const void *msg, struct job_part part);
 /* The slot is free again; its context is the caller's. */
 void job_slot_release(struct dispatcher *d, struct job_slot *s);
 /* NULL unless a job of exactly this id is live: a late result's id names none. */

@@ -4,6 +4,7 @@
  * only the committed receipt a reply (I2). A repeat of a request id is answered from the ledger. Inside a turn only.
  */
 #include "judge.h"
+#include "split.h"
 #include "transaction.h"
 
 #include <string.h>
@@ -75,7 +76,9 @@ static enum ky_code reserve(struct asked *q, const struct ledger_intent *m,
     f->replies[f->reply_count++] = q->to;
     a->sign_in_flight++;
     q->client->in_flight++;
-    struct ky_status status = job_submit(a, &job, &msg);
+    uint32_t parts = split_parts(a, &msg);
+    struct ky_status status =
+        parts > 1 ? split_submit(a, &job, &msg, parts) : job_submit(a, &job, &msg);
     if (!ky_ok(status)) {
         struct job_result failed = {.status = status, .type = JOB_R_DONE};
         sign_job_done(a, &job, &failed); /* judge_room() asked: only memory can be missing */

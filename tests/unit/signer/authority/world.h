@@ -33,6 +33,8 @@ struct fake_vault {
     uint64_t last_tag;    /* of the last job held */
     uint32_t last_attempt;
     uint32_t held;
+    uint8_t held_job[16384]; /* the last one */
+    size_t held_len;
 };
 struct world {
     char dir[64];
@@ -79,6 +81,9 @@ void vault_die(struct world *w,
 void vault_pump(struct world *w);
 /* Answers the last held job of this vault (by its tag) as if it were of that generation and attempt. */
 void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uint32_t attempt);
+/* Answers the last held job as it should be answered. */
+void vault_answer_held(struct world *w, uint32_t index);
+void vault_refuse_held(struct world *w, uint32_t index, enum ky_code code);
 void vault_signature(struct ky_span digest,
                      uint8_t out[64]); /* what the fake key makes of a digest */
 

@@ -65,6 +65,9 @@ static void do_sign(struct fake_vault *v, const struct ky_record *rec)
         v->held++;
         v->last_tag = rec->tag;
         v->last_attempt = m.attempt;
+        assert_in_range(rec->payload.len, 1, sizeof(v->held_job));
+        memcpy(v->held_job, rec->payload.data, rec->payload.len);
+        v->held_len = rec->payload.len;
         return;
     }
     if (m.purpose == KY_PURPOSE_CITIZEN && v->fail != KY_OK) {
@@ -175,5 +178,25 @@ void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uin
                          .digests = KY_SPAN_OF(hash)};
 
     reply_sign(v, &m, v->last_tag);
+    assert_true(ky_ok(ky_channel_flush(&v->channel)));
+}
+
+void vault_answer_held(struct world *w, uint32_t index)
+{
+    struct fake_vault *v = &w->vaults[index];
+    struct job_sign m;
+
+    assert_true(ky_ok(ky_msg_decode(&job_sign_schema, KY_SPAN(v->held_job, v->held_len), &m)));
+    reply_sign(v, &m, v->last_tag);
+    assert_true(ky_ok(ky_channel_flush(&v->channel)));
+}
+
+void vault_refuse_held(struct world *w, uint32_t index, enum ky_code code)
+{
+    struct fake_vault *v = &w->vaults[index];
+    struct job_r_done d = {
+        .generation = v->generation, .attempt = v->last_attempt, .code = (uint16_t)code};
+
+    reply(v, &job_r_done_schema, &d, v->last_tag);
     assert_true(ky_ok(ky_channel_flush(&v->channel)));
 }
