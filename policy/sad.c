@@ -6,7 +6,10 @@
  */
 #include "kyso/policy.h"
 
+#include <string.h>
+
 #define NOT_LISTED SIZE_MAX
+#define HEAD_LEN   sizeof(uint64_t) /* no digest is shorter */
 
 struct hash_list {
     struct ky_span bytes;
@@ -16,7 +19,7 @@ struct hash_list {
 
 static bool hash_list(struct ky_span bytes, size_t hash_len, struct hash_list *out)
 {
-    if (hash_len == 0 || hash_len > KY_DIGEST_MAX || bytes.len == 0 || bytes.len % hash_len != 0 ||
+    if (hash_len < HEAD_LEN || hash_len > KY_DIGEST_MAX || bytes.len == 0 || bytes.len % hash_len != 0 ||
         bytes.len / hash_len > KY_HASHES_MAX) {
         return false;
     }
@@ -29,11 +32,20 @@ static struct ky_span hash_at(const struct hash_list *l, size_t i)
     return KY_SPAN(l->bytes.data + i * l->hash_len, l->hash_len);
 }
 
-/* Digests differ in their first byte: a list of 256 is passed over quickly. */
+static uint64_t head_of(const uint8_t *hash)
+{
+    uint64_t head;
+    memcpy(&head, hash, sizeof(head));
+    return head;
+}
+
+/* Digests differ in their first bytes: a list of 256 is passed over quickly. */
 static size_t index_of(const struct hash_list *l, struct ky_span h)
 {
-    for (size_t i = 0; i < l->count; i++) {
-        if (l->bytes.data[i * l->hash_len] == h.data[0] && ky_span_eq(hash_at(l, i), h)) {
+    const uint64_t head = head_of(h.data);
+    const uint8_t *at = l->bytes.data;
+    for (size_t i = 0; i < l->count; i++, at += l->hash_len) {
+        if (head_of(at) == head && ky_span_eq(hash_at(l, i), h)) {
             return i;
         }
     }
@@ -79,13 +91,12 @@ struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested
     if (!ky_ok(status)) {
         return status;
     }
-    uint32_t left = 0;
-    for (size_t i = 0; i < all.count; i++) {
-        left += !bit(used, i) && !bit(take, i);
-    }
+    uint32_t gone = 0;
     for (size_t i = 0; i < (all.count + 7) / 8; i++) {
+        const unsigned listed_here = all.count - i * 8 < 8 ? (1u << (all.count % 8)) - 1 : 0xffu;
+        gone += (uint32_t)__builtin_popcount((used[i] | take[i]) & listed_here);
         out_take[i] = take[i];
     }
-    *out_left = left;
+    *out_left = (uint32_t)all.count - gone;
     return KY_STATUS(KY_OK);
 }

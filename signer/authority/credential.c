@@ -43,6 +43,26 @@ static void drop(struct cache *c, struct cache_entry *e)
     entry_free(e);
 }
 
+/*
+ * A hit only notes the turn, instead of relinking three entries; here what was used since it was linked gets a second chance. What this turn
+ * has used stays in any case: its decisions hold on to it.
+ */
+static void make_room(struct authority *a)
+{
+    struct cache *c = &a->cache;
+
+    for (int tries = 0; tries < 16 && c->entries.count > CACHE_MAX; tries++) {
+        struct cache_entry *e = c->oldest;
+        if (e->used_turn == e->linked_turn && e->used_turn != a->turns) {
+            drop(c, e);
+            continue;
+        }
+        unlink_entry(c, e);
+        e->linked_turn = e->used_turn;
+        link_newest(c, e);
+    }
+}
+
 void cache_drop(struct authority *a, enum row_table table, uint32_t row)
 {
     struct cache_entry *e = map_get(&a->cache.entries, map_key_number(table, row));
@@ -114,18 +134,16 @@ struct cache_entry *cache_get(struct authority *a, enum row_table table, uint32_
     struct cache *c = &a->cache;
     struct cache_entry *e = row == 0 ? NULL : map_get(&c->entries, map_key_number(table, row));
 
-    if (row == 0)
-        return NULL;
     if (e == NULL) {
-        e = load(a, table, row);
+        e = row == 0 ? NULL : load(a, table, row);
         if (e == NULL)
             return NULL;
-    } else {
-        unlink_entry(c, e);
+        e->linked_turn = a->turns;
+        e->used_turn = a->turns;
+        link_newest(c, e);
+        make_room(a);
     }
-    link_newest(c, e);
-    if (c->entries.count > CACHE_MAX)
-        drop(c, c->oldest);
+    e->used_turn = a->turns;
     return e;
 }
 

@@ -25,6 +25,7 @@ struct cache_entry {
     struct cache_entry *newer, *older;
     uint8_t table;
     uint32_t row;
+    uint64_t linked_turn, used_turn; /* it is evicted when they are the same */
     struct ky_buf bytes; /* owned: what the spans below point into */
     union {
         struct row_credential credential;

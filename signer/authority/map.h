@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hash map from 16 bytes to a pointer: open addressing, linear probing, deletion by shifting
- * back. Keys are random, hashed already, or numbers (map_key_number). Authority's thread only.
+ * A hash map from 16 bytes to a pointer: open addressing, linear probing, deletion by shifting back. It grows a few slots at a
+ * time, so that a map of millions never holds a turn up. Keys are random, hashed already, or numbers (map_key_number).
+ * Authority's thread only.
  */
 #ifndef KYSO_MAP_H
 #define KYSO_MAP_H
@@ -17,9 +18,14 @@ struct map_slot {
     struct map_key key;
     void *value; /* borrowed; NULL = free slot */
 };
-struct map {                /* zero-initialised: empty */
+struct map_table {
     struct map_slot *slots; /* owned */
     size_t cap;             /* a power of two, or 0 */
+};
+struct map { /* zero-initialised: empty */
+    struct map_table now;
+    struct map_table old; /* while growing: what is still to be moved */
+    size_t moved;         /* slots of `old` below this are empty */
     size_t count;
 };
 
@@ -31,7 +37,8 @@ void *map_get(const struct map *m, struct map_key key); /* NULL when absent */
 KY_MUST_CHECK bool map_put(struct map *m, struct map_key key, void *value);
 void *map_remove(struct map *m, struct map_key key); /* what was there, or NULL */
 /* Iteration: *cursor starts at 0; NULL at the end. The map must not change meanwhile. */
-void *map_next(const struct map *m, size_t *cursor);
+const struct map_slot *map_next_slot(const struct map *m, size_t *cursor);
+void *map_next(const struct map *m, size_t *cursor); /* its value */
 void map_free(struct map *m); /* the slots, not the values */
 
 #endif

@@ -28,15 +28,15 @@ typedef void (*put_fn)(struct ky_buf *out, const void *item);
 static void put_map(const struct map *m, struct ky_buf *out, put_fn put)
 {
     struct map_slot *sorted = calloc(m->count + 1, sizeof(*sorted));
-    size_t n = 0;
+    size_t n = 0, cursor = 0;
 
     if (sorted == NULL) {
         out->failed = true;
         return;
     }
-    for (size_t i = 0; i < m->cap; i++)
-        if (m->slots[i].value != NULL)
-            sorted[n++] = m->slots[i];
+    for (const struct map_slot *s = map_next_slot(m, &cursor); s != NULL;
+         s = map_next_slot(m, &cursor))
+        sorted[n++] = *s;
     qsort(sorted, n, sizeof(*sorted), by_key);
     ky_put_u64(out, n);
     for (size_t i = 0; i < n; i++)

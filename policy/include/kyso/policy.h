@@ -146,7 +146,7 @@ KY_MUST_CHECK struct ky_status policy_hashes_check(uint8_t key_type, const struc
  *   used      one bit per listed hash (bit i of byte i/8); not changed
  *   out_take  bits to add to `used` when the intent is written, same size
  *   out_left  hashes of the list still unused after that
- * Errors: KY_HASH_NOT_IN_SAD, KY_HASH_SPENT, KY_INVALID (length, duplicates).
+ * Errors: KY_HASH_NOT_IN_SAD, KY_HASH_SPENT, KY_INVALID (a length: a digest has at least 8 bytes; duplicates).
  */
 KY_MUST_CHECK struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested, size_t hash_len,
                                                const uint8_t *used, uint8_t *out_take, uint32_t *out_left);
