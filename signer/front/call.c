@@ -15,6 +15,7 @@
 #define KEEP_BUFFER_MAX 8192u
 #define SPARE_CALLS_MAX 1024u
 #define TIMEOUT_MAX_US  (3600ull * 1000000u)
+#define FINISHED_STALLS 2u /* how often front_patience.stall_us a status may lie here */
 #define STREAM_INPUT_MAX                                                                           \
     (512u * 1024u) /* above the HTTP/2 window, which is what really bounds it */
 #define STREAM_OUTPUT_MAX (8u * 1024u * 1024u)
@@ -37,6 +38,22 @@ static struct call *take_spare(struct front *f)
     return call;
 }
 
+void call_due(struct call *call, uint64_t due_us)
+{
+    struct front *f = call->conn->front;
+    if (due_us < f->calls_due_us)
+        f->calls_due_us = due_us;
+}
+
+/* The status is decided; a peer that will not fetch it is looked for when its patience is over. */
+static void set_finished(struct call *call)
+{
+    struct front *f = call->conn->front;
+    call->finished = true;
+    call->finished_us = f->now_us;
+    call_due(call, call->finished_us + FINISHED_STALLS * f->patience.stall_us);
+}
+
 struct call *call_new(struct conn *c, int32_t stream_id)
 {
     struct front *f = c->front;
@@ -48,7 +65,8 @@ struct call *call_new(struct conn *c, int32_t stream_id)
     call->stream_id = stream_id;
     call->in.max = GRPC_PREFIX + f->message_max;
     call->out.max = UNARY_OUTPUT_MAX;
-    call->deadline_us = ky_now_us() + f->patience.frame_us; /* for the headers */
+    call->deadline_us = f->now_us + f->patience.frame_us; /* for the headers */
+    call_due(call, call->deadline_us);
     LIST_INIT(&call->slots);
     TAILQ_INSERT_TAIL(&f->calls, call, all);
     LIST_INSERT_HEAD(&c->calls, call, of_conn);
@@ -157,8 +175,7 @@ bool call_header(struct call *call, struct ky_span name, struct ky_span value)
 
 static void refuse_http(struct call *call, const char *http_status)
 {
-    call->finished = true;
-    call->finished_us = ky_now_us();
+    set_finished(call);
     if (status_submit_http(call, http_status) != 0)
         conn_kill(call->conn);
     conn_touch(call->conn);
@@ -179,7 +196,8 @@ static void set_deadline(struct call *call)
         timeout_us = call->conn->front->patience.call_us;
     if (timeout_us > TIMEOUT_MAX_US)
         timeout_us = TIMEOUT_MAX_US;
-    call->deadline_us = ky_now_us() + timeout_us;
+    call->deadline_us = call->conn->front->now_us + timeout_us;
+    call_due(call, call->deadline_us);
 }
 
 void call_headers_done(struct call *call)
@@ -314,12 +332,10 @@ static void send_reply(struct call *call, size_t before)
         return;
     }
     if (c->queued == 0)
-        c->body_us = ky_now_us();
+        c->body_us = c->front->now_us;
     c->queued += n;
-    if (call->method->kind == METHOD_UNARY || call->method->kind == METHOD_HEALTH_CHECK) {
-        call->finished = true;
-        call->finished_us = ky_now_us();
-    }
+    if (call->method->kind == METHOD_UNARY || call->method->kind == METHOD_HEALTH_CHECK)
+        set_finished(call);
     if (!call->started) {
         call->started = true;
         if (status_submit_headers(call) != 0)
@@ -364,8 +380,7 @@ void call_finish(struct call *call, enum ky_code code, uint32_t retry_after_ms, 
 
     if (call->finished)
         return;
-    call->finished = true;
-    call->finished_us = ky_now_us();
+    set_finished(call);
     call->code = code;
     call->retry_after_ms = retry_after_ms;
     call->why = why;
@@ -386,17 +401,18 @@ void call_finish(struct call *call, enum ky_code code, uint32_t retry_after_ms, 
 void call_tick(struct call *call, uint64_t now_us)
 {
     struct conn *c = call->conn;
-    if (call->finished) {
-        /* A status that the peer will not fetch, however busy it looks otherwise. */
-        if (call->finished_us &&
-            front_older(now_us, call->finished_us, 2 * c->front->patience.stall_us))
-            conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
-    } else if (call->deadline_us && now_us >= call->deadline_us && !call->method) {
-        conn_offend(c, DOOR_EVENT_FLOOD,
-                    NGHTTP2_ENHANCE_YOUR_CALM); /* a header list without an end */
-    } else if (call->deadline_us && now_us >= call->deadline_us) {
+    uint64_t due_us = call->deadline_us;
+
+    if (call->finished && call->finished_us)
+        due_us = call->finished_us + FINISHED_STALLS * c->front->patience.stall_us;
+    if (due_us && now_us < due_us) {
+        call_due(call, due_us);
+    } else if (due_us && (call->finished || !call->method)) {
+        /* A status that the peer will not fetch, however busy it looks; a header list without an end. */
+        conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+    } else if (due_us) {
         call_finish(call, KY_DEADLINE, 0, NULL);
-    } else if (call->method && call->method->kind == METHOD_HEALTH_WATCH) {
-        health_tick(call);
     }
+    if (!call->finished && call->method && call->method->kind == METHOD_HEALTH_WATCH)
+        health_tick(call);
 }

@@ -49,6 +49,7 @@ void call_headers_done(struct call *call);
 void call_data(struct call *call, const uint8_t *p, size_t n);
 void call_end(struct call *call); /* END_STREAM */
 void call_tick(struct call *call, uint64_t now_us);
+void call_due(struct call *call, uint64_t due_us); /* call_tick must see it then, or sooner */
 
 /* Sends the message; a unary call is finished by it. */
 void call_reply(struct call *call, const ProtobufCMessage *message);
@@ -78,6 +79,7 @@ bool stream_has_room(const struct call *call);
 void health_check(struct call *call, struct ky_span message);
 void health_watch(struct call *call, struct ky_span message);
 void health_tick(struct call *call);
+bool health_changed(struct front *f); /* since it was asked last */
 void reflection_answer(struct call *call, struct ky_span message);
 KY_MUST_CHECK struct ky_status reflection_open(struct front *f);
 void reflection_close(struct front *f);

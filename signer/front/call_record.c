@@ -14,7 +14,7 @@
 
 static uint64_t slot_deadline(const struct call *call, const struct convert *conv)
 {
-    uint64_t now_us = ky_now_us();
+    uint64_t now_us = call->conn->front->now_us;
     uint64_t limit_us = call->conn->front->patience.call_us;
 
     if (call->method->kind == METHOD_SIGN_STREAM)
@@ -38,8 +38,10 @@ static struct ky_status send_record(struct call *call, const struct convert *con
     s->hashes = conv->hashes;
     call->hashes_in_flight += conv->hashes;
     s->deadline_us = slot_deadline(call, conv);
-    if (call->method->kind == METHOD_UNARY)
+    if (call->method->kind == METHOD_UNARY) {
         call->deadline_us = s->deadline_us;
+        call_due(call, call->deadline_us);
+    }
     (void)ky_span_to_cstr(conv->request_id, s->request_id, sizeof(s->request_id));
     st = link_send(f, s, call->method->record, record);
     if (!ky_ok(st))

@@ -46,7 +46,7 @@ void conn_offend(struct conn *c, enum door_event_kind kind, uint32_t h2_error)
         return;
     }
     c->state = CONN_CLOSING;
-    c->written_us = ky_now_us();
+    c->written_us = c->front->now_us;
     conn_touch(c);
 }
 
@@ -143,7 +143,7 @@ static void handshake(struct conn *c)
         return;
     }
     c->state = CONN_OPEN;
-    c->open_us = ky_now_us();
+    c->open_us = c->front->now_us;
     conn_touch(c);
 }
 
@@ -166,6 +166,7 @@ void conn_read(struct conn *c)
 {
     struct front *f = c->front;
 
+    front_clock(f);
     if (c->state == CONN_HANDSHAKE)
         handshake(c);
     for (unsigned i = 0; c->state == CONN_OPEN; i++) {
@@ -184,6 +185,7 @@ void conn_read(struct conn *c)
             on_end(c);
             break;
         }
+        front_clock(f);
         h2_feed(c, f->read_chunk, n);
         ky_wipe(f->read_chunk, n);
         if (n < FRONT_READ_CHUNK && !c->ssl)
@@ -222,7 +224,7 @@ static bool write_out(struct conn *c)
         if (io != IO_OK)
             return false;
         c->out_taken += n;
-        c->written_us = ky_now_us();
+        c->written_us = c->front->now_us;
     }
     ky_buf_reset(&c->out);
     c->out_taken = 0;
@@ -247,7 +249,7 @@ static void pump(struct conn *c, unsigned *fills)
             return;
         }
         if (c->out.len == 0)
-            c->written_us = ky_now_us();
+            c->written_us = c->front->now_us;
         h2_fill(c);
         if (c->out.len == 0)
             return;
@@ -312,7 +314,8 @@ static struct conn *conn_new(struct front *f, int fd, const char *peer, uint32_t
     c->fd = fd;
     c->uid = uid;
     c->out = KY_BUF_INIT(OUT_MAX);
-    c->accepted_us = ky_now_us();
+    front_clock(f);
+    c->accepted_us = f->now_us;
     LIST_INIT(&c->calls);
     (void)ky_span_to_cstr(ky_span_text(peer), c->peer, sizeof(c->peer));
     event_assign(&c->readable, f->base, fd, EV_READ | EV_PERSIST, on_readable, c);

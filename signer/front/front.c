@@ -28,6 +28,11 @@ static const struct front_patience standard_patience = {
     .drain_us = 25u * SECOND_US, /* the supervisor's patience is 30 s */
 };
 
+void front_clock(struct front *f)
+{
+    f->now_us = ky_now_us();
+}
+
 void front_count(struct front *f, enum door_event_kind kind, const char *peer, const uint8_t *spki)
 {
     struct front_event_count *e = &f->events[kind];
@@ -63,7 +68,8 @@ void front_drain(struct front *f)
     if (f->draining)
         return;
     f->draining = true;
-    f->drain_since_us = ky_now_us();
+    front_clock(f);
+    f->drain_since_us = f->now_us;
     listener_close(f);
     log_event(LOG_INFO, "draining", LOG_U64("connections", f->conn_count),
               LOG_U64("calls", f->call_count));
@@ -126,17 +132,29 @@ static void tick_second(struct front *f, uint64_t now_us)
     tell_events(f);
 }
 
+/* What a call learns only by being looked at is due: most ticks find nothing so. */
+static void tick_calls(struct front *f, uint64_t now_us)
+{
+    struct call *call;
+
+    if (!health_changed(f) && now_us < f->calls_due_us)
+        return;
+    f->calls_due_us = UINT64_MAX;
+    TAILQ_FOREACH(call, &f->calls, all)
+    call_tick(call, now_us);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
-    uint64_t now_us = ky_now_us();
-    struct call *call;
+    uint64_t now_us;
 
     (void)fd;
     (void)what;
+    front_clock(f);
+    now_us = f->now_us;
     link_tick(f, now_us);
-    TAILQ_FOREACH(call, &f->calls, all)
-    call_tick(call, now_us);
+    tick_calls(f, now_us);
     tick_second(f, now_us);
     tick_lost(f, now_us);
     tick_drain(f, now_us);
@@ -209,6 +227,7 @@ struct ky_status front_open(struct front *f, struct config *config, enum ky_door
     TAILQ_INIT(&f->again);
     TAILQ_INIT(&f->calls);
     TAILQ_INIT(&f->spare_calls);
+    front_clock(f);
     f->message_max = door == KY_DOOR_OPERATOR ? FRONT_OPERATOR_MESSAGE_MAX : FRONT_MESSAGE_MAX;
     f->call_max = config->limits.queue + FRONT_CALLS_BEYOND_QUEUE;
     if (!ky_ok(st = open_memory(f)) || !ky_ok(st = h2_open(f)) || !ky_ok(st = reflection_open(f)) ||
@@ -264,6 +283,7 @@ void front_close(struct front *f)
 static void flush_all(struct front *f)
 {
     struct conn *c;
+    front_clock(f);
     while ((c = TAILQ_FIRST(&f->dirty))) {
         TAILQ_REMOVE(&f->dirty, c, dirty_link);
         c->dirty = false;

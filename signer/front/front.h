@@ -57,6 +57,7 @@ LIST_HEAD(identity_list, identity);
 
 struct front {
     struct event_base *base; /* owned */
+    uint64_t now_us;         /* by front_clock; never zero once the front is open */
     struct config *config;   /* owned */
     enum ky_door door;
     uint32_t index;
@@ -87,9 +88,11 @@ struct front {
     struct conn_list again; /* left bytes unread for fairness */
     struct call_list calls;
     struct call_list spare_calls;
+    uint64_t calls_due_us; /* no call is due before; 0 = look at them all */
     uint32_t call_count, call_max, spare_count;
     size_t buffered; /* request bytes held for unfinished messages */
     struct identity_list identities[FRONT_IDENTITIES]; /* owned; by the first byte of their keys */
+    uint8_t health;                                    /* as health_changed saw it last */
     uint32_t reflections;                              /* answered in this second */
 
     struct front_event_count events[DOOR_EVENT_FLOOD + 1];
@@ -112,6 +115,12 @@ void front_stop(struct front *f, int exit_code);
 
 /* Counts a refusal that never became a request; told to the authority once a second. */
 void front_count(struct front *f, enum door_event_kind kind, const char *peer, const uint8_t *spki);
+
+/*
+ * Reads the clock, once for all that was read together: by then it is at most one chunk or one
+ * batch of replies old, which is milliseconds less than any patience here.
+ */
+void front_clock(struct front *f);
 
 /* Has more than limit_us passed since then? A time later than now_us is no time ago. */
 static inline bool front_older(uint64_t now_us, uint64_t then_us, uint64_t limit_us)

@@ -10,7 +10,7 @@
 
 #define TOKENS_MAX   2000u
 #define TOKENS_START 1000u
-#define TOKENS_PER_S 100u
+#define TOKEN_US     10000u /* one is earned by waiting so long */
 #define TOKENS_PER_FRAME                                                                           \
     4u /* earned by a request, by its data and by a reply; each frame costs one */
 #define TOKENS_INVALID_FRAME   50u /* spent by a frame that breaks the rules */
@@ -29,9 +29,9 @@ static void tokens_earn(struct conn *c, uint32_t n)
 
 static void tokens_spend(struct conn *c, uint32_t n)
 {
-    uint64_t now_us = ky_now_us();
-    uint64_t earned = (now_us - c->tokens_us) * TOKENS_PER_S / 1000000u;
-    if (earned > 0) {
+    uint64_t now_us = c->front->now_us;
+    if (now_us - c->tokens_us >= TOKEN_US) {
+        uint64_t earned = (now_us - c->tokens_us) / TOKEN_US;
         tokens_earn(c, earned > TOKENS_MAX ? TOKENS_MAX : (uint32_t)earned);
         c->tokens_us = now_us;
     }
@@ -220,8 +220,32 @@ struct ky_status h2_start(struct conn *c)
         return KY_STATUS(KY_NOMEM);
     c->frame_left = PREFACE;
     c->tokens = TOKENS_START;
-    c->tokens_us = ky_now_us();
+    c->tokens_us = c->front->now_us;
     return KY_STATUS(KY_OK);
+}
+
+static void begin_payload(struct conn *c, const uint8_t length[3])
+{
+    c->frame_head = 0;
+    c->frame_left = (uint32_t)length[0] << 16 | (uint32_t)length[1] << 8 | length[2];
+    tokens_spend(c, 1);
+}
+
+/* Of a frame's header: all of it when it is there, else byte by byte. Returns how many it took. */
+static size_t follow_head(struct conn *c, const uint8_t *p, size_t n)
+{
+    if (c->frame_head == 0) {
+        c->partial_since_us = c->front->now_us;
+        if (n >= H2_FRAME_HEAD) {
+            begin_payload(c, p);
+            return H2_FRAME_HEAD;
+        }
+    }
+    if (c->frame_head < sizeof(c->frame_length))
+        c->frame_length[c->frame_head] = *p;
+    if (++c->frame_head == H2_FRAME_HEAD)
+        begin_payload(c, c->frame_length);
+    return 1;
 }
 
 /*
@@ -231,22 +255,12 @@ struct ky_status h2_start(struct conn *c)
 static void follow_frames(struct conn *c, const uint8_t *p, size_t n)
 {
     while (n > 0 && c->state == CONN_OPEN) {
-        size_t step = 1;
+        size_t step;
         if (c->frame_left > 0) {
             step = n < c->frame_left ? n : c->frame_left;
             c->frame_left -= (uint32_t)step;
         } else {
-            if (c->frame_head == 0)
-                c->partial_since_us = ky_now_us();
-            if (c->frame_head < sizeof(c->frame_length))
-                c->frame_length[c->frame_head] = *p;
-            c->frame_head++;
-        }
-        if (c->frame_head == H2_FRAME_HEAD) {
-            c->frame_head = 0;
-            c->frame_left = (uint32_t)c->frame_length[0] << 16 | (uint32_t)c->frame_length[1] << 8 |
-                            c->frame_length[2];
-            tokens_spend(c, 1);
+            step = follow_head(c, p, n);
         }
         if (c->frame_head == 0 && c->frame_left == 0)
             c->partial_since_us = 0;

@@ -63,8 +63,17 @@ void health_check(struct call *call, struct ky_span message)
 void health_watch(struct call *call, struct ky_span message)
 {
     bool ours = false;
-    if (ky_ok(asked(call, message, &ours)))
-        tell(call, ours ? status_now(call->conn->front) : SERVICE_UNKNOWN);
+    if (!ky_ok(asked(call, message, &ours)))
+        return;
+    tell(call, ours ? status_now(call->conn->front) : SERVICE_UNKNOWN);
+    call_due(call, 0); /* what it was told may be news to health_changed too */
+}
+
+bool health_changed(struct front *f)
+{
+    uint8_t before = f->health;
+    f->health = status_now(f);
+    return f->health != before;
 }
 
 void health_tick(struct call *call)

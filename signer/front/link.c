@@ -43,7 +43,7 @@ static void on_heartbeat(struct front *f, const struct ky_record *r)
         link_lose(f, "bad heartbeat");
         return;
     }
-    f->link.heartbeat_us = ky_now_us();
+    f->link.heartbeat_us = f->now_us;
     f->link.serving = beat.serving != 0;
 }
 
@@ -91,6 +91,7 @@ static void link_read(struct front *f)
         return;
     l->reading = true;
     st = ky_channel_read(&l->channel);
+    front_clock(f);
     while (ky_ok(st) && ky_channel_next(&l->channel, &r, &st))
         on_record(f, &r);
     ky_channel_drop(&l->channel);
@@ -150,9 +151,9 @@ void link_close(struct front *f)
 bool link_serving(struct front *f)
 {
     struct front_link *l = &f->link;
-    if (!l->lost && ky_now_us() - l->heartbeat_us > heartbeat_max_us(f))
+    if (!l->lost && front_older(f->now_us, l->heartbeat_us, heartbeat_max_us(f)))
         link_read(f); /* perhaps it was this process that did not run */
-    return !l->lost && l->serving && ky_now_us() - l->heartbeat_us <= heartbeat_max_us(f);
+    return !l->lost && l->serving && !front_older(f->now_us, l->heartbeat_us, heartbeat_max_us(f));
 }
 
 struct slot *link_acquire(struct front *f, struct call *call, const struct method *method)
@@ -180,6 +181,8 @@ struct slot *link_acquire(struct front *f, struct call *call, const struct metho
 struct ky_status link_send(struct front *f, struct slot *s, const struct ky_schema *schema,
                            const void *msg)
 {
+    if (s->deadline_us < f->link.due_us)
+        f->link.due_us = s->deadline_us;
     return ky_channel_send(&f->link.channel, schema, msg, tag_of(&f->link, s), s->deadline_us);
 }
 
@@ -238,7 +241,7 @@ static bool all_must_fail(struct front *f, uint64_t now_us)
     struct front_link *l = &f->link;
     if (!l->lost && front_older(now_us, l->heartbeat_us, waiting_max_us(f)))
         link_read(f);
-    return l->lost || ky_now_us() - l->heartbeat_us > waiting_max_us(f);
+    return l->lost || front_older(f->now_us, l->heartbeat_us, waiting_max_us(f));
 }
 
 void link_tick(struct front *f, uint64_t now_us)
@@ -247,6 +250,9 @@ void link_tick(struct front *f, uint64_t now_us)
     bool all = all_must_fail(f, now_us);
     struct slot *s;
 
+    if (!all && now_us < l->due_us)
+        return;
+    l->due_us = UINT64_MAX;
     /* One failure may end its call, which gives up others, and may let a stream send again: those are of this round. */
     l->round++;
     for (s = TAILQ_FIRST(&l->waiting); s && s->round != l->round; s = l->cursor) {
@@ -255,6 +261,8 @@ void link_tick(struct front *f, uint64_t now_us)
             fail(f, s, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS);
         else if (s->deadline_us <= now_us)
             fail(f, s, KY_DEADLINE, 0);
+        else if (s->deadline_us < l->due_us)
+            l->due_us = s->deadline_us;
     }
     l->cursor = NULL;
 }

@@ -45,6 +45,7 @@ struct front_link {
     struct slot_list waiting;
     struct slot *cursor; /* link_tick's next; moves on when that slot is given up meanwhile */
     uint32_t round;
+    uint64_t due_us; /* no slot's deadline is before */
 };
 
 KY_MUST_CHECK struct ky_status link_open(struct front *f, int fd, uint32_t slots);

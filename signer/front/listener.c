@@ -63,6 +63,7 @@ static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
     struct front *f = arg;
 
     (void)what;
+    front_clock(f);
     for (int i = 0; i < ACCEPTS_PER_TURN && f->accepting; i++) {
         struct sockaddr_storage addr = {.ss_family = AF_UNSPEC};
         socklen_t len = sizeof(addr);
@@ -76,7 +77,7 @@ static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
             log_event(LOG_WARN, "connection-refused",
                       LOG_STR("why", "out of descriptors or memory"),
                       LOG_U64("connections", f->conn_count));
-            listener_pause(f, ky_now_us() + OUT_OF_DESCRIPTORS_US);
+            listener_pause(f, f->now_us + OUT_OF_DESCRIPTORS_US);
         } else if (errno != EINTR && errno != ECONNABORTED) {
             return;
         }
@@ -105,7 +106,7 @@ void listener_pause(struct front *f, uint64_t until_us)
 void listener_resume(struct front *f)
 {
     if (f->accepting || f->draining || f->stop ||
-        f->conn_count >= f->config->doors.max_connections || ky_now_us() < f->accept_again_us)
+        f->conn_count >= f->config->doors.max_connections || f->now_us < f->accept_again_us)
         return;
     f->accepting = event_add(&f->accept_event, NULL) == 0;
 }

@@ -132,7 +132,7 @@ int status_send_body(nghttp2_session *s, nghttp2_frame *frame, const uint8_t *he
     call->out_taken += n;
     c->queued -= n;
     if (n > 0)
-        c->body_us = ky_now_us();
+        c->body_us = c->front->now_us;
     if (call->out_taken == call->out.len) {
         ky_buf_reset(&call->out);
         call->out_taken = 0;

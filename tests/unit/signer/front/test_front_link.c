@@ -34,6 +34,7 @@ static int setup(void **state)
     f.config.limits.heartbeat_ms = HEARTBEAT_MAX_US / 1000;
     f.front.config = &f.config;
     LIST_INIT(&f.call.slots);
+    front_clock(&f.front);
     ky_channel_init(&f.far, f.fds[1], 65536);
     assert_true(ky_ok(link_open(&f.front, f.fds[0], 3)));
     *state = &f;
