@@ -14,8 +14,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-
 static size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -73,7 +71,7 @@ void ky_secret_wipe(struct ky_secret *s)
 void ky_wipe(void *p, size_t n)
 {
     if (n > 0)
-        OPENSSL_cleanse(p, n);
+        explicit_bzero(p, n); /* as sure as OPENSSL_cleanse, and a vector at a time */
 }
 
 struct ky_status ky_harden_process(void)

@@ -54,9 +54,33 @@ static size_t utf8_next(struct ky_span s, uint32_t *out_point)
     return lead->len;
 }
 
+/* Eight bytes, each 0x20..0x7e: identifiers and most texts pass by this test alone. */
+static bool eight_are_printable(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t high = 0x8080808080808080u;
+    uint64_t below = (v - ones * 0x20) & ~v; /* high bit: a byte under 0x20 */
+    uint64_t above = (v + ones) | v;         /* high bit: a byte over 0x7e */
+    return ((below | above) & high) == 0;
+}
+
+/* Most texts are identifiers: what of them passes by the cheap tests is skipped. */
+static struct ky_span skip_printable(struct ky_span s)
+{
+    for (;;) {
+        size_t n = s.len >= 8 && eight_are_printable(s.data) ? 8 : 1;
+        if (n == 1 && (s.len == 0 || s.data[0] < 0x20 || s.data[0] >= 0x7f))
+            return s;
+        s.data += n;
+        s.len -= n;
+    }
+}
+
 bool ky_utf8_is_cstr(struct ky_span s)
 {
-    while (s.len > 0) {
+    while ((s = skip_printable(s)).len > 0) {
         uint32_t point;
         size_t n = utf8_next(s, &point);
         if (n == 0 || point == 0)
@@ -87,31 +111,9 @@ static bool point_is_hidden(uint32_t point)
     return false;
 }
 
-/* Eight bytes, each 0x20..0x7e: identifiers and most texts pass by this test alone. */
-static bool eight_are_printable(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof(v));
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t high = 0x8080808080808080u;
-    uint64_t below = (v - ones * 0x20) & ~v; /* high bit: a byte under 0x20 */
-    uint64_t above = (v + ones) | v;         /* high bit: a byte over 0x7e */
-    return ((below | above) & high) == 0;
-}
-
 bool ky_span_is_display_text(struct ky_span s)
 {
-    while (s.len > 0) {
-        if (s.len >= 8 && eight_are_printable(s.data)) {
-            s.data += 8;
-            s.len -= 8;
-            continue;
-        }
-        if (s.data[0] >= 0x20 && s.data[0] < 0x7f) {
-            s.data++;
-            s.len--;
-            continue;
-        }
+    while ((s = skip_printable(s)).len > 0) {
         uint32_t point;
         size_t n = utf8_next(s, &point);
         if (n == 0 || point_is_hidden(point))
