@@ -222,6 +222,12 @@ void client_finish(struct client_call *call)
     resume(call);
 }
 
+void client_outwait(struct client_call *call, uint64_t us)
+{
+    if (call->deadline_us != 0)
+        call->deadline_us += us; /* the connection's first deadline is a lower bound */
+}
+
 void client_cancel(struct client_call *call)
 {
     call->cancelled = true;

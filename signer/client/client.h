@@ -94,6 +94,8 @@ KY_MUST_CHECK struct ky_status client_start(struct client *c, const char *path, 
 KY_MUST_CHECK struct ky_status client_send(struct client_call *call,
                                            const ProtobufCMessage *message);
 void client_finish(struct client_call *call); /* no more messages from us */
+/* Waits here for longer than the server was told: what comes after its deadline is then seen. */
+void client_outwait(struct client_call *call, uint64_t us);
 void client_cancel(
     struct client_call *call); /* on_end comes with KY_CANCELLED from a later drive */
 

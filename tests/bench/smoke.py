@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measuring itself is tested: one short row against whatever build this is. Figures are not judged, their shape is."""
+"""The measuring itself is tested: a row of each kind, for a moment, against whatever build this is. Figures are not
+judged, their shape is."""
 
 import json
 import os
@@ -8,26 +9,59 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NUMBERS = ("ceiling_per_s", "server_per_s", "ratio", "p50_ms", "p99_ms", "p999_ms", "fsyncs_per_sig")
 ROLES = {"authority", "front", "load", "vault"}
+
+# What each row must say: every one of these is a number, and above nought unless it may be it.
+POSITIVE = {
+    "hot-p256": ("ceiling_per_s", "server_per_s", "ratio", "p50_ms", "p99_ms", "p999_ms", "fsyncs_per_sig", "commit_ms", "hsm_ms"),
+    "inflight-1": ("p50_ms", "allowance_ms"),
+    "open-half": ("p99_by_p50",),
+    "overload-hot": ("peak_per_s", "offered_per_s", "goodput_per_s", "goodput_by_peak"),
+    "mixed": ("alone_p50_ms", "alone_p99_ms", "beside_p50_ms", "beside_p99_ms", "p99_by_alone", "bulk_per_s"),
+    "latency-p256": ("ceiling_per_s", "server_per_s", "ratio"),
+    "drift": ("unwrap_signs", "start_mib", "highest_mib", "end_mib", "samples"),
+}
+PRESENT = {
+    "overload-hot": ("recovery_by_peak", "refused", "expired", "late", "past_deadline", "unsent_share"),
+    "drift": ("drift_mib", "vault_restarts"),
+}
+ASKS = {"hot-p256": "ratio", "inflight-1": "p50_ms", "open-half": "p99_by_p50", "overload-hot": "late", "mixed": "p99_by_alone",
+        "latency-p256": "ratio", "drift": "drift_mib"}
+
+
+def is_number(v):
+    return isinstance(v, (int, float)) and not isinstance(v, bool)
+
+
+def check(row):
+    name = row["name"]
+    for figure in POSITIVE[name]:
+        assert is_number(row.get(figure)) and row[figure] > 0, f"{name}: {figure} is {row.get(figure)}"
+    for figure in PRESENT.get(name, ()):
+        assert is_number(row.get(figure)), f"{name}: {figure} is {row.get(figure)}"
+    assert ASKS[name] in [a["figure"] for a in row["asked"]], f"{name}: {row['asked']}"
+    assert row["errors"] == 0 and row["errors_by_status"] == {}, row
+    assert row["verified"] > 0, row
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="kyso-bench-") as folder:
         path = os.path.join(folder, "rows.json")
-        done = subprocess.run([os.path.join(HERE, "run"), "--row", "hot-p256", "--seconds", "1", "--rounds", "1",
-                               "--citizens", "16", "--json", path], stdin=subprocess.DEVNULL)
+        named = [word for name in POSITIVE for word in ("--row", name)]
+        done = subprocess.run([os.path.join(HERE, "run"), *named, "--seconds", "0.4", "--rounds", "1", "--signatures", "20",
+                               "--citizens", "20", "--totps", "15", "--json", path], stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"run ended with {done.returncode}"
         with open(path) as f:
-            rows = [json.loads(line) for line in f]
-    assert [r["name"] for r in rows] == ["hot-p256"], rows
-    row = rows[0]
-    for name in NUMBERS:
-        assert isinstance(row[name], (int, float)) and row[name] > 0, f"{name}: {row[name]}"
-    assert ROLES <= set(row["cpu_us_per_sig"]), row["cpu_us_per_sig"]
-    assert row["errors"] == 0 and row["errors_by_status"] == {}, row
-    assert row["verified"] >= 0.01 * row["signatures"] > 0, (row["verified"], row["signatures"])
-    assert row["p50_ms"] <= row["p99_ms"] <= row["p999_ms"], row
+            rows = {row["name"]: row for row in map(json.loads, f)}
+    assert set(rows) == set(POSITIVE), list(rows)
+    for row in rows.values():
+        check(row)
+    hot, flood = rows["hot-p256"], rows["overload-hot"]
+    assert ROLES <= set(hot["cpu_us_per_sig"]), hot["cpu_us_per_sig"]
+    assert hot["verified"] >= 0.01 * hot["signatures"] > 0, (hot["verified"], hot["signatures"])
+    assert hot["p50_ms"] <= hot["p99_ms"] <= hot["p999_ms"], hot
+    assert flood["offered_per_s"] > 2 * flood["peak_per_s"], flood
+    assert rows["drift"]["unwrap_signs"] >= 20, rows["drift"]
     return 0
 
 

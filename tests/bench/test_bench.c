@@ -36,7 +36,7 @@ static void load_one(struct population *p)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, citizen_json, strlen(citizen_json)), strlen(citizen_json));
     assert_int_equal(close(fd), 0);
-    assert_true(population_load(p, path, 0));
+    assert_true(population_load(p, path, 0, 0));
     assert_int_equal(unlink(path), 0);
 }
 
@@ -129,6 +129,49 @@ static void late_in_a_step_the_one_before_is_left_out(void **state)
     population_free(&p);
 }
 
+static void a_code_comes_back_unless_a_later_one_went(void **state)
+{
+    struct population p;
+    struct totp_code first, second, third;
+
+    (void)state;
+    load_one(&p);
+    assert_true(population_code(&p, 3000, &first));
+    population_take_back(&first);
+    assert_true(population_code(&p, 3000, &second)); /* a2's, in turn */
+    assert_true(population_code(&p, 3000, &third));
+    assert_string_equal(third.authenticator_id, "a1");
+    assert_string_equal(third.code, first.code);
+    assert_true(population_code(&p, 3000, &second));
+    assert_true(population_code(&p, 3000, &second)); /* a1's next */
+    assert_string_equal(second.authenticator_id, "a1");
+    population_take_back(&third); /* too late */
+    assert_int_equal(p.citizens[0].totps[0].last_step, second.step);
+    population_free(&p);
+}
+
+static void the_first_can_be_left_out(void **state)
+{
+    char path[] = "/tmp/kyso-bench-XXXXXX";
+    int fd = mkstemp(path);
+    struct population p;
+
+    (void)state;
+    assert_true(fd >= 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(write(fd, citizen_json, strlen(citizen_json)), strlen(citizen_json));
+    assert_int_equal(close(fd), 0);
+    assert_true(population_load(&p, path, 1, 0));
+    assert_int_equal(p.count, 2);
+    population_free(&p);
+    assert_true(population_load(&p, path, 1, 1));
+    assert_int_equal(p.count, 1);
+    population_free(&p);
+    assert_false(population_load(&p, path, 3, 0)); /* nobody is left */
+    population_free(&p);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +181,8 @@ int main(void)
         cmocka_unit_test(codes_are_those_of_the_rfc),
         cmocka_unit_test(no_code_is_offered_twice),
         cmocka_unit_test(late_in_a_step_the_one_before_is_left_out),
+        cmocka_unit_test(a_code_comes_back_unless_a_later_one_went),
+        cmocka_unit_test(the_first_can_be_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,15 +53,16 @@ static bool one_run(struct load *load)
     return ok;
 }
 
-/* "SECONDS [IN_FLIGHT [RATE [STOCK]]]" changes the options for this run and those after it. */
+/* "SECONDS [IN_FLIGHT [RATE [STOCK [AFTER]]]]" changes the options for this run and those after it. */
 static bool commanded(struct load *load, const char *line)
 {
     struct options next = load->options;
 
-    if (sscanf(line, "%lf %u %lf %u", &next.seconds, &next.in_flight, &next.rate, &next.stock) <
-            1 ||
-        next.seconds <= 0 || next.in_flight == 0 || next.rate < 0) {
-        (void)fprintf(stderr, "kyso-load: a run is SECONDS [IN_FLIGHT [RATE [STOCK]]]\n");
+    next.after = 0;
+    if (sscanf(line, "%lf %u %lf %u %lf", &next.seconds, &next.in_flight, &next.rate, &next.stock,
+               &next.after) < 1 ||
+        next.seconds <= 0 || next.in_flight == 0 || next.rate < 0 || next.after < 0) {
+        (void)fprintf(stderr, "kyso-load: a run is SECONDS [IN_FLIGHT [RATE [STOCK [AFTER]]]]\n");
         return false;
     }
     load->options = next;
@@ -79,7 +80,8 @@ int main(int argc, char **argv)
         return 2;
     load.sample.share = load.options.sample;
     if (!ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
-        !population_load(&load.population, load.options.population, load.options.citizens) ||
+        !population_load(&load.population, load.options.population, load.options.skip,
+                         load.options.citizens) ||
         (load.options.steps != NULL &&
          !population_steps_load(&load.population, load.options.steps)))
         return 1;

@@ -28,17 +28,21 @@ static const struct entry {
     {"proof", PROOF_NAME, AT(proof), "sad, totp or approval [sad]"},
     {"stream", FLAG, AT(stream), "one SignStream per connection instead of unary Sign"},
     {"interactive", FLAG, AT(interactive),
-     "each line of standard input is a run: SECONDS [IN_FLIGHT [RATE [STOCK]]]"},
+     "each line of standard input is a run: SECONDS [IN_FLIGHT [RATE [STOCK [AFTER]]]]"},
     {"quiet", FLAG, AT(quiet), "no progress line"},
     {"connections", NUMBER, AT(connections), "[2]"},
     {"in-flight", NUMBER, AT(in_flight), "requests, over all connections [64]"},
     {"hashes", NUMBER, AT(hashes), "a request [1]"},
     {"list", NUMBER, AT(list), "hashes a SAD lists [256]"},
     {"stock", NUMBER, AT(stock), "SADs or approvals made before the clock [64]"},
-    {"citizens", NUMBER, AT(citizens), "use the first N only [all]"},
+    {"skip", NUMBER, AT(skip), "leave out the first N citizens [0]"},
+    {"citizens", NUMBER, AT(citizens), "use N only [all]"},
     {"seconds", REAL, AT(seconds), "under the clock [5]"},
     {"warmup", REAL, AT(warmup), "seconds before it [0.5]"},
     {"rate", REAL, AT(rate), "requests per second, open loop [closed loop]"},
+    {"deadline", NUMBER, AT(deadline_ms), "ms that each request gives the server [none]"},
+    {"after", REAL, AT(after), "seconds of closed loop after the clock [0]"},
+    {"after-in-flight", NUMBER, AT(after_in_flight), "requests of those seconds [64]"},
     {"sample", REAL, AT(sample), "share of signatures to verify [0.02]"},
 #undef AT
 };
@@ -99,7 +103,8 @@ static bool sound(const struct options *o)
            o->population != NULL && o->connections >= 1 && o->connections <= CONNECTIONS_MAX &&
            o->in_flight >= 1 && o->in_flight <= 65536 && o->hashes >= 1 && o->hashes <= 256 &&
            o->list >= o->hashes && o->list <= 256 && o->seconds > 0 && o->warmup >= 0 &&
-           o->rate >= 0 && o->sample >= 0 && o->sample <= 1;
+           o->rate >= 0 && o->after >= 0 && o->after_in_flight <= 65536 &&
+           !(o->stream && o->deadline_ms > 0) && o->sample >= 0 && o->sample <= 1;
 }
 
 bool options_parse(int argc, char **argv, struct options *out)
@@ -113,6 +118,7 @@ bool options_parse(int argc, char **argv, struct options *out)
                         .stock = 64,
                         .seconds = 5,
                         .warmup = 0.5,
+                        .after_in_flight = 64,
                         .sample = 0.02};
     int at = 0;
     int c;

@@ -27,11 +27,19 @@ struct options { /* strings borrowed from argv */
     unsigned hashes;    /* a request */
     unsigned list;      /* hashes that a SAD lists */
     unsigned stock;     /* SADs or approvals made before the clock */
-    unsigned citizens;  /* use the first N of the population; 0 = all */
+    unsigned skip;      /* leave out the first N of the population */
+    unsigned citizens;  /* then use N; 0 = all */
     double seconds;
     double warmup;
-    double rate;   /* requests per second, open loop; 0 = closed loop */
-    double sample; /* share of the signatures that is verified afterwards */
+    double rate; /* requests per second, open loop; 0 = closed loop */
+    /*
+     * Each request tells the server so long; 0 = far away. What is refused for load or expires is
+     * then counted apart from errors.
+     */
+    unsigned deadline_ms;
+    double after;             /* seconds of closed loop that follow the clock at once */
+    unsigned after_in_flight; /* of requests that began in them */
+    double sample;            /* share of the signatures that is verified afterwards */
 };
 
 bool options_parse(int argc, char **argv, struct options *out); /* false: usage was printed */

@@ -134,7 +134,7 @@ static bool add_line(struct population *p, const char *line, size_t *cap)
     return ok;
 }
 
-bool population_load(struct population *p, const char *path, size_t limit)
+bool population_load(struct population *p, const char *path, size_t skip, size_t limit)
 {
     FILE *f = fopen(path, "r");
     char *line = NULL;
@@ -142,8 +142,12 @@ bool population_load(struct population *p, const char *path, size_t limit)
     bool ok = f != NULL;
 
     *p = (struct population){.count = 0};
-    while (ok && (limit == 0 || p->count < limit) && getline(&line, &size, f) > 0)
-        ok = add_line(p, line, &cap);
+    while (ok && (limit == 0 || p->count < limit) && getline(&line, &size, f) > 0) {
+        if (skip > 0)
+            skip--;
+        else
+            ok = add_line(p, line, &cap);
+    }
     ok = ok && p->count > 0;
     if (!ok)
         (void)fprintf(stderr, "kyso-load: %s, line %zu: cannot be read as a citizen\n", path,
@@ -208,10 +212,18 @@ bool population_code(struct population *p, uint64_t now_s, struct totp_code *out
             continue;
         out->citizen = (uint32_t)citizen;
         out->authenticator_id = c->totps[totp].authenticator_id;
+        out->source = &c->totps[totp];
+        out->step = step;
         code_of(&c->totps[totp], step, out->code);
         return true;
     }
     return false;
+}
+
+void population_take_back(const struct totp_code *code)
+{
+    if (code->source->last_step == code->step)
+        code->source->last_step--;
 }
 
 bool population_steps_load(struct population *p, const char *path)

@@ -42,18 +42,28 @@ struct population {
 
 struct totp_code {
     uint32_t citizen;
+    struct totp_source *source; /* borrowed from the population */
+    uint64_t step;
     const char *authenticator_id; /* borrowed from the population */
     char code[CODE_MAX];
 };
 
-/* Reads at most limit citizens (0 = all). Says what is wrong and returns false. */
-bool population_load(struct population *p, const char *path, size_t limit);
+/*
+ * Leaves out the first skip citizens and reads at most limit (0 = all). Says what is wrong and
+ * returns false.
+ */
+bool population_load(struct population *p, const char *path, size_t skip, size_t limit);
 void population_free(struct population *p);
 /*
  * The next citizen's next code; false when every authenticator has given all that the window (one
  * step either side) takes now.
  */
 bool population_code(struct population *p, uint64_t now_s, struct totp_code *out);
+/*
+ * A code that was refused before anything was spent may be offered again, unless a later one of the
+ * same authenticator has been offered meanwhile.
+ */
+void population_take_back(const struct totp_code *code);
 
 /*
  * The steps offered so far, so that another process offers none of them again. A file that is

@@ -59,6 +59,45 @@ static json_t *cpu_by_role(const struct tally *t)
     return o;
 }
 
+/* What the server counted itself. */
+static void add_server(json_t *o, const struct tally *t)
+{
+    uint64_t turns = t->after.turns - t->before.turns;
+    uint64_t commit_us = t->after.commit_us - t->before.commit_us;
+
+    if (!t->before.has_server || !t->after.has_server)
+        return;
+    if (t->signatures > 0)
+        (void)json_object_set_new(o, "fsyncs_per_sig",
+                                  rounded((double)turns / (double)t->signatures, 0.00001));
+    if (turns > 0)
+        (void)json_object_set_new(o, "commit_ms",
+                                  rounded((double)commit_us / (double)turns / 1e3, 0.001));
+    (void)json_object_set_new(
+        o, "released", json_integer((json_int_t)(t->after.signatures - t->before.signatures)));
+    (void)json_object_set_new(
+        o, "vault_restarts",
+        json_integer((json_int_t)(t->after.vault_restarts - t->before.vault_restarts)));
+}
+
+static void add_deadlines(json_t *o, const struct tally *t)
+{
+    const struct histogram *h = &t->refusal;
+
+    (void)json_object_set_new(o, "refused", json_integer((json_int_t)h->count));
+    (void)json_object_set_new(o, "expired", json_integer((json_int_t)t->expired));
+    if (h->count > 0) {
+        (void)json_object_set_new(o, "refusal_p50_ms",
+                                  rounded((double)histogram_at(h, 0.5) / 1e3, 0.001));
+        (void)json_object_set_new(o, "refusal_p99_ms",
+                                  rounded((double)histogram_at(h, 0.99) / 1e3, 0.001));
+        (void)json_object_set_new(o, "refusal_max_ms", rounded((double)h->max_us / 1e3, 0.001));
+    }
+    (void)json_object_set_new(o, "past_deadline", json_integer((json_int_t)t->past_deadline));
+    (void)json_object_set_new(o, "late", json_integer((json_int_t)t->late));
+    (void)json_object_set_new(o, "late_max_ms", rounded((double)t->late_max_us / 1e3, 0.001));
+}
+
 bool report(const struct load *load, const struct tally *t, size_t verified, size_t bad)
 {
     const struct histogram *h = &t->latency;
@@ -82,15 +121,17 @@ bool report(const struct load *load, const struct tally *t, size_t verified, siz
     (void)json_object_set_new(o, "verified", json_integer((json_int_t)verified));
     (void)json_object_set_new(o, "not_verified", json_integer((json_int_t)bad));
     (void)json_object_set_new(o, "cpu_us_per_sig", cpu_by_role(t));
-    if (t->before.has_turns && t->after.has_turns && t->signatures > 0)
-        (void)json_object_set_new(
-            o, "fsyncs_per_sig",
-            rounded((double)(t->after.turns - t->before.turns) / (double)t->signatures, 0.00001));
+    add_server(o, t);
     if (load->options.rate > 0) {
         (void)json_object_set_new(o, "offered_per_s", json_real(load->options.rate));
         (void)json_object_set_new(o, "unsent", json_integer((json_int_t)t->unsent));
         (void)json_object_set_new(o, "backlog_max", json_integer((json_int_t)t->backlog_max));
     }
+    if (load->options.deadline_ms > 0)
+        add_deadlines(o, t);
+    if (t->after_seconds > 0)
+        (void)json_object_set_new(o, "after_per_s",
+                                  rounded((double)t->after_signatures / t->after_seconds, 0.1));
     (void)json_object_set_new(o, "exhausted", json_boolean(t->exhausted));
     ok = json_dumpf(o, stdout, JSON_REAL_PRECISION(8)) == 0 && fputc('\n', stdout) != EOF &&
          fflush(stdout) == 0;

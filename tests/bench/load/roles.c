@@ -113,14 +113,22 @@ static int connect_to(const char *endpoint)
     return fd;
 }
 
-static bool read_turns(const char *endpoint, uint64_t *out)
+static bool take_counter(const char *text, const char *name, uint64_t *out)
+{
+    const char *at = strstr(text, name);
+
+    if (at != NULL)
+        *out = strtoull(at + strlen(name), NULL, 10);
+    return at != NULL;
+}
+
+static bool read_counters(const char *endpoint, struct roles *out)
 {
     static const char ask[] = "GET /metrics HTTP/1.0\r\n\r\n";
-    static const char name[] = "\nkyso_turns_total ";
     char *reply = malloc(REPLY_MAX);
     int fd = reply != NULL ? connect_to(endpoint) : -1;
     size_t have = 0;
-    const char *at = NULL;
+    bool ok = false;
 
     if (fd >= 0 && write(fd, ask, sizeof ask - 1) == (ssize_t)sizeof ask - 1) {
         ssize_t n;
@@ -128,14 +136,15 @@ static bool read_turns(const char *endpoint, uint64_t *out)
         while (have < REPLY_MAX - 1 && (n = read(fd, reply + have, REPLY_MAX - 1 - have)) > 0)
             have += (size_t)n;
         reply[have] = '\0';
-        at = strstr(reply, name);
-        if (at != NULL)
-            *out = strtoull(at + sizeof name - 1, NULL, 10);
+        ok = take_counter(reply, "\nkyso_turns_total ", &out->turns) &&
+             take_counter(reply, "\nkyso_commit_microseconds_total ", &out->commit_us) &&
+             take_counter(reply, "\nkyso_signatures_total ", &out->signatures) &&
+             take_counter(reply, "\nkyso_vault_restarts_total ", &out->vault_restarts);
     }
     if (fd >= 0)
         (void)close(fd);
     free(reply);
-    return at != NULL;
+    return ok;
 }
 
 void roles_read(long kysod, const char *status_endpoint, struct roles *out)
@@ -148,7 +157,7 @@ void roles_read(long kysod, const char *status_endpoint, struct roles *out)
     if (kysod != 0)
         add_children(out, kysod);
     if (status_endpoint != NULL)
-        out->has_turns = read_turns(status_endpoint, &out->turns);
+        out->has_server = read_counters(status_endpoint, out);
 }
 
 static uint64_t find(const struct roles *r, const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a run cost the server, read from outside: CPU of kysod's children by program name, and turns
- * from /metrics.
+ * What a run cost the server, read from outside: CPU of kysod's children by program name, and
+ * counters from /metrics.
  */
 #ifndef BENCH_ROLES_H
 #define BENCH_ROLES_H
@@ -20,8 +20,10 @@ struct role_cpu {
 struct roles { /* totals since each process began */
     struct role_cpu role[ROLES_MAX];
     unsigned count;
-    uint64_t turns;
-    bool has_turns;
+    bool has_server; /* /metrics answered: */
+    uint64_t turns, commit_us;
+    uint64_t signatures; /* released */
+    uint64_t vault_restarts;
 };
 
 /* kysod 0 or status NULL leave their part empty. Includes this process as "load". */

@@ -61,14 +61,14 @@ static void progress(const struct running *r, uint64_t now)
             "\r%6.1f s  %8.0f sign/s  p50 %.2f ms  p99 %.2f ms  in flight %zu  errors %llu   ",
             clock, clock > 0 ? (double)t->signatures / clock : 0,
             (double)histogram_at(&t->latency, 0.5) / 1e3,
-            (double)histogram_at(&t->latency, 0.99) / 1e3,
-            r->load->options.in_flight - r->free_count, (unsigned long long)tally_errors(t));
+            (double)histogram_at(&t->latency, 0.99) / 1e3, r->slot_count - r->free_count,
+            (unsigned long long)tally_errors(t));
 }
 
 struct pace { /* open loop */
     double per_us;
     uint64_t origin_us;
-    uint64_t sent;
+    uint64_t sent; /* or given up */
 };
 
 static uint64_t due_at(const struct pace *p, uint64_t i)
@@ -76,22 +76,34 @@ static uint64_t due_at(const struct pace *p, uint64_t i)
     return p->origin_us + (uint64_t)((double)i / p->per_us);
 }
 
-/* Sends what is due; returns when the next falls due. */
+static bool may_send(const struct running *r)
+{
+    return !r->stopped && r->slot_count - r->free_count < r->load->options.in_flight;
+}
+
+/*
+ * Sends what is due; returns when the next falls due. With deadlines, what finds no place among the
+ * requests in flight is given up and counted; without, it is sent late.
+ */
 static uint64_t send_due(struct running *r, struct pace *p)
 {
     uint64_t now = ky_now_us();
     uint64_t due = (uint64_t)((double)(now - p->origin_us) * p->per_us) + 1;
 
-    while (p->sent < due && r->free_count > 0 && !r->stopped && slot_send(r, due_at(p, p->sent)))
+    while (p->sent < due && may_send(r) && slot_send(r, due_at(p, p->sent)))
         p->sent++;
     if (due > p->sent && due - p->sent > r->tally->backlog_max)
         r->tally->backlog_max = due - p->sent;
-    return r->free_count > 0 ? due_at(p, p->sent) : now + WAIT_US;
+    if (r->load->options.deadline_ms > 0 && p->sent < due) {
+        r->tally->unsent += now >= r->clock_from_us ? due - p->sent : 0;
+        p->sent = due;
+    }
+    return may_send(r) ? due_at(p, p->sent) : now + WAIT_US;
 }
 
 static void fill_closed(struct running *r)
 {
-    while (r->free_count > 0 && !r->stopped && slot_send(r, ky_now_us()))
+    while (r->free_count > 0 && slot_wanted(r) && slot_send(r, ky_now_us()))
         continue;
 }
 
@@ -124,7 +136,7 @@ static bool offer(struct running *r)
             wake = r->clock_to_us;
         ok = drive(r, wake > now ? wake - now : 0);
     }
-    if (o->rate > 0 && ky_now_us() >= pace.origin_us) {
+    if (o->rate > 0 && o->deadline_ms == 0 && ky_now_us() >= pace.origin_us) {
         uint64_t due = (uint64_t)((double)(ky_now_us() - pace.origin_us) * pace.per_us);
 
         r->tally->unsent = due > pace.sent ? due - pace.sent : 0;
@@ -132,12 +144,26 @@ static bool offer(struct running *r)
     return ok && !r->broken;
 }
 
+/* The load has gone back to what the server can do: how soon does it do it? */
+static bool offer_after(struct running *r, uint64_t from_us)
+{
+    bool ok = !r->stopped;
+
+    r->after_to_us = from_us + (uint64_t)(r->load->options.after * 1e6);
+    for (uint64_t now = ky_now_us(); ok && !r->stopped && now < r->after_to_us; now = ky_now_us()) {
+        fill_closed(r);
+        ok = drive(r, now + WAIT_US < r->after_to_us ? WAIT_US : r->after_to_us - now);
+    }
+    r->tally->after_seconds = (double)(ky_now_us() - from_us) / 1e6;
+    return ok;
+}
+
 static bool drain(struct running *r)
 {
     uint64_t give_up = ky_now_us() + DRAIN_US;
 
     r->stopped = true;
-    while (r->free_count < r->load->options.in_flight && ky_now_us() < give_up)
+    while (r->free_count < r->slot_count && ky_now_us() < give_up)
         if (!drive(r, WAIT_US))
             break;
     for (unsigned i = 0; i < r->load->options.connections; i++)
@@ -150,14 +176,16 @@ static bool drain(struct running *r)
         if (open && !drive(r, WAIT_US))
             break;
     }
-    r->tally->lost = r->load->options.in_flight - r->free_count;
+    r->tally->lost = r->slot_count - r->free_count;
     return r->tally->lost == 0;
 }
 
 static bool prepare(struct running *r)
 {
-    size_t n = r->load->options.in_flight;
+    const struct options *o = &r->load->options;
+    size_t n = o->in_flight + (o->after > 0 ? o->after_in_flight : 0);
 
+    r->slot_count = n;
     r->slots = calloc(n, sizeof *r->slots);
     r->free_list = calloc(n, sizeof(struct slot *));
     if (r->slots == NULL || r->free_list == NULL)
@@ -185,12 +213,14 @@ bool run(struct load *load, struct tally *out)
     ended = ky_now_us() < r.clock_to_us ? ky_now_us() : r.clock_to_us;
     r.clock_to_us = ended; /* what comes now is late */
     out->seconds = ended > r.clock_from_us ? (double)(ended - r.clock_from_us) / 1e6 : 0;
+    if (load->options.after > 0)
+        ok = ok && offer_after(&r, ended);
     ok = drain(&r) && ok;
     progress(&r, ended);
     if (!load->options.quiet)
         (void)fprintf(stderr, "\n");
 done:
-    if (r.free_count == load->options.in_flight || out->lost == 0)
+    if (out->lost == 0)
         free(r.slots); /* a slot that waits for ever is still pointed at by its call */
     free(r.free_list);
     return ok;

@@ -12,7 +12,9 @@
 #include "kyso/record.h"
 #include "kyso/secret.h"
 
-#define CALL_US 20000000u
+#define CALL_US    20000000u
+#define OUTWAIT_US 3000000u
+#define LATE_US    50000u /* the receipt's commit and the way back of what was signed in time */
 
 static bool length_fits(const struct citizen *c, const ProtobufCBinaryData *s)
 {
@@ -42,9 +44,17 @@ static bool check_reply(struct slot *s, const Kyso__V1__SignReply *reply)
     return true;
 }
 
+static struct client *client_of(const struct slot *s)
+{
+    const struct load *load = s->running->load;
+
+    return load->clients[s->index % load->options.connections];
+}
+
 static void free_slot(struct slot *s)
 {
     s->busy = false;
+    s->running->fresh_count -= s->fresh ? 1 : 0;
     s->running->free_list[s->running->free_count++] = s;
 }
 
@@ -54,23 +64,82 @@ static void count_error(struct tally *t, int status, const char *code, const cha
     (void)snprintf(t->last_error, sizeof t->last_error, "%.32s: %.200s", code, text);
 }
 
+static bool came_late(const struct slot *s, uint64_t now)
+{
+    struct tally *t = s->running->tally;
+    uint64_t allowed = s->running->load->options.deadline_ms * 1000u;
+    uint64_t over = 0;
+
+    if (allowed == 0 || now - s->sent_us <= allowed)
+        return false;
+    over = now - s->sent_us - allowed;
+    t->past_deadline += s->wire.request.n_hashes;
+    t->late += over > LATE_US ? s->wire.request.n_hashes : 0;
+    if (over > t->late_max_us)
+        t->late_max_us = over;
+    return true;
+}
+
+static void count_good(const struct slot *s, uint64_t now)
+{
+    const struct running *r = s->running;
+    struct tally *t = r->tally;
+
+    if (came_late(s, now))
+        return;
+    if (now >= r->clock_from_us && now < r->clock_to_us) {
+        t->signatures += s->wire.request.n_hashes;
+        t->requests++;
+    } else if (r->after_to_us != 0 && now < r->after_to_us) {
+        t->after_signatures += s->wire.request.n_hashes;
+    }
+    if (s->timed)
+        histogram_add(&t->latency, now - s->start_us);
+}
+
+bool slot_wanted(const struct running *r)
+{
+    const struct options *o = &r->load->options;
+
+    if (r->stopped)
+        return false;
+    if (r->after_to_us != 0)
+        return r->fresh_count < o->after_in_flight;
+    return o->rate <= 0 && r->slot_count - r->free_count < o->in_flight;
+}
+
 static void end_slot(struct slot *s)
 {
     struct running *r = s->running;
-    struct tally *t = r->tally;
-    uint64_t now = ky_now_us();
 
-    if (s->good) {
-        if (now >= r->clock_from_us && now < r->clock_to_us) {
-            t->signatures += s->wire.request.n_hashes;
-            t->requests++;
-        }
-        if (s->timed)
-            histogram_add(&t->latency, now - s->start_us);
-    }
+    if (s->good)
+        count_good(s, ky_now_us());
     free_slot(s);
-    if (!r->stopped && r->load->options.rate <= 0)
+    if (slot_wanted(r))
         (void)slot_send(r, ky_now_us()); /* closed loop: the next one at once */
+}
+
+/*
+ * With deadlines a refusal for load is an answer, not an error. A proof refused so was not spent: it
+ * is offered again, and if the server had spent it after all the denial would be an error.
+ */
+static bool refused_for_load(struct slot *s, const struct client_outcome *outcome)
+{
+    struct tally *t = s->running->tally;
+    bool busy = outcome->code == KY_BUSY || outcome->code == KY_UNAVAILABLE;
+
+    if (s->running->load->options.deadline_ms == 0 || !(busy || outcome->code == KY_DEADLINE))
+        return false;
+    /* a refused stream is a refusal, a lost connection is not */
+    if (outcome->transport && !client_is_open(client_of(s)))
+        return false;
+    if (busy && s->running->load->options.proof == PROOF_TOTP)
+        population_take_back(&s->code);
+    s->kept = busy && s->running->load->options.proof == PROOF_SAD;
+    if (s->timed)
+        histogram_add(&t->refusal, ky_now_us() - s->sent_us);
+    t->expired += s->timed && !busy ? 1 : 0;
+    return true;
 }
 
 static void unary_message(void *arg, struct client_call *call, struct ky_span message)
@@ -89,7 +158,9 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
     struct slot *s = arg;
 
     (void)call;
-    if (outcome->grpc_status != 0) {
+    if (refused_for_load(s, outcome)) {
+        s->good = false;
+    } else if (outcome->grpc_status != 0) {
         s->good = false;
         count_error(s->running->tally, outcome->grpc_status, ky_code_info(outcome->code)->name,
                     outcome->text);
@@ -105,9 +176,8 @@ static void stream_message(void *arg, struct client_call *call, struct ky_span m
     struct running *r = arg;
     Kyso__V1__SignStreamReply *reply =
         kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
-    unsigned long index =
-        reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->load->options.in_flight;
-    struct slot *s = index < r->load->options.in_flight ? &r->slots[index] : NULL;
+    unsigned long index = reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->slot_count;
+    struct slot *s = index < r->slot_count ? &r->slots[index] : NULL;
 
     (void)call;
     if (s == NULL || !s->busy || strcmp(reply->request_id, s->id) != 0) {
@@ -172,17 +242,21 @@ static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpP
         q->totp = totp;
         return true;
     }
+    q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
+    q->sad = (ProtobufCBinaryData){.len = sizeof s->sad, .data = s->sad};
+    if (s->kept) {
+        s->kept = false;
+        return true;
+    }
     ticket = tickets_take(&load->tickets, n, &first);
     if (ticket == NULL)
         return false;
     s->citizen = ticket->citizen;
     for (unsigned i = 0; i < n; i++)
         ticket_hash(ticket, first + i, s->wire.digests[i]);
-    if (load->options.proof == PROOF_SAD) {
-        q->proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
-        q->sad = (ProtobufCBinaryData){.len = sizeof ticket->sad, .data = ticket->sad};
+    memcpy(s->sad, ticket->sad, sizeof s->sad);
+    if (load->options.proof == PROOF_SAD)
         return true;
-    }
     approval->transaction_id = ticket->transaction_id;
     approval->authenticator_id = load->population.citizens[ticket->citizen].device_id;
     approval->matching_code = ticket->matching_code;
@@ -193,17 +267,34 @@ static bool fill_proof(struct slot *s, Kyso__V1__SignRequest *q, Kyso__V1__TotpP
     return true;
 }
 
+/* The call outlives the deadline that it states: what comes late is to be seen. */
+static bool send_with_deadline(struct client *c, const Kyso__V1__SignRequest *q, unsigned ms,
+                               const struct client_handler *h)
+{
+    struct client_call *call = NULL;
+
+    if (!ky_ok(client_start(c, "/kyso.v1.Signer/Sign", ms * 1000u, h, &call)))
+        return false;
+    client_outwait(call, OUTWAIT_US);
+    if (!ky_ok(client_send(call, &q->base)))
+        return false;
+    client_finish(call);
+    return true;
+}
+
 static bool send_filled(struct slot *s, const Kyso__V1__SignRequest *q)
 {
     struct running *r = s->running;
-    unsigned connection = s->index % r->load->options.connections;
     struct client_handler h = {.on_message = unary_message, .on_end = unary_end, .arg = s};
 
-    if (r->load->options.stream)
-        return r->streams[connection] != NULL &&
-               ky_ok(client_send(r->streams[connection], &q->base));
-    return ky_ok(client_unary_start(r->load->clients[connection], "/kyso.v1.Signer/Sign", &q->base,
-                                    CALL_US, &h));
+    if (r->load->options.stream) {
+        struct client_call *stream = r->streams[s->index % r->load->options.connections];
+
+        return stream != NULL && ky_ok(client_send(stream, &q->base));
+    }
+    if (r->load->options.deadline_ms > 0)
+        return send_with_deadline(client_of(s), q, r->load->options.deadline_ms, &h);
+    return ky_ok(client_unary_start(client_of(s), "/kyso.v1.Signer/Sign", &q->base, CALL_US, &h));
 }
 
 bool slot_send(struct running *r, uint64_t start_us)
@@ -226,6 +317,8 @@ bool slot_send(struct running *r, uint64_t start_us)
     q.request = &s->wire.request;
     s->good = false;
     s->start_us = start_us;
+    s->sent_us = ky_now_us();
+    s->fresh = r->after_to_us != 0;
     s->timed = start_us >= r->clock_from_us && start_us < r->clock_to_us;
     if (!send_filled(s, &q)) {
         r->broken = true;
@@ -234,5 +327,6 @@ bool slot_send(struct running *r, uint64_t start_us)
     }
     s->busy = true;
     r->free_count--;
+    r->fresh_count += s->fresh ? 1 : 0;
     return true;
 }

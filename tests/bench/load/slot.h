@@ -15,22 +15,29 @@ struct slot {
     uint32_t index;
     uint32_t citizen;
     uint64_t start_us; /* intended, in an open loop */
+    uint64_t sent_us;
     bool busy;
     bool timed; /* began under the clock */
     bool good;  /* a reply came and holds */
+    bool fresh; /* began after the clock */
+    bool kept;  /* its hashes and SAD were refused unspent: the next request takes them */
     char id[REQUEST_ID_MAX];
     struct wire_request wire;
     struct totp_code code;
+    uint8_t sad[32];
 };
 
 struct running {
     struct load *load;
     struct tally *tally;
-    struct slot *slots;      /* owned: in_flight of them */
+    struct slot *slots; /* owned: slot_count of them */
+    size_t slot_count;
     struct slot **free_list; /* owned */
     size_t free_count;
     struct client_call *streams[CONNECTIONS_MAX];
     uint64_t clock_from_us, clock_to_us;
+    uint64_t after_to_us; /* 0 = the clock has not stopped, or nothing comes after it */
+    size_t fresh_count;
     bool stopped; /* sends nothing more */
     bool broken;
 };
@@ -40,6 +47,8 @@ struct running {
  * then set).
  */
 bool slot_send(struct running *r, uint64_t start_us);
+/* Is it time for another, in a closed loop? */
+bool slot_wanted(const struct running *r);
 /* Opens the streams of a stream run. */
 bool slot_open_streams(struct running *r);
 

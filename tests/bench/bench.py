@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One server on a token of its own, its population, and the programs that measure on it: the bare token and the load."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "harness"))
+from harness import Harness, HarnessError  # noqa: E402
+
+WARMUP_S = 0.5
+
+
+class Bench:
+    """Kept for all rows that want the same server and the same people."""
+
+    def __init__(self, bin_dir, row, options):
+        self.server = Harness(bin_dir=bin_dir, config={k: self.put_in(v, bin_dir) for k, v in row.config.items()})
+        self.server.env.update({k: self.put_in(v, self.server.dir) for k, v in row.env.items()})
+        self.population = os.path.join(self.server.dir, "population.jsonl")
+        self.best = {}  # the best ceiling seen: a busy machine must not leave a later round short of proofs
+        self.citizens, self.totps = row.people(options)
+        try:
+            self.server.start()
+            self.server.add_clients()
+            self.seed(row)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def put_in(value, folder):
+        """"@/NAME" of a row is a file in the folder of programs, or in the server's own."""
+        return value.replace("@", folder) if isinstance(value, str) else value
+
+    def seed(self, row):
+        s, pki, ends = self.server, f"{self.server.state}/pki", self.server.endpoints()
+        run([f"{s.bin}/kyso-seed", "--socket", ends["operator"], "--server-id", ends["server_id"],
+             "--operator-key", s.env["KYSO_OPERATOR_KEY"], "--ca", f"{pki}/citizen-ca.pem",
+             "--ca-key", f"{pki}/citizen-ca.key", "--out", self.population, "--citizens", str(self.citizens),
+             "--totps", str(self.totps), "--devices", str(row.devices), "--key-type", row.key_type,
+             "--storage", row.storage], s.env)
+
+    def ceiling(self, row, seconds):
+        s = self.server
+        out = run([f"{s.bin}/kyso-bench-ceiling", "--module", module_of(s), "--token", "kyso",
+                   "--pin-file", f"{s.state}/pin", "--mode", row.ceiling, "--key-type", row.key_type,
+                   "--processes", str(row.processes), "--seconds", str(seconds), "--keys", str(row.ceiling_keys)], s.env)
+        return json.loads(out)["per_s"]
+
+    def counter(self, name):
+        """One figure of /metrics."""
+        with urllib.request.urlopen(f"http://{self.server.endpoints()['status']}/metrics", timeout=10) as reply:
+            for line in reply.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return int(line.split()[1])
+        raise HarnessError(f"/metrics has no {name}")
+
+    def close(self):
+        self.server.stop()
+
+
+class Load:
+    """A kyso-load that runs on command; it lives over all rounds because it knows which proofs are spent."""
+
+    def __init__(self, bench, row, client="portal", relying_party="portal", skip=0, citizens=0):
+        self.row, s = row, bench.server
+        pki, ends = f"{s.state}/pki", s.endpoints()
+        self.log = open(os.path.join(s.dir, f"load-{client}.log"), "w+")
+        argv = [f"{s.bin}/kyso-load", "--endpoint", ends["signer"], "--cert", f"{pki}/{client}.pem",
+                "--key", f"{pki}/{client}.key", "--ca", f"{pki}/tls-ca.pem", "--relying-party", relying_party,
+                "--population", bench.population, "--skip", str(skip), "--citizens", str(citizens),
+                "--steps", os.path.join(s.dir, f"steps-{skip}-{citizens}"), "--kysod", str(s.process.pid),
+                "--status", ends["status"], "--proof", row.proof, "--hashes", str(row.hashes),
+                "--connections", str(row.connections), "--warmup", str(WARMUP_S), "--deadline", str(row.deadline_ms),
+                "--after-in-flight", str(row.in_flight), "--interactive", *(["--stream"] if row.stream else [])]
+        err = None if sys.stderr.isatty() else self.log
+        self.process = subprocess.Popen(argv, env=s.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        ended = self.process.wait(60)
+        said = self.said()
+        self.process.stdout.close()
+        self.log.close()
+        if ended not in (0, 1) and sys.exc_info()[0] is None:  # 1: there were errors, and they are in the row
+            raise HarnessError(f"kyso-load ended with {ended}: {said}")
+
+    def start(self, seconds, in_flight=None, rate=0.0, stock=0, after=0.0):
+        self.seconds = seconds
+        self.process.stdin.write(f"{seconds} {in_flight or self.row.in_flight} {rate:.1f} {stock} {after}\n")
+        self.process.stdin.flush()
+
+    def result(self):
+        line = self.process.stdout.readline()
+        if not line or "failed" in json.loads(line):
+            raise HarnessError(f"kyso-load measured nothing: {self.said()}")
+        got = json.loads(line)
+        if got["seconds"] < self.seconds / 2:
+            raise HarnessError(f"ended after {got['seconds']} s: {'proofs ran out' if got['exhausted'] else got.get('last_error')}")
+        return got
+
+    def run(self, *args, **named):
+        self.start(*args, **named)
+        return self.result()
+
+    def said(self):
+        self.log.flush()
+        with open(self.log.name, errors="replace") as f:
+            return f.read().replace("\r", "\n")[-600:]
+
+
+def run(argv, env):
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=None if sys.stderr.isatty() else subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise HarnessError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stderr or ''}")
+    return done.stdout
+
+
+def module_of(server):
+    with open(f"{server.state}/kyso.yaml") as f:
+        for line in f:
+            if line.strip().startswith("module:"):
+                return line.split(":", 1)[1].strip()
+    raise HarnessError("the configuration names no module")
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
