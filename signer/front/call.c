@@ -123,6 +123,8 @@ void call_free(struct call *call)
     call_drop_input(call, call->in.len);
     c->queued -= call->out.len - call->out_taken;
     wipe_buffer(&call->out);
+    if (c->heading == call)
+        c->heading = NULL;
     LIST_REMOVE(call, of_conn);
     TAILQ_REMOVE(&f->calls, call, all);
     c->call_count--;
@@ -148,12 +150,42 @@ static bool is_grpc_type(struct ky_span v)
            ky_span_eq(KY_SPAN(v.data + n, v.len - n), ky_span_text("+proto"));
 }
 
-static void set_timeout(struct call *call, struct ky_span value)
+static void take_timeout(struct call *call, struct ky_span value)
 {
     call->bad_timeout = call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
     if (call->timeout_us == 0)
         call->timeout_us = 1; /* no time at all is not no limit */
 }
+
+static void take_path(struct call *call, struct ky_span value)
+{
+    call->path_too_long = !ky_span_to_cstr(value, call->path, sizeof(call->path));
+}
+
+static void take_method(struct call *call, struct ky_span value)
+{
+    call->is_post = ky_span_eq(value, ky_span_text("POST"));
+}
+
+static void take_type(struct call *call, struct ky_span value)
+{
+    call->is_grpc = is_grpc_type(value);
+}
+
+#define FIELD(name_, take_)                                                                        \
+    {                                                                                              \
+        .name = (name_), .len = sizeof(name_) - 1, .take = (take_)                                 \
+    }
+static const struct {
+    const char *name;
+    size_t len;
+    void (*take)(struct call *call, struct ky_span value);
+} fields[] = {
+    FIELD(":path", take_path),
+    FIELD(":method", take_method),
+    FIELD("content-type", take_type),
+    FIELD("grpc-timeout", take_timeout),
+};
 
 bool call_header(struct call *call, struct ky_span name, struct ky_span value)
 {
@@ -162,14 +194,12 @@ bool call_header(struct call *call, struct ky_span name, struct ky_span value)
         return false;
     if (call->method)
         return true; /* trailers of the request: nothing in them concerns us */
-    if (ky_span_eq(name, ky_span_text(":path")))
-        call->path_too_long = !ky_span_to_cstr(value, call->path, sizeof(call->path));
-    else if (ky_span_eq(name, ky_span_text(":method")))
-        call->is_post = ky_span_eq(value, ky_span_text("POST"));
-    else if (ky_span_eq(name, ky_span_text("content-type")))
-        call->is_grpc = is_grpc_type(value);
-    else if (ky_span_eq(name, ky_span_text("grpc-timeout")))
-        set_timeout(call, value);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (ky_span_eq(name, KY_SPAN((const uint8_t *)fields[i].name, fields[i].len))) {
+            fields[i].take(call, value);
+            break;
+        }
+    }
     return true;
 }
 

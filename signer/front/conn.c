@@ -162,6 +162,15 @@ static void put_aside(struct conn *c)
     TAILQ_INSERT_TAIL(&c->front->again, c, again_link);
 }
 
+/*
+ * Has a read of n bytes most likely emptied the socket? Under TLS a short record with nothing behind
+ * it in OpenSSL's buffer is the last one of what the peer wrote.
+ */
+static bool is_drained(const struct conn *c, size_t n)
+{
+    return c->ssl ? n < SSL3_RT_MAX_PLAIN_LENGTH && !SSL_has_pending(c->ssl) : n < FRONT_READ_CHUNK;
+}
+
 void conn_read(struct conn *c)
 {
     struct front *f = c->front;
@@ -188,8 +197,8 @@ void conn_read(struct conn *c)
         front_clock(f);
         h2_feed(c, f->read_chunk, n);
         ky_wipe(f->read_chunk, n);
-        if (n < FRONT_READ_CHUNK && !c->ssl)
-            break; /* the socket is empty: level-triggered, it will say when it is not */
+        if (is_drained(c, n))
+            break; /* level-triggered: it will say when there is more */
     }
     if (c->state != CONN_HANDSHAKE)
         conn_touch(c);
@@ -301,8 +310,6 @@ void conn_flush(struct conn *c)
         (void)event_add(&c->readable, NULL);
         put_aside(c); /* TLS may hold bytes that no event announces */
     }
-    if (c->out.len == 0 && c->out.cap > 0 && c->call_count == 0)
-        ky_buf_free(&c->out);
 }
 
 static struct conn *conn_new(struct front *f, int fd, const char *peer, uint32_t uid)
@@ -405,6 +412,8 @@ void conn_tick(struct conn *c, uint64_t now_us, int64_t wall_s)
 {
     uint64_t age_us = (uint64_t)c->front->config->doors.max_connection_age_s * 1000000u;
 
+    if (c->out.len == 0 && c->call_count == 0)
+        ky_buf_free(&c->out); /* an idle connection holds no buffer for long */
     if (c->state == CONN_DEAD)
         return;
     if (is_slow(c, now_us)) {

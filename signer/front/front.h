@@ -16,6 +16,7 @@
 #include "config.h"
 #include "kyso/door.h"
 #include "kyso/grpc.h"
+#include "kyso/pool.h"
 #include "link.h"
 
 #define FRONT_READ_CHUNK           (32u * 1024u)
@@ -66,6 +67,7 @@ struct front {
     SSL_CTX *tls;                            /* owned; NULL on the operator's door */
     nghttp2_session_callbacks *h2_callbacks; /* owned */
     nghttp2_option *h2_option;               /* owned */
+    struct ky_pool h2_pool;                  /* of all sessions' small blocks */
     struct reflection *reflection;           /* owned */
 
     struct front_link link;

@@ -20,6 +20,7 @@
 #define STREAM_WINDOW          (256u * 1024u) /* more than the longest message, so that one always fits */
 #define OPERATOR_STREAM_WINDOW (512u * 1024u)
 #define CONNECTION_WINDOW      (1024 * 1024)
+#define POOL_MAX               (4u * 1024u * 1024u)
 #define PREFACE                24u /* "PRI * HTTP/2.0 ..." */
 
 static void tokens_earn(struct conn *c, uint32_t n)
@@ -51,6 +52,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
     struct conn *c = user;
     struct call *call;
 
+    c->heading = call_of(s, frame->hd.stream_id); /* the request's trailers, or nobody yet */
     if (c->state != CONN_OPEN || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
@@ -58,6 +60,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
     if (!call) /* nothing was begun: the client may send it again elsewhere */
         return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                          NGHTTP2_REFUSED_STREAM);
+    c->heading = call;
     return nghttp2_session_set_stream_user_data(s, frame->hd.stream_id, call);
 }
 
@@ -66,9 +69,9 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8
                      void *user)
 {
     struct conn *c = user;
-    struct call *call = call_of(s, frame->hd.stream_id);
+    struct call *call = c->heading; /* nothing comes between the frames of a header block */
 
-    (void)flags;
+    (void)s, (void)frame, (void)flags;
     if (c->state == CONN_OPEN && call &&
         !call_header(call, KY_SPAN(name, name_len), KY_SPAN(value, value_len)))
         conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -182,8 +185,29 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_send_data_callback(cb, status_send_body);
 }
 
+static void *pool_malloc(size_t n, void *pool)
+{
+    return ky_pool_alloc(pool, n);
+}
+
+static void *pool_calloc(size_t count, size_t n, void *pool)
+{
+    return ky_pool_calloc(pool, count, n);
+}
+
+static void *pool_realloc(void *block, size_t n, void *pool)
+{
+    return ky_pool_realloc(pool, block, n);
+}
+
+static void pool_free(void *block, void *pool)
+{
+    ky_pool_free(pool, block);
+}
+
 struct ky_status h2_open(struct front *f)
 {
+    f->h2_pool.keep_max = POOL_MAX;
     if (nghttp2_session_callbacks_new(&f->h2_callbacks) != 0 ||
         nghttp2_option_new(&f->h2_option) != 0)
         return KY_STATUS(KY_NOMEM);
@@ -201,6 +225,7 @@ void h2_close(struct front *f)
     nghttp2_option_del(f->h2_option);
     f->h2_callbacks = NULL;
     f->h2_option = NULL;
+    ky_pool_wipe(&f->h2_pool);
 }
 
 struct ky_status h2_start(struct conn *c)
@@ -212,7 +237,13 @@ struct ky_status h2_start(struct conn *c)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, FRONT_HEADER_LIST_MAX},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0},
     };
-    if (nghttp2_session_server_new2(&c->h2, c->front->h2_callbacks, c, c->front->h2_option) != 0)
+    nghttp2_mem mem = {.mem_user_data = &c->front->h2_pool,
+                       .malloc = pool_malloc,
+                       .free = pool_free,
+                       .calloc = pool_calloc,
+                       .realloc = pool_realloc};
+    if (nghttp2_session_server_new3(&c->h2, c->front->h2_callbacks, c, c->front->h2_option, &mem) !=
+        0)
         return KY_STATUS(KY_NOMEM);
     if (nghttp2_submit_settings(c->h2, NGHTTP2_FLAG_NONE, settings,
                                 sizeof(settings) / sizeof(settings[0])) != 0 ||

@@ -231,6 +231,11 @@ class Tls(WireTest):
         s.close()
         self.assert_alive(front)
 
+    def test_cipher_is_the_servers_choice(self):
+        """Python offers AES-256-GCM first."""
+        with self.tls(self.start()) as tls:
+            self.assertEqual(tls.cipher()[0], "TLS_AES_128_GCM_SHA256")
+
     def test_no_resumption(self):
         front = self.start()
         h = self.http2(front)

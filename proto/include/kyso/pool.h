@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A heap of small blocks for one thread: what was freed is kept, by size, and given out again last
+ * first. For libraries that take an allocator and ask for the same few sizes for each call
+ * (nghttp2): with hundreds of calls at once the C library's cache of a few blocks a size is
+ * always empty or full. Blocks are not wiped, as free(3) does not: nothing secret belongs in them.
+ */
+#ifndef KYSO_POOL_H
+#define KYSO_POOL_H
+
+#include <stddef.h>
+
+#define KY_POOL_CLASSES 16u
+
+struct ky_pool { /* zero-initialise, then set keep_max */
+    struct ky_pool_block *kept[KY_POOL_CLASSES];
+    size_t kept_bytes, keep_max;
+};
+
+/* As malloc, calloc, realloc and free; a block belongs to its pool until it is freed there. */
+void *ky_pool_alloc(struct ky_pool *p, size_t n);
+void *ky_pool_calloc(struct ky_pool *p, size_t count, size_t n);
+void *ky_pool_realloc(struct ky_pool *p, void *block, size_t n);
+void ky_pool_free(struct ky_pool *p, void *block);
+void ky_pool_wipe(struct ky_pool *p); /* gives back what is kept; blocks still out stay valid */
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Free lists by multiples of 64 bytes; whatever is larger goes to malloc. One owner, one thread.
+ * Under a sanitizer nothing is kept, so that it sees every use after a free.
+ */
+#include "kyso/pool.h"
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP 64u
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEPS 0
+#else
+#define KEEPS 1
+#endif
+
+struct ky_pool_block {                               /* in front of what the caller has */
+    alignas(max_align_t) struct ky_pool_block *next; /* while it is kept */
+    size_t size; /* all of it: a multiple of STEP, or more than the classes reach */
+};
+
+static struct ky_pool_block *block_of(void *at)
+{
+    return (struct ky_pool_block *)at - 1;
+}
+
+static bool has_class(size_t size)
+{
+    return size <= (size_t)STEP * KY_POOL_CLASSES;
+}
+
+void *ky_pool_alloc(struct ky_pool *p, size_t n)
+{
+    struct ky_pool_block *b;
+    size_t size;
+
+    if (n > SIZE_MAX - sizeof(*b) - STEP)
+        return NULL;
+    size = (n + sizeof(*b) + STEP - 1) / STEP * STEP;
+    b = has_class(size) ? p->kept[size / STEP - 1] : NULL;
+    if (b != NULL) {
+        p->kept[size / STEP - 1] = b->next;
+        p->kept_bytes -= size;
+        return b + 1;
+    }
+    b = malloc(size);
+    if (b == NULL)
+        return NULL;
+    b->size = size;
+    return b + 1;
+}
+
+void *ky_pool_calloc(struct ky_pool *p, size_t count, size_t n)
+{
+    void *at = n == 0 || count <= SIZE_MAX / n ? ky_pool_alloc(p, count * n) : NULL;
+    return at != NULL ? memset(at, 0, count * n) : NULL;
+}
+
+void *ky_pool_realloc(struct ky_pool *p, void *block, size_t n)
+{
+    size_t had = block != NULL ? block_of(block)->size - sizeof(struct ky_pool_block) : 0;
+    void *at;
+
+    if (n <= had && block != NULL)
+        return block;
+    at = ky_pool_alloc(p, n);
+    if (at != NULL && block != NULL) {
+        memcpy(at, block, had);
+        ky_pool_free(p, block);
+    }
+    return at;
+}
+
+void ky_pool_free(struct ky_pool *p, void *block)
+{
+    struct ky_pool_block *b;
+
+    if (block == NULL)
+        return;
+    b = block_of(block);
+    if (!KEEPS || !has_class(b->size) || p->kept_bytes + b->size > p->keep_max) {
+        free(b);
+        return;
+    }
+    b->next = p->kept[b->size / STEP - 1];
+    p->kept[b->size / STEP - 1] = b;
+    p->kept_bytes += b->size;
+}
+
+void ky_pool_wipe(struct ky_pool *p)
+{
+    for (size_t i = 0; i < KY_POOL_CLASSES; i++) {
+        while (p->kept[i] != NULL) {
+            struct ky_pool_block *b = p->kept[i];
+            p->kept[i] = b->next;
+            free(b);
+        }
+    }
+    p->kept_bytes = 0;
+}
