@@ -354,7 +354,7 @@ void state_free(struct state **state)
     if (s == NULL)
         return;
     free_values(&s->subjects);
-    free_values(&s->auths);
+    state_steps_free(s);
     free_values(&s->clients);
     free_values(&s->tx_by_id);
     map_free(&s->tx_by_sad);

@@ -42,9 +42,12 @@ struct subject_fold {
     uint32_t begins_s[STATE_BEGINS_MAX]; /* newest first, 0 = none */
     struct tx *pending;                  /* borrowed: at most one push at a time */
 };
-struct auth_fold {
-    uint32_t row;
-    uint64_t last_step;
+/* The last spent step of each authenticator. Rows are dense, so pages of numbers are the index: 8 bytes for each of a million. */
+#define STATE_STEPS_PAGE 4096u
+struct step_pages {
+    uint64_t **pages; /* owned, and each page; NULL = none of its rows was touched. 0 in a page = untouched */
+    uint32_t page_count;
+    uint64_t count; /* touched */
 };
 struct client_fold {
     uint32_t row;
@@ -141,7 +144,8 @@ struct state {
     uint64_t floor_step;
     struct name server_id; /* of the genesis record */
     bool demo;
-    struct map subjects, auths, clients; /* row -> *_fold, owned */
+    struct map subjects, clients; /* row -> *_fold, owned */
+    struct step_pages steps;      /* of authenticators */
     struct map tx_by_id, tx_by_sad;      /* tx_by_id owns */
     size_t tx_open;
     struct tx **wheel;  /* STATE_WHEEL heads, owned */
@@ -191,7 +195,9 @@ bool tx_is_open(const struct tx *t);
 
 /* --- between state_*.c only --- */
 struct subject_fold *state_subject_touch(struct state *s, uint32_t row);
-struct auth_fold *state_auth_touch(struct state *s, uint32_t row);
+/* False: no memory. step is not 0. */
+bool state_step_put(struct state *s, uint32_t authenticator_row, uint64_t step);
+void state_steps_free(struct state *s);
 struct client_fold *state_client_touch(struct state *s, uint32_t row);
 /* Notes an operation's nonce until it expires. False: no memory. */
 bool state_nonce_put(struct state *s, const uint8_t nonce[16], uint64_t expires_s);

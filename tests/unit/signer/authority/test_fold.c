@@ -211,6 +211,46 @@ static void impossible_records_are_refused(void **state)
     state_free(&s);
 }
 
+/* Of a nation, most never fail: what a right code leaves behind is its step alone, wherever its row is. */
+static void a_right_code_leaves_a_step_only(void **state)
+{
+    static const uint32_t rows[] = {
+        1, STATE_STEPS_PAGE - 1, STATE_STEPS_PAGE, 5 * STATE_STEPS_PAGE + 7, 3u << 20, UINT32_MAX};
+    struct world *w = *state;
+    struct state *s = NULL, *back = NULL;
+    struct ky_buf b = KY_BUF_INIT(1u << 20), again = KY_BUF_INIT(1u << 20);
+    const uint64_t now_s = w->wall_us / 1000000u;
+    const struct ledger_denied wrong = {.charged = AUTHORITY_CHARGE_SUBJECT, .subject_row = 6};
+
+    assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
+    assert_true(ky_ok(state_new(&w->a->state->limits, &back)));
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(0, state_last_step(s, rows[i]));
+        assert_true(ky_ok(state_account_proved(s, KY_PROOF_TOTP, 0, 5, rows[i], 90 + i, now_s)));
+        assert_int_equal(KY_CORRUPT,
+                         state_account_proved(s, KY_PROOF_TOTP, 0, 5, rows[i], 90 + i, now_s).code);
+    }
+    assert_null(state_subject(s, 5));
+    assert_int_equal(0, state_last_step(s, 2));
+    assert_int_equal(0, state_last_step(s, STATE_STEPS_PAGE + 1));
+    assert_true(ky_ok(state_account_denied(s, &wrong, now_s)));
+    assert_int_equal(1, state_subject(s, 6)->account.lockout.failures);
+    assert_true(ky_ok(state_account_proved(s, KY_PROOF_TOTP, 0, 6, 2, 90, now_s)));
+    assert_int_equal(0, state_subject(s, 6)->account.lockout.failures);
+
+    state_encode(s, &b);
+    assert_true(ky_ok(state_decode(back, ky_buf_span(&b))));
+    for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(90 + i, state_last_step(back, rows[i]));
+    assert_int_equal(7, back->steps.count);
+    state_encode(back, &again);
+    assert_true(ky_span_eq(ky_buf_span(&b), ky_buf_span(&again)));
+    state_free(&s);
+    state_free(&back);
+    ky_buf_free(&b);
+    ky_buf_free(&again);
+}
+
 /* Many at once, some expired, in whatever slots: each is known exactly as long as it lives. */
 static void nonces_live_until_they_expire(void **state)
 {
@@ -283,7 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(random_work_folds_alike),         T(damaged_snapshots_are_refused),
         T(impossible_records_are_refused),  T(nonces_live_until_they_expire),
-        T(changed_private_text_is_refused),
+        T(changed_private_text_is_refused), T(a_right_code_leaves_a_step_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
