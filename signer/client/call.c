@@ -11,7 +11,9 @@
 #include "kyso/record.h"
 #include "kyso/secret.h"
 
-#define DETAILS_MAX 4096u
+#define DETAILS_MAX  4096u
+#define SPARE_MAX    1024u
+#define SPARE_BUFFER 8192u /* a call that grew further gives its memory back */
 
 static void link_call(struct client *c, struct client_call *call)
 {
@@ -44,17 +46,69 @@ static void free_call(struct client_call *call)
     free(call);
 }
 
+static void put_aside(struct client_call *call)
+{
+    struct client *c = call->client;
+
+    if (c->spare_count >= SPARE_MAX || call->out.cap > SPARE_BUFFER ||
+        call->in.cap > SPARE_BUFFER) {
+        free_call(call);
+        return;
+    }
+    ky_buf_reset(&call->out);
+    ky_buf_reset(&call->in);
+    ky_buf_reset(&call->details);
+    call->next = c->spare;
+    c->spare = call;
+    c->spare_count++;
+}
+
+void client_free_spares(struct client *c)
+{
+    while (c->spare != NULL) {
+        struct client_call *call = c->spare;
+
+        c->spare = call->next;
+        free_call(call);
+    }
+    c->spare_count = 0;
+}
+
+static struct client_call *new_call(struct client *c)
+{
+    struct client_call *call = c->spare;
+
+    if (call != NULL) {
+        c->spare = call->next;
+        c->spare_count--;
+        memset(call, 0, offsetof(struct client_call, out));
+        call->text[0] = '\0';
+    } else {
+        call = calloc(1, sizeof *call);
+        if (call == NULL)
+            return NULL;
+        call->out = KY_BUF_INIT(4u * CLIENT_MESSAGE_MAX);
+        call->in = KY_BUF_INIT(2u * CLIENT_MESSAGE_MAX);
+        call->details = KY_BUF_INIT(DETAILS_MAX);
+    }
+    call->client = c;
+    call->grpc_status = -1;
+    return call;
+}
+
 void client_call_end(struct client_call *call, uint32_t h2_error)
 {
     struct client_outcome outcome;
 
     unlink_call(call->client, call);
+    if (call->client->met == call)
+        call->client->met = NULL;
     /* A reset connection still owns the stream: it must not find a freed call there. */
     (void)nghttp2_session_set_stream_user_data(call->client->h2, call->stream_id, NULL);
     client_outcome_read(call, h2_error, &outcome);
     if (call->handler.on_end != NULL)
         call->handler.on_end(call->handler.arg, call, &outcome);
-    free_call(call);
+    put_aside(call);
 }
 
 /*
@@ -126,36 +180,49 @@ static void format_timeout(uint64_t us, char out[16])
         (void)snprintf(out, 16, "99999999S");
 }
 
+/* Names are literals, lower case, and live as long as the program. */
 static nghttp2_nv header(const char *name, const char *value)
 {
     return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
                         .value = (uint8_t *)(uintptr_t)value,
                         .namelen = strlen(name),
-                        .valuelen = strlen(value)};
+                        .valuelen = strlen(value),
+                        .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME};
+}
+
+static nghttp2_nv fixed(const char *name, const char *value)
+{
+    nghttp2_nv nv = header(name, value);
+
+    nv.flags |= NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    return nv;
+}
+
+static const char *timeout_text(struct client *c, uint64_t timeout_us)
+{
+    if (c->timeout_us != timeout_us) {
+        format_timeout(timeout_us, c->timeout);
+        c->timeout_us = timeout_us;
+    }
+    return c->timeout;
 }
 
 static int32_t submit(struct client *c, const char *path, uint64_t timeout_us,
                       struct client_call *call)
 {
-    char timeout[16] = "";
     nghttp2_data_provider provider = {.read_callback = give_data};
     nghttp2_nv nv[] = {
-        header(":method", "POST"),
-        header(":scheme", c->ssl != NULL ? "https" : "http"),
+        fixed(":method", "POST"),
+        fixed(":scheme", c->ssl != NULL ? "https" : "http"),
         header(":path", path),
-        header(":authority", c->authority),
-        header("te", "trailers"),
-        header("content-type", "application/grpc"),
-        header("user-agent", "kyso/" KYSO_VERSION),
-        header("grpc-timeout", timeout),
+        fixed(":authority", c->authority),
+        fixed("te", "trailers"),
+        fixed("content-type", "application/grpc"),
+        fixed("user-agent", "kyso/" KYSO_VERSION),
+        header("grpc-timeout", timeout_us != 0 ? timeout_text(c, timeout_us) : ""),
     };
-    size_t n = sizeof nv / sizeof nv[0];
+    size_t n = sizeof nv / sizeof nv[0] - (timeout_us == 0);
 
-    if (timeout_us == 0)
-        n--;
-    else
-        format_timeout(timeout_us, timeout);
-    nv[sizeof nv / sizeof nv[0] - 1].valuelen = strlen(timeout);
     return nghttp2_submit_request(c->h2, NULL, nv, n, &provider, call);
 }
 
@@ -166,15 +233,10 @@ struct ky_status client_start(struct client *c, const char *path, uint64_t timeo
 
     if (!client_is_open(c))
         return KY_STATUS(KY_UNAVAILABLE);
-    call = calloc(1, sizeof *call);
+    call = new_call(c);
     if (call == NULL)
         return KY_STATUS(KY_NOMEM);
-    call->client = c;
     call->handler = *handler;
-    call->grpc_status = -1;
-    call->out = KY_BUF_INIT(4u * CLIENT_MESSAGE_MAX);
-    call->in = KY_BUF_INIT(2u * CLIENT_MESSAGE_MAX);
-    call->details = KY_BUF_INIT(DETAILS_MAX);
     call->deadline_us = timeout_us != 0 ? ky_now_us() + timeout_us : 0;
     call->stream_id = submit(c, path, timeout_us, call);
     if (call->stream_id < 0) {
@@ -241,8 +303,6 @@ struct ky_status client_unary_start(struct client *c, const char *path,
     struct client_call *call = NULL;
     struct ky_status st;
 
-    if (protobuf_c_message_get_packed_size(request) > CLIENT_MESSAGE_MAX)
-        return KY_STATUS(KY_INVALID);
     st = client_start(c, path, timeout_us, handler, &call);
     if (!ky_ok(st))
         return st;

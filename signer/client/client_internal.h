@@ -10,6 +10,7 @@
 #include <openssl/ssl.h>
 
 #include "client.h"
+#include "kyso/pool.h"
 
 #define CLIENT_HOST_MAX 128u
 
@@ -19,18 +20,19 @@ struct client_call {
     int32_t stream_id;
     uint64_t deadline_us;
     struct client_handler handler;
-    struct ky_buf out; /* framed messages not yet given to nghttp2 */
     size_t out_taken;
     bool finished; /* no more from us */
     bool deferred; /* nghttp2 waits for client_send */
     bool expired;
     bool cancelled;
     bool overlong;
-    struct ky_buf in;
     int http_status;
     int grpc_status; /* -1 until the trailers */
-    char text[CLIENT_TEXT_MAX];
+    /* from here on: emptied, not zeroed, when the memory serves another call */
+    struct ky_buf out; /* framed messages not yet given to nghttp2 */
+    struct ky_buf in;
     struct ky_buf details;
+    char text[CLIENT_TEXT_MAX];
 };
 
 struct client {
@@ -46,13 +48,20 @@ struct client {
     char why[CLIENT_TEXT_MAX];
     char authority[CLIENT_HOST_MAX];
     struct client_call *calls;
-    size_t in_flight;
+    struct client_call *spare; /* ended, with their buffers: linked by next */
+    struct client_call *met;   /* whom nghttp2 spoke of last; NULL = nobody who lives */
+    size_t in_flight, spare_count;
+    struct ky_pool pool; /* of nghttp2's small blocks */
+    uint64_t timeout_us; /* what `timeout` says */
+    char timeout[16];
     uint64_t first_deadline_us; /* a lower bound; 0 = none */
 };
 
 /* connect.c */
 enum client_io { CLIENT_IO_DONE, CLIENT_IO_AGAIN, CLIENT_IO_GONE };
 enum client_io client_read_bytes(struct client *c, uint8_t *to, size_t cap, size_t *out_n);
+bool client_has_bytes(
+    const struct client *c); /* read from the socket, not yet by client_read_bytes */
 enum client_io client_write_bytes(struct client *c, const uint8_t *from, size_t n, size_t *out_n);
 KY_MUST_CHECK struct ky_status client_connect(struct client *c, const struct client_target *t,
                                               uint64_t deadline_us);
@@ -64,6 +73,7 @@ KY_MUST_CHECK struct ky_status client_session_new(struct client *c);
 /* call.c */
 void client_call_end(struct client_call *call, uint32_t h2_error); /* reports, unlinks and frees */
 void client_expire(struct client *c, uint64_t now_us);
+void client_free_spares(struct client *c);
 
 /* outcome.c */
 void client_outcome_read(const struct client_call *call, uint32_t h2_error,

@@ -23,6 +23,8 @@
 #include "client_internal.h"
 #include "kyso/record.h"
 
+#define READ_AHEAD (2u * 16640u) /* two full TLS records by one recv(2) */
+
 static const unsigned char alpn_h2[] = {2, 'h', '2'};
 
 static void explain(struct client *c, const char *what, const char *why)
@@ -176,6 +178,8 @@ static bool load_files(struct client *c, const struct client_target *t)
         return false;
     }
     SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_read_ahead(c->ctx, 1);
+    SSL_CTX_set_default_read_buffer_len(c->ctx, READ_AHEAD);
     (void)SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_mode(c->ctx,
                            SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -293,6 +297,11 @@ enum client_io client_read_bytes(struct client *c, uint8_t *to, size_t cap, size
     ERR_clear_error();
     rc = SSL_read_ex(c->ssl, to, cap, out_n);
     return rc == 1 ? CLIENT_IO_DONE : tls_result(c, rc);
+}
+
+bool client_has_bytes(const struct client *c)
+{
+    return c->ssl != NULL && SSL_has_pending(c->ssl);
 }
 
 enum client_io client_write_bytes(struct client *c, const uint8_t *from, size_t n, size_t *out_n)

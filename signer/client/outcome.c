@@ -156,7 +156,8 @@ void client_outcome_read(const struct client_call *call, uint32_t h2_error,
     *out = (struct client_outcome){.retry_after_ms = 0};
     if (call->grpc_status >= 0) {
         out->grpc_status = call->grpc_status;
-        (void)snprintf(out->text, sizeof out->text, "%s", call->text);
+        if (call->text[0] != '\0')
+            (void)snprintf(out->text, sizeof out->text, "%s", call->text);
         read_detail(ky_buf_span(&call->details), out);
         out->code = out->grpc_status == 0 ? KY_OK : code_of(out);
         return;

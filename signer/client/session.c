@@ -11,23 +11,33 @@
 #include "client_internal.h"
 #include "kyso/record.h"
 
-#define READ_CHUNK 16384u
+#define READ_CHUNK 16384u /* a TLS record */
+#define POOL_MAX   (4u * 1024u * 1024u)
 #define OUT_MAX    (1024u * 1024u)
 #define OUT_GATHER (64u * 1024u)
 #define WINDOW     (4 * 1024 * 1024)
 #define POLL_MAX   256u
 
-static struct client_call *call_of(nghttp2_session *h2, int32_t stream_id)
+/* Callbacks come in runs for one stream. */
+static struct client_call *call_of(struct client *c, int32_t stream_id)
 {
-    return nghttp2_session_get_stream_user_data(h2, stream_id);
+    if (c->met == NULL || c->met->stream_id != stream_id)
+        c->met = nghttp2_session_get_stream_user_data(c->h2, stream_id);
+    return c->met;
 }
 
+/* Of up to seven digits; what is no number stays what it was. */
 static void set_number(const uint8_t *value, size_t n, int *out)
 {
-    char text[8];
+    int v = 0;
 
-    if (ky_span_to_cstr(KY_SPAN(value, n), text, sizeof text))
-        *out = (int)strtol(text, NULL, 10);
+    for (size_t i = 0; i < n; i++) {
+        if (n > 7 || value[i] < '0' || value[i] > '9')
+            return;
+        v = v * 10 + (value[i] - '0');
+    }
+    if (n > 0)
+        *out = v;
 }
 
 static bool named(const uint8_t *name, size_t n, const char *expected)
@@ -39,10 +49,10 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user)
 {
-    struct client_call *call = call_of(h2, frame->hd.stream_id);
+    struct client_call *call = call_of(user, frame->hd.stream_id);
 
+    (void)h2;
     (void)flags;
-    (void)user;
     if (call == NULL)
         return 0;
     if (named(name, name_len, ":status"))
@@ -82,10 +92,9 @@ static bool deliver(struct client_call *call)
 static int on_data(nghttp2_session *h2, uint8_t flags, int32_t stream_id, const uint8_t *data,
                    size_t n, void *user)
 {
-    struct client_call *call = call_of(h2, stream_id);
+    struct client_call *call = call_of(user, stream_id);
 
     (void)flags;
-    (void)user;
     if (call == NULL || call->overlong)
         return 0;
     ky_buf_put(&call->in, data, n);
@@ -98,16 +107,41 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t stream_id, const 
 
 static int on_close(nghttp2_session *h2, int32_t stream_id, uint32_t error, void *user)
 {
-    struct client_call *call = call_of(h2, stream_id);
+    struct client_call *call = call_of(user, stream_id);
 
-    (void)user;
+    (void)h2;
     if (call != NULL)
         client_call_end(call, error);
     return 0;
 }
 
+static void *pool_malloc(size_t n, void *pool)
+{
+    return ky_pool_alloc(pool, n);
+}
+
+static void *pool_calloc(size_t count, size_t n, void *pool)
+{
+    return ky_pool_calloc(pool, count, n);
+}
+
+static void *pool_realloc(void *block, size_t n, void *pool)
+{
+    return ky_pool_realloc(pool, block, n);
+}
+
+static void pool_free(void *block, void *pool)
+{
+    ky_pool_free(pool, block);
+}
+
 struct ky_status client_session_new(struct client *c)
 {
+    nghttp2_mem mem = {.mem_user_data = &c->pool,
+                       .malloc = pool_malloc,
+                       .free = pool_free,
+                       .calloc = pool_calloc,
+                       .realloc = pool_realloc};
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},
@@ -116,11 +150,12 @@ struct ky_status client_session_new(struct client *c)
     nghttp2_session_callbacks *cb = NULL;
     int rc = nghttp2_session_callbacks_new(&cb);
 
+    c->pool.keep_max = POOL_MAX;
     if (rc == 0) {
         nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
         nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
-        rc = nghttp2_session_client_new(&c->h2, cb, c);
+        rc = nghttp2_session_client_new3(&c->h2, cb, c, NULL, &mem);
         nghttp2_session_callbacks_del(cb);
     }
     if (rc == 0)
@@ -145,7 +180,8 @@ static void fail_session(struct client *c, int error)
     go(c);
 }
 
-static void read_all(struct client *c)
+/* to_the_end: until nothing is there; else a short read is taken for it, and poll will tell. */
+static void read_all(struct client *c, bool to_the_end)
 {
     uint8_t chunk[READ_CHUNK];
     size_t n = 0;
@@ -163,6 +199,8 @@ static void read_all(struct client *c)
         taken = nghttp2_session_mem_recv(c->h2, chunk, n);
         if (taken < 0)
             fail_session(c, (int)taken);
+        if (!to_the_end && n < sizeof chunk && !client_has_bytes(c))
+            return;
     }
 }
 
@@ -197,7 +235,7 @@ static void write_all(struct client *c)
              * What the server said before it closed (a status, a TLS alert) tells more than EPIPE
              * does.
              */
-            read_all(c);
+            read_all(c, true);
             if (!c->gone)
                 go(c);
             return;
@@ -213,7 +251,7 @@ static void write_all(struct client *c)
 struct ky_status client_drive(struct client *c)
 {
     if (!c->gone)
-        read_all(c);
+        read_all(c, false);
     if (!c->gone && c->first_deadline_us != 0)
         client_expire(c, ky_now_us());
     if (!c->gone)
@@ -332,6 +370,8 @@ void client_close(struct client **client)
         write_all(c);
     }
     nghttp2_session_del(c->h2);
+    client_free_spares(c);
+    ky_pool_wipe(&c->pool);
     client_disconnect(c);
     ky_buf_free(&c->out);
     free(c);
