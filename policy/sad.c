@@ -57,6 +57,13 @@ static bool bit(const uint8_t *bits, size_t i)
     return (bits[i / 8] & 1u << (i % 8)) != 0;
 }
 
+static uint32_t bits_in(unsigned byte)
+{
+    byte = byte - ((byte >> 1) & 0x55u);
+    byte = (byte & 0x33u) + ((byte >> 2) & 0x33u);
+    return (byte + (byte >> 4)) & 0x0fu;
+}
+
 /* Fills take. An unlisted hash outranks a repeated one, and that a spent one, wherever they stand. */
 static struct ky_status match_all(const struct hash_list *listed, const struct hash_list *requested,
                                   const uint8_t *used, uint8_t *take)
@@ -94,7 +101,7 @@ struct ky_status policy_sad_take(struct ky_span listed, struct ky_span requested
     uint32_t gone = 0;
     for (size_t i = 0; i < (all.count + 7) / 8; i++) {
         const unsigned listed_here = all.count - i * 8 < 8 ? (1u << (all.count % 8)) - 1 : 0xffu;
-        gone += (uint32_t)__builtin_popcount((used[i] | take[i]) & listed_here);
+        gone += bits_in((used[i] | take[i]) & listed_here);
         out_take[i] = take[i];
     }
     *out_left = (uint32_t)all.count - gone;
