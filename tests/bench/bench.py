@@ -49,7 +49,7 @@ class Bench:
         out = run([f"{s.bin}/kyso-bench-ceiling", "--module", module_of(s), "--token", "kyso",
                    "--pin-file", f"{s.state}/pin", "--mode", row.ceiling, "--key-type", row.key_type,
                    "--processes", str(row.processes), "--seconds", str(seconds), "--keys", str(row.ceiling_keys)], s.env)
-        return json.loads(out)["per_s"]
+        return json.loads(out)
 
     def counter(self, name):
         """One figure of /metrics."""

@@ -61,7 +61,7 @@ def mixed(bench, row, options):
     bulk_row, own = row.beside, row.own_citizens(bench)
     alone, beside, bulks = [], [], []
     with Load(bench, row, "gateway", "ministry-a", citizens=own) as person, Load(bench, bulk_row, skip=own) as bulk:
-        per_s = bench.ceiling(row, seconds)
+        per_s = bench.ceiling(row, seconds)["per_s"]
         for i in range(rounds):
             alone.append(person.run(seconds, rate=row.rate))
             longer = seconds + 2 * WARMUP_S  # the bulk client begins before the person's clock and ends after it

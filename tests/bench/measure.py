@@ -16,9 +16,10 @@ def measure(bench, row, options):
     with Load(bench, row) as load:
         for i in range(rounds):
             ceilings.append(bench.ceiling(row, seconds))
-            loads.append(load.run(seconds, rate=row.rate_share * ceilings[-1] / row.hashes,
-                                  stock=stock(bench, row, ceilings[-1], seconds)))
-            say(f"  {row.name} round {i + 1}: ceiling {ceilings[-1]:.0f}/s, server {loads[-1]['per_s']:.0f}/s, "
+            ceiling = ceilings[-1]["per_s"]
+            loads.append(load.run(seconds, rate=row.rate_share * ceiling / row.hashes,
+                                  stock=stock(bench, row, ceiling, seconds)))
+            say(f"  {row.name} round {i + 1}: ceiling {ceiling:.0f}/s, server {loads[-1]['per_s']:.0f}/s, "
                 f"errors {loads[-1]['errors']}")
     return summary(row, bench, ceilings, loads)
 
@@ -66,16 +67,20 @@ def shared(row, bench, loads):
 
 def summary(row, bench, ceilings, loads):
     roles = sorted({r for x in loads for r in x["cpu_us_per_sig"]})
-    ceiling, server = median(ceilings), median([x["per_s"] for x in loads])
+    ceiling, server = median([c["per_s"] for c in ceilings]), median([x["per_s"] for x in loads])
     result = {
         "name": row.name, "kind": row.kind, "ceiling": row.ceiling, "ceiling_per_s": round(ceiling, 1),
         "server_per_s": round(server, 1), "ratio": round(server / ceiling, 3),
         **{p: median([x[p] for x in loads]) for p in ("p50_ms", "p99_ms", "p999_ms")},
+        "ceiling_cpu_us_per_sig": median([c["cpu_us_per_sig"] for c in ceilings]),
         "cpu_us_per_sig": {r: round(median([x["cpu_us_per_sig"].get(r, 0.0) for x in loads]), 2) for r in roles},
         "fsyncs_per_sig": median([x.get("fsyncs_per_sig") for x in loads]),
         "commit_ms": median([x.get("commit_ms") for x in loads]), "processes": row.processes,
-        **shared(row, bench, loads), "rounds": len(loads), "ceilings": ceilings, "servers": [x["per_s"] for x in loads],
+        **shared(row, bench, loads), "rounds": len(loads), "ceilings": [c["per_s"] for c in ceilings],
+        "servers": [x["per_s"] for x in loads],
     }
+    if sum(result["cpu_us_per_sig"].values()) > 0:
+        result["cpu_ratio"] = round(result["ceiling_cpu_us_per_sig"] / sum(result["cpu_us_per_sig"].values()), 3)
     # the time of one request's signatures in one process that does nothing else
     result["hsm_ms"] = round(1e3 * row.hashes * row.processes / ceiling, 3)
     if row.allowed_ms is not None and result["commit_ms"] is not None:

@@ -13,7 +13,8 @@ ROLES = {"authority", "front", "load", "vault"}
 
 # What each row must say: every one of these is a number, and above nought unless it may be it.
 POSITIVE = {
-    "hot-p256": ("ceiling_per_s", "server_per_s", "ratio", "p50_ms", "p99_ms", "p999_ms", "fsyncs_per_sig", "commit_ms", "hsm_ms"),
+    "hot-p256": ("ceiling_per_s", "server_per_s", "ratio", "cpu_ratio", "p50_ms", "p99_ms", "p999_ms",
+                 "fsyncs_per_sig", "commit_ms", "hsm_ms"),
     "inflight-1": ("p50_ms", "allowance_ms"),
     "open-half": ("p99_by_p50",),
     "overload-hot": ("peak_per_s", "offered_per_s", "goodput_per_s", "goodput_by_peak"),

@@ -42,14 +42,14 @@ def show(results):
 def show_ratios(results):
     if not results:
         return
-    head = f"{'row':<18}{'ceiling/s':>10}{'server/s':>10}{'ratio':>7}{'p50 ms':>9}{'p99 ms':>9}{'p999 ms':>9}" \
+    head = f"{'row':<18}{'ceiling/s':>10}{'server/s':>10}{'ratio':>7}{'by CPU':>8}{'p50 ms':>9}{'p99 ms':>9}{'p999 ms':>9}" \
            f"{'fsync/sig':>11}{'errors':>8}{'verified':>10}  CPU us per signature"
     print(head)
     print("-" * len(head))
     for r in results:
         cpu = " ".join(f"{role} {us:.1f}" for role, us in r["cpu_us_per_sig"].items())
         print(f"{r['name']:<18}{r['ceiling_per_s']:>10.0f}{r['server_per_s']:>10.0f}{r['ratio']:>7.2f}"
-              f"{number(r['p50_ms'], '.2f'):>9}{number(r['p99_ms'], '.2f'):>9}{number(r['p999_ms'], '.2f'):>9}"
+              f"{number(r.get('cpu_ratio'), '.2f'):>8}{number(r['p50_ms'], '.2f'):>9}{number(r['p99_ms'], '.2f'):>9}{number(r['p999_ms'], '.2f'):>9}"
               f"{number(r['fsyncs_per_sig'], '.4f'):>11}{r['errors']:>8}{r['verified']:>10}  {cpu}")
 
 

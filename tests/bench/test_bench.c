@@ -82,6 +82,7 @@ static void codes_are_those_of_the_rfc(void **state)
 
     (void)state;
     load_one(&p);
+    assert_int_equal(EVP_PKEY_get_bits(population_public_key(&p.citizens[0])), 256);
     /*
      * RFC 6238, appendix B: 07081804 at 1111111109 s, 14050471 at 1111111111 s, which is the next
      * step

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,9 +32,15 @@ struct options {
     char pin[PIN_MAX];
 };
 
-struct result { /* of one worker */
+struct result { /* of one process */
     uint64_t signatures;
     double seconds;
+    double cpu_s; /* of all its threads */
+};
+
+struct figures { /* of all processes */
+    double per_s;
+    double cpu_us_per_sig;
 };
 
 struct child { /* one process: parent's ends of its pipes */
@@ -47,6 +54,15 @@ static double now(void)
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu(void) /* of this thread */
+{
+    struct rusage u;
+
+    (void)getrusage(RUSAGE_THREAD, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static bool pipe_read(int fd, void *p, size_t n)
@@ -73,6 +89,7 @@ static bool pipe_write(int fd, const void *p, size_t n)
 static bool run_worker(struct worker *w, const struct options *o, struct result *out)
 {
     double start = now();
+    double start_cpu = cpu();
     double end = start + o->seconds;
     uint64_t made = 0;
 
@@ -83,7 +100,8 @@ static bool run_worker(struct worker *w, const struct options *o, struct result 
             return false;
         made += n;
     } while (now() < end);
-    *out = (struct result){.signatures = made, .seconds = now() - start};
+    *out =
+        (struct result){.signatures = made, .seconds = now() - start, .cpu_s = cpu() - start_cpu};
     return true;
 }
 
@@ -126,6 +144,7 @@ static bool run_all(struct thread *threads, unsigned n, struct result *out)
         ok = ok && threads[i].ok;
         out->signatures += threads[i].result.signatures;
         out->seconds += threads[i].result.seconds / n;
+        out->cpu_s += threads[i].result.cpu_s;
     }
     (void)pthread_barrier_destroy(&start);
     return ok;
@@ -178,11 +197,13 @@ static bool spawn(const struct options *o, struct child *c)
 }
 
 /* One after another to the starting line, then all at once. */
-static bool measure(const struct options *o, double *out_per_s)
+static bool measure(const struct options *o, struct figures *out)
 {
     struct child children[WORKERS_MAX];
     unsigned n = o->mode->threads ? 1 : o->processes;
     unsigned started = 0;
+    uint64_t signatures = 0;
+    double cpu_s = 0;
     char byte = 1;
     bool ok = true;
 
@@ -194,17 +215,22 @@ static bool measure(const struct options *o, double *out_per_s)
         ok = pipe_write(children[i].to, &byte, 1) && pipe_read(children[i].from, &byte, 1);
     for (unsigned i = 0; ok && i < n; i++)
         ok = pipe_write(children[i].to, &byte, 1);
-    *out_per_s = 0;
+    *out = (struct figures){.per_s = 0};
     for (unsigned i = 0; i < started; i++) {
         struct result r = {.signatures = 0};
 
         if (!ok)
             (void)close(children[i].to);
         ok = pipe_read(children[i].from, &r, sizeof r) && ok;
-        if (ok)
-            *out_per_s += (double)r.signatures / r.seconds;
+        if (ok) {
+            out->per_s += (double)r.signatures / r.seconds;
+            signatures += r.signatures;
+            cpu_s += r.cpu_s;
+        }
         (void)waitpid(children[i].pid, NULL, 0);
     }
+    if (signatures > 0)
+        out->cpu_us_per_sig = cpu_s * 1e6 / (double)signatures;
     return ok;
 }
 
@@ -287,13 +313,16 @@ int main(int argc, char **argv)
 {
     struct options o = {
         .mode = mode_find("hot"), .key_type = TOKEN_P256, .processes = 2, .seconds = 5, .keys = 1};
-    double per_s = 0;
+    struct figures f;
 
     if (!parse(argc, argv, &o))
         return usage();
-    if (!read_pin(&o) || !measure(&o, &per_s))
+    if (!read_pin(&o) || !measure(&o, &f))
         return 1;
-    (void)printf("{\"mode\": \"%s\", \"key_type\": \"%s\", \"processes\": %u, \"per_s\": %.1f}\n",
-                 o.mode->name, o.key_type == TOKEN_P256 ? "p256" : "rsa2048", o.processes, per_s);
+    (void)printf("{\"mode\": \"%s\", \"key_type\": \"%s\", \"processes\": %u, \"threads\": %u, "
+                 "\"per_s\": %.1f, \"cpu_us_per_sig\": %.2f}\n",
+                 o.mode->name, o.key_type == TOKEN_P256 ? "p256" : "rsa2048",
+                 o.mode->threads ? 1 : o.processes, o.mode->threads ? o.processes : 1, f.per_s,
+                 f.cpu_us_per_sig);
     return 0;
 }

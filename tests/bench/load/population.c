@@ -90,7 +90,6 @@ static bool take_device(struct citizen *c, const json_t *o)
 static bool take_citizen(struct citizen *c, const json_t *o)
 {
     uint8_t der[BYTES_MAX];
-    const uint8_t *p = der;
     char key_type[ID_MAX];
     size_t n = take_hex(o, "public_key", der, sizeof der);
 
@@ -102,8 +101,12 @@ static bool take_citizen(struct citizen *c, const json_t *o)
         return false;
     c->algorithm =
         (struct ky_algorithm){.scheme = ky_key_info(c->key_type)->scheme, .hash = KY_SHA256};
-    c->public_key = d2i_PUBKEY(NULL, &p, (long)n);
-    return c->public_key != NULL && take_totps(c, json_object_get(o, "totps")) &&
+    c->spki = malloc(n);
+    if (c->spki == NULL)
+        return false;
+    memcpy(c->spki, der, n);
+    c->spki_len = n;
+    return take_totps(c, json_object_get(o, "totps")) &&
            take_device(c, json_object_get(o, "device"));
 }
 
@@ -162,11 +165,21 @@ void population_free(struct population *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         EVP_PKEY_free(p->citizens[i].public_key);
+        free(p->citizens[i].spki);
         EVP_PKEY_free(p->citizens[i].device);
         free(p->citizens[i].totps);
     }
     free(p->citizens);
     *p = (struct population){.count = 0};
+}
+
+EVP_PKEY *population_public_key(struct citizen *c)
+{
+    const uint8_t *p = c->spki;
+
+    if (c->public_key == NULL)
+        c->public_key = d2i_PUBKEY(NULL, &p, (long)c->spki_len);
+    return c->public_key;
 }
 
 /* RFC 4226 s.5.3 over the step (RFC 6238), SHA-1, six digits */

@@ -50,17 +50,18 @@ bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32],
     return true;
 }
 
-size_t sample_verify(struct sample *s, const struct population *p, size_t *out_bad)
+size_t sample_verify(struct sample *s, struct population *p, size_t *out_bad)
 {
     size_t verified = 0;
 
     *out_bad = 0;
     for (size_t i = 0; i < s->count; i++) {
         const struct sampled *item = &s->items[i];
-        const struct citizen *c = &p->citizens[item->citizen];
+        struct citizen *c = &p->citizens[item->citizen];
+        EVP_PKEY *key = population_public_key(c);
 
-        if (sign_check(c->public_key, &c->algorithm, false, KY_SPAN_OF(item->digest),
-                       KY_SPAN(item->signature, item->len)))
+        if (key != NULL && sign_check(key, &c->algorithm, false, KY_SPAN_OF(item->digest),
+                                      KY_SPAN(item->signature, item->len)))
             verified++;
         else
             ++*out_bad;

@@ -19,7 +19,7 @@ struct sample { /* zero-initialise, then set share */
 bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32],
                   struct ky_span signature);
 /* Verifies what was kept and empties it. out_bad: how many do not verify. */
-size_t sample_verify(struct sample *s, const struct population *p, size_t *out_bad);
+size_t sample_verify(struct sample *s, struct population *p, size_t *out_bad);
 void sample_free(struct sample *s);
 
 #endif

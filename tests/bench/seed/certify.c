@@ -70,8 +70,3 @@ bool ca_issue(struct ca *ca, struct ky_span spki, const char *common_name, struc
     EVP_PKEY_free(key);
     return ok;
 }
-
-bool ca_own_der(const struct ca *ca, struct ky_buf *out_der)
-{
-    return append(ca->certificate, out_der);
-}

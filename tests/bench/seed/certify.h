@@ -17,6 +17,5 @@ bool ca_load(struct ca *ca, const char *certificate, const char *key);
 void ca_free(struct ca *ca);
 /* Appends the DER. */
 bool ca_issue(struct ca *ca, struct ky_span spki, const char *common_name, struct ky_buf *out_der);
-bool ca_own_der(const struct ca *ca, struct ky_buf *out_der);
 
 #endif

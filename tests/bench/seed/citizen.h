@@ -50,7 +50,6 @@ struct seeding {
     const struct options *options;
     struct operate operate;
     struct ca ca;
-    struct ky_buf ca_der;
     FILE *out;
     unsigned started, finished;
     bool failed;

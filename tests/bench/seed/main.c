@@ -140,7 +140,7 @@ static bool open_all(struct seeding *s)
     const struct options *o = s->options;
     struct client_target target = {.unix_path = o->socket};
     char why[CLIENT_TEXT_MAX] = "";
-    bool ok = ca_load(&s->ca, o->ca, o->ca_key) && ca_own_der(&s->ca, &s->ca_der);
+    bool ok = ca_load(&s->ca, o->ca, o->ca_key);
 
     s->operate.server_id = o->server_id;
     s->operate.operator_id = o->operator_id;
@@ -165,8 +165,8 @@ int main(int argc, char **argv)
                         .storage = "wrapped",
                         .citizens = 100,
                         .totps = 1,
-                        .in_flight = 64};
-    struct seeding s = {.options = &o, .ca_der = KY_BUF_INIT(KY_CERTIFICATE_MAX)};
+                        .in_flight = 160};
+    struct seeding s = {.options = &o};
     struct citizen *citizens = calloc(IN_FLIGHT_MAX, sizeof *citizens);
     bool ok = citizens != NULL;
 
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
                       "--ca-key PEM --out FILE\n"
                       "    [--operator demo] [--citizens 100] [--totps 1 (0..15)] [--devices 0|1] "
                       "[--key-type p256]\n"
-                      "    [--storage wrapped|resident] [--prefix citizen-] [--in-flight 64]\n");
+                      "    [--storage wrapped|resident] [--prefix citizen-] [--in-flight 160]\n");
         free(citizens);
         return 2;
     }
@@ -191,7 +191,6 @@ int main(int argc, char **argv)
     free(citizens);
     EVP_PKEY_free(s.operate.key);
     ca_free(&s.ca);
-    ky_buf_free(&s.ca_der);
     if (s.out != NULL && fclose(s.out) != 0)
         ok = false;
     return ok ? 0 : 1;
