@@ -12,6 +12,7 @@
 
 #include "authority.h"
 #include "map.h"
+#include "replay_index.h"
 
 #define STATE_BEGINS_MAX     8u    /* remembered pushes of a subject */
 #define STATE_ENDED_KEEP_S   600u  /* how long an ended transaction still answers */
@@ -113,7 +114,7 @@ struct replay_ring {        /* oldest first, in chunks that never move */
     struct replay **chunks; /* owned */
     size_t chunk_cap;
     uint64_t head, tail; /* sequence numbers */
-    struct map by_key;
+    struct replay_index index;
 };
 
 struct flight { /* an intent without its receipt */

@@ -74,17 +74,21 @@ const struct replay *state_replay_at(const struct replay_ring *r, uint64_t seque
 
 struct replay *state_replay_find(struct state *s, const uint8_t key[MAP_KEY_LEN])
 {
-    return map_get(&s->replay.by_key, map_key_bytes(key));
+    uint64_t sequence = 0;
+
+    return replay_index_find(&s->replay, key, &sequence) ? at(&s->replay, sequence) : NULL;
 }
 
 const struct replay *state_replay(const struct state *s, const uint8_t key[MAP_KEY_LEN])
 {
-    return map_get(&s->replay.by_key, map_key_bytes(key));
+    uint64_t sequence = 0;
+
+    return replay_index_find(&s->replay, key, &sequence) ? at(&s->replay, sequence) : NULL;
 }
 
 static void drop_oldest(struct replay_ring *r)
 {
-    map_remove(&r->by_key, map_key_bytes(at(r, r->head)->key));
+    replay_index_remove(r, r->head);
     r->head++;
     if (r->head % CHUNK == 0) {
         struct replay **chunk = &r->chunks[(r->head / CHUNK - 1) % r->chunk_cap];
@@ -106,12 +110,16 @@ struct ky_status state_replay_put(struct state *s, const struct replay *entry)
         *slot = *entry;
         return KY_STATUS(KY_OK);
     }
-    while (r->tail > r->head && r->tail - r->head >= s->limits.replay_max)
+    if (r->index.cap == 0 && !replay_index_open(&r->index, s->limits.replay_max))
+        return KY_STATUS(KY_NOMEM);
+    while (r->tail > r->head &&
+           (r->tail - r->head >= s->limits.replay_max || replay_index_full(&r->index)))
         drop_oldest(r);
     slot = push(r);
-    if (slot == NULL || !map_put(&r->by_key, map_key_bytes(entry->key), slot))
+    if (slot == NULL)
         return KY_STATUS(KY_NOMEM);
     *slot = *entry;
+    replay_index_put(r, r->tail);
     r->tail++;
     return KY_STATUS(KY_OK);
 }
@@ -134,5 +142,5 @@ void state_replay_free(struct state *s)
     for (size_t i = 0; i < r->chunk_cap; i++)
         free(r->chunks[i]);
     free(r->chunks);
-    map_free(&r->by_key);
+    replay_index_free(&r->index);
 }
