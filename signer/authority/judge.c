@@ -253,20 +253,17 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
 
 /* --- devices -------------------------------------------------------------------------------------------------- */
 
-static enum ky_code verify_device(struct cache_entry *x, const struct tx *t,
-                                  const struct device_word *w)
+static enum ky_code verify_device(struct authority *a, const struct row_authenticator *row,
+                                  const struct tx *t, const struct device_word *w)
 {
     uint8_t challenge[32];
 
     if (w->matching_code.len > CODE_MAX)
         return KY_PROOF_MALFORMED;
-    if (x->device == NULL) {
-        const struct row_authenticator *row = &x->authenticator;
-        if (!ky_ok(policy_device_key_new(row->device_key_type, row->device_key, &x->device)))
-            return KY_PROOF_UNCONFIRMED;
-    }
+    if (!ky_ok(policy_device_key_load(row->device_key_type, row->device_key, &a->device_key)))
+        return KY_PROOF_UNCONFIRMED;
     ky_approval_challenge(t->tx_digest, w->decision, w->matching_code, challenge);
-    return policy_device_verify(x->device, challenge, w->signature).code;
+    return policy_device_verify(a->device_key, challenge, w->signature).code;
 }
 
 enum ky_code judge_device(struct authority *a, const struct tx *t, const struct device_word *w,
@@ -283,7 +280,7 @@ enum ky_code judge_device(struct authority *a, const struct tx *t, const struct 
     why->authenticator_row = x->row;
     if (authority_subject_account(a, t->subject_row).not_me)
         return KY_PROOF_LOCKED;
-    enum ky_code code = verify_device(x, t, w);
+    enum ky_code code = verify_device(a, &x->authenticator, t, w);
     if (code != KY_OK) {
         why->charged = AUTHORITY_CHARGE_CLIENT;
         return code;

@@ -87,8 +87,8 @@ static struct policy_device_key *operator_key(struct ky_span spki)
 {
     struct policy_device_key *key = NULL;
 
-    if (!ky_ok(policy_device_key_new(POLICY_DEVICE_ES256, spki, &key)) &&
-        !ky_ok(policy_device_key_new(POLICY_DEVICE_ED25519, spki, &key)))
+    if (!ky_ok(policy_device_key_load(POLICY_DEVICE_ES256, spki, &key)) &&
+        !ky_ok(policy_device_key_load(POLICY_DEVICE_ED25519, spki, &key)))
         return NULL;
     return key;
 }

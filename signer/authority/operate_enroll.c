@@ -275,7 +275,7 @@ static struct ky_status check_approval(struct operation *o, const Kyso__V1__Enro
     status =
         enroll_challenge(e->subject_id, KY_SPAN(m->public_key.data, m->public_key.len), challenge);
     if (ky_ok(status))
-        status = policy_device_key_new(by.device_key_type, by.device_key, &key);
+        status = policy_device_key_load(by.device_key_type, by.device_key, &key);
     if (ky_ok(status)) {
         status = policy_device_verify(key, challenge,
                                       KY_SPAN(m->by_signature.data, m->by_signature.len));
@@ -294,7 +294,7 @@ static const char *device_problem(const Kyso__V1__EnrollDevice *m)
 
     if (label.len > KY_NAME_MAX || !ky_span_is_display_text(label))
         return "the label is too long or not plain text";
-    if (!ky_ok(policy_device_key_new((uint8_t)m->key_type,
+    if (!ky_ok(policy_device_key_load((uint8_t)m->key_type,
                                      KY_SPAN(m->public_key.data, m->public_key.len), &key)))
         return "public_key is not DER SubjectPublicKeyInfo of key_type";
     policy_device_key_free(&key);

@@ -45,13 +45,14 @@ KY_MUST_CHECK struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, st
 
 enum policy_device_type { POLICY_DEVICE_ES256 = 1, POLICY_DEVICE_ED25519 = 2 };
 
-struct policy_device_key; /* a parsed public key; parse once, verify often; one thread at a time */
+struct policy_device_key; /* a parsed public key, ready to verify; one thread at a time */
 /*
+ * *io_key is NULL or a key loaded before, which is used again where it can be (a third cheaper); it is NULL after any error.
  * ES256: P-256 as a named curve, uncompressed, on the curve. Ed25519: canonical, not of small order.
  * Errors: KY_INVALID (not DER SubjectPublicKeyInfo of that type, or trailing bytes), KY_NOMEM.
  */
-KY_MUST_CHECK struct ky_status policy_device_key_new(uint8_t type, struct ky_span spki_der,
-                                                     struct policy_device_key **out_key);
+KY_MUST_CHECK struct ky_status policy_device_key_load(uint8_t type, struct ky_span spki_der,
+                                                      struct policy_device_key **io_key);
 void policy_device_key_free(struct policy_device_key **key); /* nulls the caller's pointer */
 /*
  * Verifies a device's signature over ky_approval_challenge's 32 bytes. They are the message, for either type: ES256 signs

@@ -60,7 +60,7 @@ static struct policy_device_key *load(uint8_t type, const char *spki_hex)
 {
     uint8_t der[KEY_MAX];
     struct policy_device_key *key = NULL;
-    EXPECT(KY_OK, policy_device_key_new(type, unhex(spki_hex, der, sizeof(der)), &key), spki_hex);
+    EXPECT(KY_OK, policy_device_key_load(type, unhex(spki_hex, der, sizeof(der)), &key), spki_hex);
     assert_non_null(key);
     return key;
 }
@@ -165,7 +165,7 @@ static void test_key_edges(void **state)
         const struct key_edge *e = &key_edges[i];
         uint8_t der[KEY_MAX];
         struct policy_device_key *key = NULL;
-        EXPECT(e->code, policy_device_key_new(e->type, unhex(e->hex, der, sizeof(der)), &key),
+        EXPECT(e->code, policy_device_key_load(e->type, unhex(e->hex, der, sizeof(der)), &key),
                e->name);
         assert_int_equal(key != NULL, e->code == KY_OK);
         policy_device_key_free(&key);
@@ -180,11 +180,11 @@ static void test_key_types(void **state)
     struct policy_device_key *key = NULL;
     for (unsigned type = 0; type <= UINT8_MAX; type++) {
         const enum ky_code want = type == POLICY_DEVICE_ES256 ? KY_OK : KY_INVALID;
-        EXPECT(want, policy_device_key_new((uint8_t)type, spki, &key), "type");
+        EXPECT(want, policy_device_key_load((uint8_t)type, spki, &key), "type");
         policy_device_key_free(&key);
     }
     for (unsigned type = 0; type <= UINT8_MAX; type++) {
-        EXPECT(KY_INVALID, policy_device_key_new((uint8_t)type, KY_SPAN(NULL, 0), &key), "NULL");
+        EXPECT(KY_INVALID, policy_device_key_load((uint8_t)type, KY_SPAN(NULL, 0), &key), "NULL");
     }
     assert_null(key);
     policy_device_key_free(&key);
@@ -245,6 +245,34 @@ static void test_other_key(void **state)
     assert_int_equal(tried, 3);
 }
 
+/* One scratch for all of them, as the server has it: what was loaded last decides, and a refusal leaves nothing to verify with. */
+static void test_one_after_another(void **state)
+{
+    (void)state;
+    uint8_t challenge[32];
+    uint8_t sig[SIG_MAX];
+    challenge_of(signature_edges[0].challenge, challenge);
+    const struct ky_span s = unhex(signature_edges[0].hex, sig, sizeof(sig));
+    struct policy_device_key *key = NULL;
+    for (size_t i = 0; i < ROWS(key_edges); i++) {
+        const struct key_edge *e = &key_edges[i];
+        uint8_t der[KEY_MAX];
+        EXPECT(e->code, policy_device_key_load(e->type, unhex(e->hex, der, sizeof(der)), &key),
+               e->name);
+        assert_int_equal(key != NULL, e->code == KY_OK);
+        if (key != NULL) {
+            assert_int_equal(strcmp(e->name, "p-256") == 0,
+                             ky_ok(policy_device_verify(key, challenge, s)));
+        }
+        EXPECT(KY_OK,
+               policy_device_key_load(POLICY_DEVICE_ES256, unhex(es256_spki, der, sizeof(der)),
+                                      &key),
+               "back");
+        EXPECT(KY_OK, policy_device_verify(key, challenge, s), "back");
+    }
+    policy_device_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_ed25519_forms),     cmocka_unit_test(test_signature_edges),
         cmocka_unit_test(test_key_edges),         cmocka_unit_test(test_key_types),
         cmocka_unit_test(test_every_bit_matters), cmocka_unit_test(test_other_key),
+        cmocka_unit_test(test_one_after_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
