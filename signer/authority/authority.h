@@ -143,6 +143,13 @@ void authority_refuse(struct authority *a, const struct reply_to *to, enum ky_co
 
 /* --- jobs ----------------------------------------------------------------------------------------------- */
 
+enum job_lane { /* in this order, where vaults are short (queue.c) */
+    LANE_SERVER,   /* checkpoint, anchor, operators; of a job that says nothing */
+    LANE_GENERATE, /* keys: job_submit() knows them */
+    LANE_CITIZEN,  /* somebody waits: a code or an approval, few hashes */
+    LANE_BULK,     /* SADs, many hashes */
+    LANE_COUNT
+};
 enum job_for { /* which continuation settles it (table in dispatch.c) */
     JOB_FOR_SIGN,       /* sign.c: receipt and reply */
     JOB_FOR_CREDENTIAL, /* operate.c: the key of a new credential */
@@ -160,6 +167,10 @@ struct job {
     uint64_t intent;    /* ledger index, 0 when the job signs nothing of a citizen's */
     struct reply_to to;
     const struct ky_schema *schema; /* of the payload's message */
+    uint8_t lane;       /* enum job_lane */
+    uint8_t key_type;   /* with the number of signatures, what it costs; 0 = signs nothing */
+    uint16_t signatures;
+    uint32_t client_row; /* whose turn it takes; 0 = the server's own */
     uint32_t key_row;   /* affinity and revocation; 0 = none */
     uint32_t key_epoch;
     void *context;      /* owned; released with free() after the continuation has run */

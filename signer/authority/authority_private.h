@@ -42,6 +42,12 @@ enum phase {
     PHASE_SEALED, /* I6: says only that it is not serving */
 };
 
+struct cost_window { /* of a vault's time; cost.c */
+    uint64_t since_us, until_us;
+    uint64_t cost_us; /* what its answers were thought to cost */
+    uint32_t kinds;   /* bits */
+    bool idle;
+};
 struct peer {
     struct peer *next;
     uint8_t door; /* 0 = vault */
@@ -59,6 +65,8 @@ struct peer {
     struct job_slot *first, *last; /* outstanding, in the order they were sent */
     uint32_t outstanding;
     uint32_t slow; /* of these, key generations: others stay away while there is another vault */
+    uint64_t load_us, patient_us; /* what they cost; of these, what can wait */
+    struct cost_window window;
     bool killed;
     bool retiring; /* another takes its place: no more jobs; without one its channel ends */
 };
@@ -69,6 +77,9 @@ struct job_part { /* split.c: these hashes of a request; group NULL = the job is
 };
 struct job_slot {
     struct job job;
+    uint8_t lane, kind; /* cost.c */
+    uint32_t cost_us;
+    struct share *share; /* borrowed: of its client */
     struct job_part part;
     struct ky_buf payload; /* encoded once; generation and attempt are its first 8 bytes */
     uint32_t attempt;
@@ -84,6 +95,32 @@ struct job_list {
     struct job_slot *first, *last;
     uint32_t count;
 };
+struct share { /* one client's jobs of one lane, first come first served; queue.c */
+    struct share *next, *prev; /* of the lane's ring; NULL = none of its jobs waits */
+    struct job_list jobs;
+    int64_t credit_us;
+    uint64_t cost_us; /* of its jobs */
+    uint64_t pass;    /* in which none of it can go */
+};
+struct lane {
+    struct share *turn; /* ring */
+    uint32_t shares;
+    uint64_t cost_us;
+};
+struct job_queue {
+    struct lane lanes[LANE_COUNT];
+    struct share own[LANE_COUNT]; /* of jobs that are no client's */
+    uint32_t count;
+    uint64_t pass;
+    uint64_t bulk_due_us; /* citizens' time since bulk's last */
+};
+struct vaults { /* as counted at the start of a pass */
+    uint32_t up, slow;
+    uint64_t looked_us, turn_us; /* the last turn; how long turns take, on average */
+    struct peer *clear; /* kept nearly empty of what can wait; NULL = none signs */
+};
+#define COST_KINDS     32u
+#define COST_MAX_US    4000000u
 #define AFFINITY_SLOTS 65536u
 struct affinity {
     uint32_t key_row;
@@ -92,7 +129,11 @@ struct affinity {
 struct dispatcher {
     struct job_slot **slots; /* owned; job id = sequence << 20 | index */
     uint32_t slot_count, slot_cap;
-    struct job_list free, queue;
+    struct job_list free;
+    struct job_queue queue;
+    struct vaults vaults;
+    uint32_t cost_ns[COST_KINDS];  /* of one signature or job of a kind */
+    uint64_t citizen_us, cheap_us; /* when such a job last came */
     uint64_t sequence;
     uint32_t in_flight;
     struct affinity *affinity; /* owned */
@@ -114,6 +155,7 @@ struct client { /* a relying party's connection, in memory as long as the server
     struct row_client data; /* spans into bytes */
     struct ky_buf bytes;    /* owned */
     uint32_t in_flight;
+    struct share shares[2][2]; /* citizens', bulk; of cheap keys, of dear ones */
 };
 struct boot {
     bool create;
@@ -214,6 +256,11 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd);
 
 /* turn.c. One turn over everything that is readable. True when work is left that waits for no event. */
 bool authority_turn(struct authority *a);
+
+/* queue.c: how long a job of this client and lane would wait for a vault, as far as can be told. */
+uint64_t queue_wait_us(const struct authority *a, const struct client *c, enum job_lane lane);
+/* vaults.c */
+bool vault_is_up(const struct peer *p);
 
 /* dispatch.c */
 void dispatch_init(struct authority *a);

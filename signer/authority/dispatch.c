@@ -4,16 +4,17 @@
  * the supervisor has waited for the one that had it, and a result counts only from that vault, generation and attempt.
  */
 #include "authority_private.h"
+#include "cost.h"
 #include "jobs.h"
+#include "queue.h"
 #include "split.h"
+#include "vaults.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "kyso/wire.h"
-
-#define LEAN_MAX 48u /* how many jobs more than the least busy vault a hot key's vault may have */
 
 typedef void (*done_fn)(struct authority *a, const struct job *job, const struct job_result *r);
 
@@ -44,21 +45,8 @@ static void slot_done(struct authority *a, struct job_slot *s, struct ky_status 
 
 static void queue_fail(struct authority *a, struct job_slot *s, enum ky_code code)
 {
-    job_list_remove(&a->jobs.queue, s);
+    queue_remove(&a->jobs.queue, s);
     slot_done(a, s, KY_STATUS(code), JOB_R_DONE, (struct ky_span){0});
-}
-
-static void vault_release(struct authority *a, struct job_slot *s)
-{
-    struct peer *v = s->vault;
-
-    job_chain_remove(&v->first, &v->last, s);
-    v->outstanding--;
-    split_moved(s, false);
-    v->slow -= s->job.schema->type == JOB_GENERATE;
-    a->jobs.in_flight--;
-    s->vault = NULL;
-    s->started_us = 0;
 }
 
 static uintptr_t kills_of(const struct authority *a, uint32_t key_row)
@@ -74,19 +62,14 @@ bool dispatch_quarantined(const struct authority *a, uint32_t key_row)
 /* Back to the head of the queue, or to its end when it has had its tries. */
 static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 {
-    vault_release(a, s);
+    vaults_release(a, s);
     s->tries += was_running;
     if (s->tries >= JOB_ATTEMPTS || dispatch_quarantined(a, s->job.key_row) || split_is_void(s)) {
         slot_done(a, s, KY_STATUS(KY_UNAVAILABLE), JOB_R_DONE, (struct ky_span){0});
         return;
     }
     a->redispatched++;
-    job_list_prepend(&a->jobs.queue, s);
-}
-
-static uint32_t running_window(const struct authority *a)
-{
-    return a->config->token.sessions == 0 ? 1 : a->config->token.sessions;
+    queue_put_back(&a->jobs.queue, s);
 }
 
 static bool ran_before(const struct peer *vault, const struct job_slot *s)
@@ -102,8 +85,7 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     uint32_t at = 0;
 
     /* What was running when it died is suspect; what only waited behind it is not. */
-    for (struct job_slot *s = vault->first; s != NULL && at < running_window(a);
-         s = s->next, at++) {
+    for (struct job_slot *s = vault->first; s != NULL && at < vaults_window(a); s = s->next, at++) {
         uint32_t row = s->job.key_row;
         if (row == 0 || ran_before(vault, s)) /* one death, one count */
             continue;
@@ -114,7 +96,7 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     }
     at = vault->outstanding;
     while (vault->last != NULL) /* from the end, so that the queue's head keeps their order */
-        give_back(a, vault->last, at-- <= running_window(a));
+        give_back(a, vault->last, at-- <= vaults_window(a));
 }
 
 static void kill_vault(struct authority *a, struct peer *v)
@@ -152,8 +134,9 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
                   LOG_U64("generation", vault->generation));
         return;
     }
+    cost_answered(a, vault, s);
     if (r->type != JOB_R_DONE) {
-        vault_release(a, s);
+        vaults_release(a, s);
         if (s->job.key_row != 0 && a->jobs.killers.count > 0)
             (void)map_remove(&a->jobs.killers, map_key_number(0, s->job.key_row));
         slot_done(a, s, KY_STATUS(KY_OK), r->type, r->payload);
@@ -163,7 +146,9 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
         done = (struct job_r_done){.code = KY_INTERNAL};
     struct ky_status status = KY_STATUS_CAUSE(
         done.code < KY_CODE_COUNT ? (enum ky_code)done.code : KY_INTERNAL, done.cause);
-    if (!ky_ok(status)) {
+    if (status.code == KY_DEADLINE) {
+        a->shed++;
+    } else if (!ky_ok(status)) {
         a->jobs_failed++;
         log_event(LOG_WARN, "job-failed", LOG_CODE(status), LOG_STR("job", s->job.schema->name));
     }
@@ -176,72 +161,11 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
         give_back(a, s, true);
         return;
     }
-    vault_release(a, s);
+    vaults_release(a, s);
     slot_done(a, s, status, r->type, r->payload);
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------- */
-
-static bool vault_takes(const struct peer *p)
-{
-    return p->door == 0 && !p->ended && !p->killed && !p->dead && !p->retiring &&
-           p->outstanding < VAULT_CREDIT;
-}
-
-/* The vault that has the key hot, unless it is much busier than the least busy one; never behind a key generation by choice. */
-static struct peer *choose_vault(struct authority *a, const struct job_slot *s)
-{
-    const struct affinity *hot = s->job.key_row == 0 || a->jobs.affinity == NULL
-                                     ? NULL
-                                     : &a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS];
-    struct peer *least = NULL;
-    struct peer *known = NULL;
-
-    for (struct peer *p = a->peers; p != NULL; p = p->next) {
-        if (!vault_takes(p))
-            continue;
-        if (least == NULL || p->slow < least->slow ||
-            (p->slow == least->slow && p->outstanding < least->outstanding))
-            least = p;
-        if (hot != NULL && s->part.group == NULL && hot->key_row == s->job.key_row &&
-            p->index == hot->vault_index)
-            known = p;
-    }
-    if (known != NULL && known->slow <= least->slow &&
-        known->outstanding <= least->outstanding + LEAN_MAX)
-        return known;
-    return least;
-}
-
-static bool send_to(struct authority *a, struct job_slot *s, struct peer *v)
-{
-    /* The payload is encoded already: one fixed field of its length carries it as it is. */
-    const struct ky_field raw = {
-        .name = "payload", .max = (uint32_t)s->payload.len, .type = KY_F_FIX};
-    struct ky_schema schema = *s->job.schema;
-    uint32_t head[2] = {v->generation, s->attempt + 1};
-
-    for (size_t i = 0; i < sizeof(head); i++)
-        s->payload.data[i] = (uint8_t)(head[i / 4] >> (8 * (i % 4)));
-    schema.fields = &raw;
-    schema.field_count = 1;
-    if (!ky_ok(ky_channel_send(&v->channel, &schema, s->payload.data, s->job.id, 0)))
-        return false;
-    s->attempt++;
-    split_moved(s, true);
-    s->vault = v;
-    s->prev = v->last;
-    s->next = NULL;
-    *(v->last != NULL ? &v->last->next : &v->first) = s;
-    v->last = s;
-    v->outstanding++;
-    v->slow += schema.type == JOB_GENERATE;
-    a->jobs.in_flight++;
-    if (s->job.key_row != 0 && a->jobs.affinity != NULL)
-        a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS] =
-            (struct affinity){.key_row = s->job.key_row, .vault_index = v->index};
-    return true;
-}
 
 static void send_forgets(struct authority *a)
 {
@@ -256,32 +180,53 @@ static void send_forgets(struct authority *a)
     d->forget_count = 0;
 }
 
+/* Would it be signed for nobody? Before the commit it can still get its receipt; after it, it waits for the next turn. */
+static bool is_late(const struct authority *a, const struct job_slot *s)
+{
+    uint64_t deadline_us = s->job.to.deadline_us;
+
+    return deadline_us != 0 && a->mono_us + s->cost_us > deadline_us;
+}
+
+static bool send_next(struct authority *a, struct job_slot *s, bool committed_only)
+{
+    struct job_queue *q = &a->jobs.queue;
+
+    if (committed_only && s->turn == a->turns)
+        return false; /* I1; what else its share has is younger still */
+    if (split_is_void(s)) {
+        queue_fail(a, s, KY_CANCELLED);
+        return true;
+    }
+    if (is_late(a, s)) {
+        if (!committed_only)
+            return false;
+        a->shed++;
+        queue_fail(a, s, KY_DEADLINE);
+        return true;
+    }
+    struct peer *v = vaults_choose(a, s);
+    if (v == NULL)
+        return false;
+    queue_take(q, s);
+    if (vaults_give(a, s, v))
+        return true;
+    queue_put_back(q, s);
+    return false;
+}
+
 void dispatch_send(struct authority *a, bool committed_only)
 {
-    struct dispatcher *d = &a->jobs;
-    struct job_slot *next;
+    struct job_queue *q = &a->jobs.queue;
+    struct job_slot *s;
 
     if (!committed_only)
         send_forgets(a);
-    for (struct job_slot *s = d->queue.first; s != NULL; s = next) {
-        next = s->next;
-        if (committed_only && s->turn == a->turns)
-            break; /* this turn's own are behind all older ones */
-        if (split_is_void(s)) {
-            queue_fail(a, s, KY_CANCELLED);
-            continue;
-        }
-        if (s->job.to.deadline_us != 0 && a->mono_us > s->job.to.deadline_us)
-            continue; /* dispatch_tick() settles it in the next turn */
-        struct peer *v = choose_vault(a, s);
-        if (v == NULL)
-            break;
-        job_list_remove(&d->queue, s);
-        if (!send_to(a, s, v)) {
-            job_list_prepend(&d->queue, s);
-            break;
-        }
-    }
+    vaults_look(a);
+    queue_begin(q);
+    while ((s = queue_next(q)) != NULL)
+        if (!send_next(a, s, committed_only))
+            queue_stuck(q, s);
 }
 
 void authority_forget_key(struct authority *a, uint32_t key_row)
@@ -305,7 +250,7 @@ static void watch_vault(struct authority *a, struct peer *v)
 {
     uint32_t at = 0;
 
-    for (struct job_slot *s = v->first; s != NULL && at < running_window(a); s = s->next, at++) {
+    for (struct job_slot *s = v->first; s != NULL && at < vaults_window(a); s = s->next, at++) {
         if (s->started_us == 0)
             s->started_us = a->mono_us;
         else if (a->mono_us - s->started_us > limit_us(a, s))
@@ -324,8 +269,6 @@ static void let_go(struct peer *v)
 
 void dispatch_tick(struct authority *a)
 {
-    struct job_slot *next;
-
     if (a->mono_us - a->tick_us < HEARTBEAT_US)
         return;
     a->tick_us = a->mono_us;
@@ -334,15 +277,6 @@ void dispatch_tick(struct authority *a)
             watch_vault(a, p);
             let_go(p);
         }
-    for (struct job_slot *s = a->jobs.queue.first; s != NULL; s = next) {
-        next = s->next;
-        if (s->turn == a->turns)
-            break;
-        if (s->job.to.deadline_us != 0 && a->mono_us > s->job.to.deadline_us) {
-            a->shed++;
-            queue_fail(a, s, KY_DEADLINE);
-        }
-    }
 }
 
 const struct job *dispatch_queued(const struct authority *a, const struct reply_to *who)

@@ -4,6 +4,9 @@
  * payload buffers, so that a request allocates nothing here. Authority's thread.
  */
 #include "jobs.h"
+
+#include "cost.h"
+#include "queue.h"
 #include "split.h"
 
 #include <stdlib.h>
@@ -14,7 +17,7 @@
 #define QUEUE_EXTRA 64u   /* the server's own jobs always fit beside the requests' */
 #define SLOT_KEEP   8192u /* larger payload buffers are given back */
 
-static void job_list_append(struct job_list *l, struct job_slot *s)
+void job_list_append(struct job_list *l, struct job_slot *s)
 {
     s->next = NULL;
     s->prev = l->last;
@@ -101,6 +104,7 @@ struct job_slot *job_slot_by_id(const struct dispatcher *d, uint64_t id)
 
 void dispatch_init(struct authority *a)
 {
+    cost_init(&a->jobs);
     a->jobs.affinity = calloc(AFFINITY_SLOTS, sizeof(struct affinity)); /* without it: least busy */
 }
 
@@ -167,6 +171,6 @@ struct ky_status job_submit_part(struct authority *a, const struct job *job, con
     if (job->to.door != 0 && !map_put(&d->by_tag, job_tag_key(&job->to), s))
         s->job.to.door =
             0; /* no memory for the index: the answer would be lost, so nobody is answered */
-    job_list_append(&d->queue, s);
+    queue_put(a, s);
     return status;
 }

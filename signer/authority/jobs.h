@@ -7,7 +7,7 @@
 
 #include "authority_private.h"
 
-/* The queue's head takes what a dead vault gave back. */
+void job_list_append(struct job_list *l, struct job_slot *s);
 void job_list_prepend(struct job_list *l, struct job_slot *s);
 void job_list_remove(struct job_list *l, struct job_slot *s);
 void job_chain_remove(struct job_slot **first, struct job_slot **last, struct job_slot *s);

@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-#define CODE_MAX 16u
+#define CODE_MAX       16u
+#define CITIZEN_HASHES 8u /* more at once are no citizen who waits */
+#define RETRY_MIN_MS   50u
+#define RETRY_MAX_MS   2000u
 
 bool judge_is_passing(enum ky_code code)
 {
@@ -150,15 +153,55 @@ enum ky_code judge_signable(struct asked *q)
         .code;
 }
 
-enum ky_code judge_room(struct asked *q)
+uint32_t judge_hash_count(const struct door_tx *m)
+{
+    size_t len = ky_hash_len(m->hash);
+
+    return len == 0 ? 1 : (uint32_t)((m->hashes.len + len - 1) / len);
+}
+
+/* Who waits for a vault longer than this is better off asking again; bulk is patient. */
+static bool is_in_time(struct asked *q)
+{
+    static const uint64_t patience_us[LANE_COUNT] = {
+        [LANE_CITIZEN] = 1000000, [LANE_BULK] = 10000000};
+    const struct authority *a = q->a;
+    uint64_t deadline_us = q->to.deadline_us;
+
+    q->hash_count = judge_hash_count(&q->m);
+    q->lane =
+        q->m.proof == KY_PROOF_SAD || q->hash_count > CITIZEN_HASHES ? LANE_BULK : LANE_CITIZEN;
+    uint64_t wait_us = queue_wait_us(a, q->client, (enum job_lane)q->lane);
+    uint64_t most_us = patience_us[q->lane];
+    if (deadline_us != 0 && (deadline_us - a->mono_us) / 4 * 3 < most_us)
+        most_us = (deadline_us - a->mono_us) / 4 * 3; /* a quarter for what an estimate is worth */
+    if (wait_us <= most_us)
+        return true;
+    q->retry_after_ms = wait_us < RETRY_MAX_MS * 1000u ? (uint32_t)(wait_us / 1000) : RETRY_MAX_MS;
+    if (q->retry_after_ms < RETRY_MIN_MS)
+        q->retry_after_ms = RETRY_MIN_MS;
+    return false;
+}
+
+/*
+ * A client may have as many requests in flight as there is room left: one alone fills half of the queue, and whatever some have
+ * filled, there is room for one more.
+ */
+static bool has_share(const struct asked *q)
 {
     const struct config_limits *l = &q->a->config->limits;
+    uint32_t left = l->queue > q->a->sign_in_flight ? l->queue - q->a->sign_in_flight : 0;
 
-    q->retry_after_ms = 50;
+    return q->client->in_flight < l->per_client && q->client->in_flight < left;
+}
+
+enum ky_code judge_room(struct asked *q)
+{
+
+    q->retry_after_ms = RETRY_MIN_MS;
     if (q->credential != NULL && dispatch_quarantined(q->a, q->credential->row))
         return KY_UNAVAILABLE;
-    if (q->a->sign_in_flight >= l->queue || q->client->in_flight >= l->per_client ||
-        !dispatch_has_room(q->a))
+    if (!has_share(q) || !dispatch_has_room(q->a) || (q->r->type == DOOR_SIGN && !is_in_time(q)))
         return KY_BUSY;
     if (!state_has_room(q->a->state)) {
         q->retry_after_ms = 10000;

@@ -21,6 +21,8 @@ struct asked { /* one request of a relying party while it is judged */
     struct ledger_denied why;  /* what a refusal's record will say */
     char tx_id[TX_ID_LEN + 1]; /* of the transaction made or found; spans of records point here */
     uint32_t retry_after_ms;
+    uint32_t hash_count; /* of a SIGN that was let in */
+    uint8_t lane;        /* ... enum job_lane */
 };
 struct proof { /* what was proved, for the record that spends it */
     uint32_t authenticator_row;
@@ -43,7 +45,8 @@ enum ky_code judge_tenancy(struct authority *a, const struct request *r, const s
                            struct ky_span relying_party, struct ky_span subject_id);
 /* The credential signs now, and these digests. Errors: KY_INACTIVE, KY_INVALID, KY_HASH_FORBIDDEN, KY_UNSUPPORTED as KY_INVALID. */
 enum ky_code judge_signable(struct asked *q);
-/* Queues and indexes have room for one more. KY_BUSY, KY_UNAVAILABLE; asked before any proof is looked at. */
+uint32_t judge_hash_count(const struct door_tx *m); /* a broken rest counts as one */
+/* Queues and indexes have room for one more, and a signature is there in time. KY_BUSY, KY_UNAVAILABLE; asked before any proof is looked at. */
 enum ky_code judge_room(struct asked *q);
 /* A code against the subject's authenticators. A failure is charged by the record of its refusal (P17). */
 enum ky_code judge_totp(struct asked *q, struct proof *out);

@@ -66,6 +66,10 @@ static enum ky_code reserve(struct asked *q, const struct ledger_intent *m,
     struct job job = {.for_what = JOB_FOR_SIGN,
                       .to = q->to,
                       .schema = &job_sign_schema,
+                      .lane = q->lane,
+                      .key_type = q->credential->credential.key_type,
+                      .signatures = (uint16_t)q->hash_count,
+                      .client_row = q->client->row,
                       .key_row = q->credential->row,
                       .key_epoch = q->credential->credential.epoch};
     struct job_sign msg = job_of(q);
@@ -206,13 +210,11 @@ static enum ky_code sign_decide(struct asked *q)
                                                                [KY_PROOF_APPROVAL] = sign_approval,
                                                                [KY_PROOF_SAD] = sign_sad};
     const struct replay *known = judge_repeat(q);
-    size_t hash_len = ky_hash_len(q->m.hash);
 
     if (known != NULL)
         return sign_repeat(q, known);
     enum ky_code code =
-        judge_allowed(q, credential_by_id(q->a, q->m.credential_id),
-                      (uint32_t)(hash_len == 0 ? 1 : (q->m.hashes.len + hash_len - 1) / hash_len));
+        judge_allowed(q, credential_by_id(q->a, q->m.credential_id), judge_hash_count(&q->m));
     if (code == KY_OK)
         code = judge_signable(q);
     if (code == KY_OK)

@@ -6,11 +6,14 @@
  */
 #include "split.h"
 
+#include "cost.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#define PART_HASHES 8u /* fewer are not worth another unwrap */
-#define PARTS_MAX   16u
+#define PART_HASHES      8u /* fewer are not worth another unwrap */
+#define PART_HASHES_DEAR 2u
+#define PARTS_MAX        16u
 
 struct job_group {
     struct job job; /* the whole's */
@@ -27,8 +30,7 @@ static uint32_t idle_vaults(const struct authority *a)
     uint32_t n = 0;
 
     for (const struct peer *p = a->peers; p != NULL; p = p->next)
-        n += p->door == 0 && !p->ended && !p->killed && !p->dead && !p->retiring &&
-             p->outstanding == 0;
+        n += vault_is_up(p) && p->outstanding == 0;
     return n;
 }
 
@@ -41,7 +43,7 @@ static uint32_t hash_count(const struct job_sign *m)
 
 uint32_t split_parts(const struct authority *a, const struct job_sign *m)
 {
-    uint32_t worth = hash_count(m) / PART_HASHES;
+    uint32_t worth = hash_count(m) / (cost_is_dear(m->key_type) ? PART_HASHES_DEAR : PART_HASHES);
 
     if (worth < 2 || a->jobs.queue.count > 0)
         return 1;
@@ -59,6 +61,7 @@ static struct ky_status submit_part(struct authority *a, const struct job_sign *
     size_t len = ky_hash_len(m->hash);
 
     job.context = NULL;
+    job.signatures = part.count;
     if (part.from > 0)
         job.to.door = 0;
     some.digests = KY_SPAN(m->digests.data + part.from * len, part.count * len);

@@ -33,6 +33,10 @@ struct fake_vault {
     uint64_t last_tag;    /* of the last job held */
     uint32_t last_attempt;
     uint32_t held;
+    uint32_t rows[512]; /* key rows of citizens' jobs, as they came */
+    uint32_t row_count;
+    uint32_t generating; /* JOB_GENERATE, never answered */
+    uint64_t deadline_us; /* of the last one */
     uint8_t held_job[16384]; /* the last one */
     size_t held_len;
 };

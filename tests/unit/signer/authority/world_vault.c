@@ -21,7 +21,7 @@ void vault_join(struct world *w, uint32_t index)
     v->fd = pair[0];
     v->generation++;
     v->alive = true;
-    v->held = 0;
+    v->held = v->generating = v->row_count = 0;
     ky_channel_init(&v->channel, pair[0], 8u * 1024u * 1024u);
     struct control_msg m = {.type = CONTROL_PEER, .index = index, .generation = v->generation};
     peer_control(w->a, &m, pair[1]);
@@ -61,6 +61,10 @@ static void do_sign(struct fake_vault *v, const struct ky_record *rec)
     struct job_sign m;
 
     assert_true(ky_ok(ky_msg_decode(&job_sign_schema, rec->payload, &m)));
+    if (m.purpose == KY_PURPOSE_CITIZEN) {
+        v->rows[v->row_count++ % (sizeof(v->rows) / sizeof(v->rows[0]))] = m.key_row;
+        v->deadline_us = rec->deadline_us;
+    }
     if (m.purpose == KY_PURPOSE_CITIZEN && v->hold) {
         v->held++;
         v->last_tag = rec->tag;
@@ -150,6 +154,9 @@ static void serve(struct world *w, struct fake_vault *v)
         case JOB_ANCHOR_READ:
         case JOB_ANCHOR_WRITE:
             do_anchor(w, v, &rec);
+            break;
+        case JOB_GENERATE:
+            v->generating++;
             break;
         case JOB_FORGET:
             break;

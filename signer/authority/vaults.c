@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vault works in the order of its channel, so what it has been given is what a newcomer waits for. It is given as much as keeps it
+ * busy while the authority commits, measured in its time. One vault, the *clear* one, is kept nearly empty of what can wait as long as
+ * somebody who cannot wait was seen lately: bulk when citizens come, dear keys when cheap ones come. While a vault generates a key, the
+ * others sign. Authority's thread; keeps I5.
+ */
+#include "vaults.h"
+
+#include "cost.h"
+#include "split.h"
+
+#define AHEAD_US       12000u  /* given ahead to a vault, and two turns' worth */
+#define CLEAR_AHEAD_US 2000u   /* ... of what can wait, to the clear one */
+#define SEEN_FOR_US    250000u /* how long "lately" is */
+#define LEAN_US        2000u /* a vault that has the key hot may be so much busier than the least busy */
+#define TURNS_AHEAD    2u /* jobs for each session that are always given */
+#define GENERATE_SHARE 4u /* of the vaults may generate at once, but always one */
+
+bool vault_is_up(const struct peer *p)
+{
+    return p->door == 0 && !p->ended && !p->killed && !p->dead && !p->retiring;
+}
+
+uint32_t vaults_window(const struct authority *a)
+{
+    return a->config->token.sessions == 0 ? 1 : a->config->token.sessions;
+}
+
+void vaults_look(struct authority *a)
+{
+    struct vaults *v = &a->jobs.vaults;
+
+    if (a->mono_us != v->looked_us) {
+        uint64_t took_us = a->mono_us - v->looked_us;
+        v->turn_us += (took_us < TURN_US ? took_us : TURN_US) / 8;
+        v->turn_us -= v->turn_us / 8;
+        v->looked_us = a->mono_us;
+    }
+    v->up = v->slow = 0;
+    v->clear = NULL;
+    for (struct peer *p = a->peers; p != NULL; p = p->next) {
+        if (!vault_is_up(p))
+            continue;
+        v->up++;
+        v->slow += p->slow > 0;
+        if (p->slow == 0 && (v->clear == NULL || p->index < v->clear->index))
+            v->clear = p;
+    }
+}
+
+static bool lately(const struct authority *a, uint64_t seen_us)
+{
+    return seen_us != 0 && a->mono_us - seen_us < SEEN_FOR_US;
+}
+
+static bool is_patient(const struct job_slot *s)
+{
+    return s->lane == LANE_BULK || cost_is_dear(s->job.key_type);
+}
+
+/* Must this job wait for the sake of others that were seen lately? */
+static bool gives_way(const struct authority *a, const struct job_slot *s)
+{
+    return (s->lane == LANE_BULK && lately(a, a->jobs.citizen_us)) ||
+           (s->lane != LANE_SERVER && cost_is_dear(s->job.key_type) && lately(a, a->jobs.cheap_us));
+}
+
+static bool generates_here(const struct vaults *all, const struct peer *p)
+{
+    return p->slow == 0 && all->slow < (all->up < GENERATE_SHARE ? 1 : all->up / GENERATE_SHARE);
+}
+
+static bool has_room(const struct authority *a, const struct peer *p, const struct job_slot *s,
+                     bool gives)
+{
+    const struct vaults *all = &a->jobs.vaults;
+    uint32_t few = TURNS_AHEAD * vaults_window(a);
+    uint64_t ahead_us = AHEAD_US + 2 * all->turn_us;
+
+    if (s->lane == LANE_GENERATE)
+        return generates_here(all, p);
+    if (p->slow > 0 && all->slow < all->up)
+        return false;
+    if (gives && p == all->clear) {
+        if (all->up - all->slow > 1 && cost_is_dear(s->job.key_type))
+            return false;
+        if (p->patient_us > 0 && p->patient_us + s->cost_us > CLEAR_AHEAD_US)
+            return false;
+    }
+    return p->outstanding < few || (p->outstanding < VAULT_CREDIT * vaults_window(a) &&
+                                    p->load_us + s->cost_us <= ahead_us);
+}
+
+struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)
+{
+    const struct affinity *hot =
+        s->job.key_row == 0 || s->part.group != NULL || a->jobs.affinity == NULL
+            ? NULL
+            : &a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS];
+    bool gives = gives_way(a, s);
+    struct peer *least = NULL;
+    struct peer *known = NULL;
+
+    for (struct peer *p = a->peers; p != NULL; p = p->next) {
+        if (!vault_is_up(p) || !has_room(a, p, s, gives))
+            continue;
+        if (least == NULL || p->load_us < least->load_us)
+            least = p;
+        if (hot != NULL && hot->key_row == s->job.key_row && p->index == hot->vault_index)
+            known = p;
+    }
+    return known != NULL && known->load_us <= least->load_us + LEAN_US ? known : least;
+}
+
+bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v)
+{
+    /* The payload is encoded already: one fixed field of its length carries it as it is. */
+    const struct ky_field raw = {
+        .name = "payload", .max = (uint32_t)s->payload.len, .type = KY_F_FIX};
+    struct ky_schema schema = *s->job.schema;
+    uint32_t head[2] = {v->generation, s->attempt + 1};
+
+    for (size_t i = 0; i < sizeof(head); i++)
+        s->payload.data[i] = (uint8_t)(head[i / 4] >> (8 * (i % 4)));
+    schema.fields = &raw;
+    schema.field_count = 1;
+    /* With the deadline: a vault signs nothing after it. */
+    if (!ky_ok(ky_channel_send(&v->channel, &schema, s->payload.data, s->job.id,
+                               s->job.to.deadline_us)))
+        return false;
+    cost_sending(a, v);
+    split_moved(s, true);
+    s->attempt++;
+    s->vault = v;
+    s->prev = v->last;
+    s->next = NULL;
+    *(v->last != NULL ? &v->last->next : &v->first) = s;
+    v->last = s;
+    v->outstanding++;
+    v->load_us += s->cost_us;
+    v->patient_us += is_patient(s) ? s->cost_us : 0;
+    v->slow += s->lane == LANE_GENERATE;
+    a->jobs.vaults.slow += s->lane == LANE_GENERATE;
+    a->jobs.in_flight++;
+    if (s->job.key_row != 0 && a->jobs.affinity != NULL)
+        a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS] =
+            (struct affinity){.key_row = s->job.key_row, .vault_index = v->index};
+    return true;
+}
+
+void vaults_release(struct authority *a, struct job_slot *s)
+{
+    struct peer *v = s->vault;
+
+    job_chain_remove(&v->first, &v->last, s);
+    v->outstanding--;
+    v->load_us -= s->cost_us;
+    v->patient_us -= is_patient(s) ? s->cost_us : 0;
+    v->slow -= s->lane == LANE_GENERATE;
+    split_moved(s, false);
+    a->jobs.in_flight--;
+    s->vault = NULL;
+    s->started_us = 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which vault takes a job, and how much work is given ahead to one that is busy. Authority's thread.
+ */
+#ifndef KYSO_VAULTS_H
+#define KYSO_VAULTS_H
+
+#include "authority_private.h"
+
+/* Counts the vaults for one pass over the queue. */
+void vaults_look(struct authority *a);
+struct peer *vaults_choose(const struct authority *a,
+                           const struct job_slot *s); /* NULL = none takes it now */
+/* The job is this vault's (I5). False: its channel is full, and nothing has changed. */
+bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v);
+/* The opposite, whatever came of it. */
+void vaults_release(struct authority *a, struct job_slot *s);
+uint32_t vaults_window(const struct authority *a); /* jobs that one vault runs at the same time */
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who gets a vault when vaults are short: lanes, clients in turn, dear keys, key generation, and who is turned away. P16. */
+#include "world.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cost.h"
+
+#define BANK  1u
+#define OTHER 3u
+
+struct ask_for { /* made-up jobs: nobody waits for their answers */
+    uint8_t lane, key_type;
+    uint32_t client_row, key_row;
+};
+
+static void submit(struct world *w, uint32_t count, struct ask_for of)
+{
+    static const uint8_t digest[32] = {1};
+    struct job job = {.for_what = JOB_FOR_SIGN,
+                      .intent = UINT64_MAX,
+                      .schema = &job_sign_schema,
+                      .lane = of.lane,
+                      .key_type = of.key_type,
+                      .signatures = 1,
+                      .client_row = of.client_row,
+                      .key_row = of.key_row};
+    struct job_sign m = {.purpose = KY_PURPOSE_CITIZEN,
+                         .storage = KY_STORE_WRAPPED,
+                         .key_type = of.key_type,
+                         .hash = KY_SHA256,
+                         .key_row = of.key_row,
+                         .digests = KY_SPAN_OF(digest)};
+
+    for (uint32_t i = 0; i < count; i++)
+        assert_true(ky_ok(job_submit(w->a, &job, &m)));
+}
+
+static void generate(struct world *w, uint32_t count)
+{
+    struct job job = {
+        .for_what = JOB_FOR_SIGN, .intent = UINT64_MAX, .schema = &job_generate_schema};
+    struct job_generate m = {.key_type = KY_KEY_RSA4096, .storage = KY_STORE_WRAPPED};
+
+    for (uint32_t i = 0; i < count; i++)
+        assert_true(ky_ok(job_submit(w->a, &job, &m)));
+}
+
+static void no_vault(struct world *w)
+{
+    w->config.limits.queue = 1000;
+    vault_die(w, 0);
+    world_run(w);
+}
+
+static void join_held(struct world *w, uint32_t index)
+{
+    w->vaults[index].hold = true;
+    vault_join(w, index);
+}
+
+/* How many of the first n jobs that came to a vault were for this key. */
+static uint32_t among(const struct fake_vault *v, uint32_t n, uint32_t key_row)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < n && i < v->row_count; i++)
+        found += v->rows[i] == key_row;
+    return found;
+}
+
+static void citizen_overtakes_bulk(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    submit(w, 60, (struct ask_for){LANE_BULK, KY_KEY_P256, BANK, 11});
+    submit(w, 1, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, BANK, 12});
+    submit(w, 1, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, OTHER, 13});
+    join_held(w, 0);
+    world_run(w);
+    assert_int_equal(0, among(&w->vaults[0], 2, 11));
+}
+
+static void bulk_has_an_eighth(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    submit(w, 150, (struct ask_for){LANE_BULK, KY_KEY_P256, BANK, 11});
+    submit(w, 150, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, OTHER, 12});
+    join_held(w, 0);
+    world_run(w);
+    assert_in_range(w->vaults[0].row_count, 64, 300);
+    assert_in_range(among(&w->vaults[0], 64, 11), 6, 8);
+}
+
+/* Equal time: who asks for more, or for dearer things, waits for his own. */
+static void clients_take_turns(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    submit(w, 150, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, BANK, 11});
+    submit(w, 10, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, OTHER, 12});
+    join_held(w, 0);
+    world_run(w);
+    assert_int_equal(10, among(&w->vaults[0], 30, 12));
+}
+
+static void turns_are_by_time_not_by_number(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    w->config.token.sessions = 20; /* enough is given at once to see the order */
+    submit(w, 100, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, BANK, 11});
+    submit(w, 20, (struct ask_for){LANE_CITIZEN, KY_KEY_RSA2048, OTHER, 12});
+    w->a->jobs.cheap_us = 0; /* not about keeping RSA off */
+    join_held(w, 0);
+    world_run(w);
+    uint32_t ec = among(&w->vaults[0], 36, 11);
+    assert_in_range(ec, 30, 35); /* 17 of these take as long as one of those */
+}
+
+/* A stuck client holds nobody else up. */
+static void dear_keys_leave_one_vault_clear(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    submit(w, 1, (struct ask_for){LANE_BULK, KY_KEY_P256, BANK, 11});
+    submit(w, 200, (struct ask_for){LANE_CITIZEN, KY_KEY_RSA2048, BANK, 12});
+    join_held(w, 0);
+    join_held(w, 1);
+    world_run(w);
+    assert_int_equal(1, w->vaults[0].row_count);
+    assert_int_equal(11, w->vaults[0].rows[0]);
+    assert_in_range(w->vaults[1].row_count, 2, 60); /* and not all at once */
+    world_advance(w, 300000); /* nobody with a cheap key any more: both work */
+    world_run(w);
+    assert_in_range(w->vaults[0].row_count, 3, 60);
+}
+
+static void bulk_leaves_one_vault_nearly_clear(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    submit(w, 1, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, OTHER, 12});
+    submit(w, 400, (struct ask_for){LANE_BULK, KY_KEY_P256, BANK, 11});
+    join_held(w, 0);
+    join_held(w, 1);
+    world_run(w);
+    assert_in_range(w->vaults[0].row_count, 2, 40);
+    assert_in_range(w->vaults[1].row_count, 100, 250);
+    world_advance(w, 300000);
+    world_run(w);
+    assert_in_range(w->vaults[0].row_count, 100, 250);
+}
+
+static void one_vault_generates_and_others_sign(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    generate(w, 3);
+    join_held(w, 0);
+    join_held(w, 1);
+    world_run(w);
+    assert_int_equal(1, w->vaults[0].generating + w->vaults[1].generating);
+    uint32_t signs = w->vaults[0].generating > 0; /* the other one */
+    submit(w, 900, (struct ask_for){LANE_BULK, KY_KEY_P256, BANK, 11});
+    world_run(w);
+    assert_true(w->vaults[signs].row_count > 100);
+    assert_int_equal(0, w->vaults[1 - signs].row_count); /* not even when the other is full */
+}
+
+static void alone_it_generates_between_signatures(void **state)
+{
+    struct world *w = *state;
+
+    no_vault(w);
+    generate(w, 2);
+    submit(w, 1, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, BANK, 11});
+    join_held(w, 0);
+    world_run(w);
+    assert_int_equal(1, w->vaults[0].generating); /* one at a time */
+    assert_int_equal(1, w->vaults[0].row_count);  /* there is no other */
+}
+
+/* --- turned away --------------------------------------------------------------------------------------------- */
+
+static void full_of(struct world *w, uint32_t client_row, uint32_t seconds)
+{
+    no_vault(w);
+    submit(w, 500, (struct ask_for){LANE_CITIZEN, KY_KEY_P256, client_row, 11});
+    struct job_queue *q = &w->a->jobs.queue;
+    uint64_t more_us = seconds * 1000000ull - q->lanes[LANE_CITIZEN].cost_us;
+    struct share *h = &authority_client(w->a, client_row)->shares[0][0];
+    h->jobs.last->cost_us += (uint32_t)more_us; /* one of them takes long */
+    h->cost_us += more_us;
+    q->lanes[LANE_CITIZEN].cost_us += more_us;
+}
+
+static void ask_totp(struct world *w, uint64_t deadline_us, struct answer *out)
+{
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    uint64_t tag = front_send_deadline(w, FRONT_SIGNER, &door_sign_schema, &m, deadline_us);
+
+    world_run(w);
+    (void)front_answer(w, FRONT_SIGNER, tag, out);
+}
+
+static void long_queue_is_busy_before_any_proof(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    full_of(w, BANK, 2);
+    ask_totp(w, 0, &got);
+    assert_int_equal(KY_BUSY, got.code);
+    assert_in_range(got.retry_after_ms, 1000, 2000);
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+    assert_int_equal(0, authority_last_step(w->a, w->totp_row));
+}
+
+static void others_queue_refuses_nobody_else(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    full_of(w, OTHER, 2);
+    ask_totp(w, 0, &got);
+    assert_int_equal(0, got.type); /* waits for a vault */
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+}
+
+static void deadline_that_cannot_be_met_is_busy(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    full_of(w, BANK, 0);
+    w->a->jobs.queue.lanes[LANE_CITIZEN].cost_us += 400000;
+    authority_client(w->a, BANK)->shares[0][0].cost_us += 400000;
+    ask_totp(w, w->mono_us + 450000, &got);
+    assert_int_equal(KY_BUSY, got.code);
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+    ask_totp(w, w->mono_us + 900000, &got);
+    assert_int_equal(0, got.type);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+}
+
+static void one_client_fills_half_of_the_queue(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    w->config.limits.queue = 4;
+    w->vaults[0].hold = true;
+    w->a->sign_in_flight = 2;
+    authority_client(w->a, BANK)->in_flight = 2;
+    ask_totp(w, 0, &got);
+    assert_int_equal(KY_BUSY, got.code);
+    authority_client(w->a, BANK)->in_flight = 0; /* they are another's */
+    ask_totp(w, 0, &got);
+    assert_int_equal(0, got.type);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+}
+
+static void vault_is_told_the_deadline(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    uint64_t deadline_us = w->mono_us + 700000;
+    struct ledger_receipt receipt;
+
+    w->vaults[0].hold = true;
+    ask_totp(w, deadline_us, &got);
+    assert_int_equal(deadline_us, w->vaults[0].deadline_us);
+    vault_refuse_held(w, 0, KY_DEADLINE);
+    world_run(w);
+    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
+    assert_int_equal(LEDGER_ABANDONED, receipt.outcome);
+    assert_int_equal(0, w->a->jobs_failed);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(citizen_overtakes_bulk),
+        T(bulk_has_an_eighth),
+        T(clients_take_turns),
+        T(turns_are_by_time_not_by_number),
+        T(dear_keys_leave_one_vault_clear),
+        T(bulk_leaves_one_vault_nearly_clear),
+        T(one_vault_generates_and_others_sign),
+        T(alone_it_generates_between_signatures),
+        T(long_queue_is_busy_before_any_proof),
+        T(others_queue_refuses_nobody_else),
+        T(deadline_that_cannot_be_met_is_busy),
+        T(one_client_fills_half_of_the_queue),
+        T(vault_is_told_the_deadline),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
