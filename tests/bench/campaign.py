@@ -10,6 +10,8 @@ PEAK_S = 5.0        # of the peak before an overload; a shorter run has a shorte
 OUTSTANDING = 4352  # requests that an overload keeps unanswered at most: a little more than limits.per_client
 TIMES = 3
 AFTER_S = 1.0
+REMEMBERED = 50000     # request ids of the server of a drift; it forgets the oldest
+WARM_SIGNATURES = 2 * REMEMBERED
 
 
 def overload(bench, row, options):
@@ -24,7 +26,7 @@ def overload(bench, row, options):
             floods.append(load.run(seconds, in_flight=OUTSTANDING, rate=TIMES * peak, after=AFTER_S,
                                    stock=stock_of(row, peak, seconds + AFTER_S)))
             say(f"  {row.name} round {i + 1}: peak {peak:.0f}/s, goodput {floods[-1]['per_s']:.0f}/s of "
-                f"{TIMES * peak:.0f}/s, errors {floods[-1]['errors']}")
+                f"{TIMES * peak:.0f}/s, errors {floods[-1]['errors']} {floods[-1].get('last_error', '')}")
     return overload_summary(row, bench, peaks, floods, seconds)
 
 
@@ -36,14 +38,18 @@ def overload_summary(row, bench, peaks, floods, seconds):
     def of(name, default=None):
         return median([x.get(name, default) for x in floods])
 
+    def by_peak(name):  # none: connections were lost before there was a figure
+        value = median([f[name] / p["per_s"] for f, p in zip(floods, peaks) if name in f])
+        return None if value is None else round(value, 3)
+
     peak, goodput = median([x["per_s"] for x in peaks]), of("per_s")
     offered = of("offered_per_s") * seconds
     return {
         "name": row.name, "kind": row.kind, "seconds": seconds, "rounds": len(peaks), "deadline_ms": row.deadline_ms,
         "peak_per_s": round(peak, 1), "offered_per_s": of("offered_per_s"), "goodput_per_s": round(goodput, 1),
-        "goodput_by_peak": round(median([f["per_s"] / p["per_s"] for f, p in zip(floods, peaks)]), 3),
+        "goodput_by_peak": by_peak("per_s"),
         "recovery_per_s": of("after_per_s"),
-        "recovery_by_peak": round(median([f.get("after_per_s", 0) / p["per_s"] for f, p in zip(floods, peaks)]), 3),
+        "recovery_by_peak": by_peak("after_per_s"),
         **{name: of(name) for name in ("refused", "refusal_p50_ms", "refusal_p99_ms", "refusal_max_ms", "expired")},
         "expired_share": round(of("expired") / offered, 4), "unsent_share": round(of("unsent") / offered, 4),
         "past_deadline": sum(f["past_deadline"] for f in floods), "late": sum(f["late"] for f in floods),
@@ -86,12 +92,13 @@ class Memory:
     """Resident memory of kysod and its roles, each second, until stopped."""
 
     def __init__(self, kysod):
-        self.kysod, self.samples = kysod, []
+        self.kysod, self.samples, self.vaults = kysod, [], set()
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch)
 
     def __enter__(self):
         self.samples.append(self.sample())
+        self.vaults_at_start = len(self.vaults)
         self.thread.start()
         return self
 
@@ -117,23 +124,27 @@ class Memory:
             except OSError:  # it has ended
                 continue
             name = status["Name"].strip()
+            if name == "kyso-vault":
+                self.vaults.add(pid)
             by_role[name] = by_role.get(name, 0) + int(status.get("VmRSS", "0 kB").split()[0]) / 1024
         return by_role
 
 
 def drift(bench, row, options):
     """Unwrap-signs until there are enough; memory from the end of the warm-up on."""
-    step = min(row.seconds_of(options), 10)
+    step, loads = row.seconds_of(options), []
+
+    def go_on_until(count):
+        while bench.counter("kyso_signatures_total") < count:
+            rate = max(x["per_s"] for x in loads) if loads else row.codes_per_s
+            loads.append(load.run(step, stock=sads_for(rate * (step + WARMUP_S) * SPARE)))
+            say(f"  {row.name}: {bench.counter('kyso_signatures_total')} signatures so far")
+
     with Load(bench, row) as load:
-        loads = [load.run(step, stock=sads_for(row.codes_per_s * (step + WARMUP_S)))]
-        began, restarts = bench.counter("kyso_signatures_total"), bench.counter("kyso_vault_restarts_total")
+        go_on_until(min(WARM_SIGNATURES, options.signatures))
+        began = bench.counter("kyso_signatures_total")
         with Memory(bench.server.process.pid) as memory:
-            while bench.counter("kyso_signatures_total") - began < options.signatures:
-                rate = max(x["per_s"] for x in loads)
-                loads.append(load.run(step, stock=sads_for(rate * (step + WARMUP_S) * SPARE)))
-                say(f"  {row.name}: {bench.counter('kyso_signatures_total') - began} signatures, "
-                    f"{sum(memory.samples[-1].values()):.0f} MiB")
-        restarts = bench.counter("kyso_vault_restarts_total") - restarts
+            go_on_until(began + options.signatures)
         made = bench.counter("kyso_signatures_total") - began
     sums = [sum(s.values()) for s in memory.samples]
     roles = sorted({r for s in memory.samples for r in s})
@@ -141,5 +152,6 @@ def drift(bench, row, options):
             "highest_mib": round(max(sums), 1), "end_mib": round(sums[-1], 1), "drift_mib": round(max(sums) - sums[0], 1),
             "drift_mib_by_role": {r: round(max(s.get(r, 0) for s in memory.samples) - memory.samples[0].get(r, 0), 1)
                                   for r in roles},
-            "samples": len(sums), "vault_restarts": restarts, "server_per_s": median([x["per_s"] for x in loads]),
+            "samples": len(sums), "vaults_replaced": len(memory.vaults) - memory.vaults_at_start,
+            "vault_restarts": bench.counter("kyso_vault_restarts_total"), "server_per_s": median([x["per_s"] for x in loads]),
             **shared(row, bench, loads)}

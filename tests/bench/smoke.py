@@ -24,7 +24,7 @@ POSITIVE = {
 }
 PRESENT = {
     "overload-hot": ("recovery_by_peak", "refused", "expired", "late", "past_deadline", "unsent_share"),
-    "drift": ("drift_mib", "vault_restarts"),
+    "drift": ("drift_mib", "vaults_replaced", "vault_restarts"),
 }
 ASKS = {"hot-p256": "ratio", "inflight-1": "p50_ms", "open-half": "p99_by_p50", "overload-hot": "late", "mixed": "p99_by_alone",
         "latency-p256": "ratio", "drift": "drift_mib"}
@@ -61,6 +61,7 @@ def main():
     assert ROLES <= set(hot["cpu_us_per_sig"]), hot["cpu_us_per_sig"]
     assert hot["verified"] >= 0.01 * hot["signatures"] > 0, (hot["verified"], hot["signatures"])
     assert hot["p50_ms"] <= hot["p99_ms"] <= hot["p999_ms"], hot
+    assert flood["refused"] > 0, flood
     assert flood["offered_per_s"] > 2 * flood["peak_per_s"], flood
     assert rows["drift"]["unwrap_signs"] >= 20, rows["drift"]
     return 0

@@ -12,7 +12,7 @@ LINES = {
               ("beside_p99_ms", "p99 {:.2f} ms"), ("p99_by_alone", "= {:.1f} times"), ("bulk_per_s", "bulk {:.0f}/s"),
               ("errors", "errors {}")),
     "drift": (("unwrap_signs", "{} unwrap-signs"), ("start_mib", "from {:.0f} MiB"), ("highest_mib", "to at most {:.0f} MiB"),
-              ("end_mib", "at the end {:.0f} MiB"), ("vault_restarts", "vaults replaced {}"), ("errors", "errors {}")),
+              ("end_mib", "at the end {:.0f} MiB"), ("vaults_replaced", "vaults replaced {}"), ("vault_restarts", "died {}"), ("errors", "errors {}")),
 }
 
 

@@ -220,8 +220,11 @@ bool run(struct load *load, struct tally *out)
     if (!load->options.quiet)
         (void)fprintf(stderr, "\n");
 done:
-    if (out->lost == 0)
-        free(r.slots); /* a slot that waits for ever is still pointed at by its call */
+    /* Calls that were given up point here: they end with their connection. */
+    r.given_up = out->lost > 0;
+    for (unsigned i = 0; out->lost > 0 && i < load->options.connections; i++)
+        client_close(&load->clients[i]);
+    free(r.slots);
     free(r.free_list);
     return ok;
 }

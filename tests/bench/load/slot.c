@@ -158,7 +158,7 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
     struct slot *s = arg;
 
     (void)call;
-    if (refused_for_load(s, outcome)) {
+    if (s->running->given_up || refused_for_load(s, outcome)) {
         s->good = false;
     } else if (outcome->grpc_status != 0) {
         s->good = false;

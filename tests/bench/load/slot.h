@@ -40,6 +40,7 @@ struct running {
     size_t fresh_count;
     bool stopped; /* sends nothing more */
     bool broken;
+    bool given_up; /* what ends now was counted as lost */
 };
 
 /*
