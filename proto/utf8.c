@@ -69,13 +69,18 @@ static bool eight_are_printable(const uint8_t *p)
 /* Most texts are identifiers: what of them passes by the cheap tests is skipped. */
 static struct ky_span skip_printable(struct ky_span s)
 {
-    for (;;) {
-        size_t n = s.len >= 8 && eight_are_printable(s.data) ? 8 : 1;
-        if (n == 1 && (s.len == 0 || s.data[0] < 0x20 || s.data[0] >= 0x7f))
-            return s;
-        s.data += n;
-        s.len -= n;
+    const size_t whole = s.len;
+    while (s.len >= 8 && eight_are_printable(s.data)) {
+        s.data += 8;
+        s.len -= 8;
     }
+    if (s.len < 8 && whole >= 8 && eight_are_printable(s.data + s.len - 8))
+        s = KY_SPAN(s.data + s.len, 0); /* looked at again with some that had passed */
+    while (s.len > 0 && s.data[0] >= 0x20 && s.data[0] < 0x7f) {
+        s.data++;
+        s.len--;
+    }
+    return s;
 }
 
 bool ky_utf8_is_cstr(struct ky_span s)

@@ -27,7 +27,8 @@ void ky_arena_wipe(struct ky_arena *a);
 void *ky_arena_alloc(struct ky_arena *a, size_t n);
 
 /*
- * Scans the bytes against the descriptor, then unpacks into the arena. Refused with KY_INVALID:
+ * Checks the bytes against the descriptor while it unpacks them into the arena, as protobuf-c would
+ * (proto3; no required or optional fields). Refused with KY_INVALID, the arena to be reset then:
  * unknown fields, a singular field (or oneof) given twice, wire types that do not fit, groups,
  * field number 0, varints over ten bytes, enum values outside their type, strings that are not
  * UTF-8, nesting over 8. The message lives until the arena is reset.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protobuf scan and the arena: what is refused (faults 3 to 7, 11; P14), and that what any
+ * The reading of protobuf and the arena: what is refused (faults 3 to 7, 11; P14), and that what any
  * client's encoder may send is not.
  */
 #include "kyso/grpc.h"
@@ -179,6 +179,56 @@ static void test_bad(void **state)
     }
 }
 
+/* Does the oracle read the same bytes in the same way? Packing shows every field. */
+static void same_as_protobuf_c(const ProtobufCMessageDescriptor *d, struct ky_span in,
+                               const ProtobufCMessage *ours)
+{
+    static const uint8_t none[1];
+    ProtobufCMessage *theirs =
+        protobuf_c_message_unpack(d, NULL, in.len, in.len > 0 ? in.data : none);
+    assert_non_null(theirs);
+    size_t n = protobuf_c_message_get_packed_size(theirs);
+    assert_int_equal(protobuf_c_message_get_packed_size(ours), n);
+    uint8_t *a = malloc(n + 1), *b = malloc(n + 1);
+    assert_true(a != NULL && b != NULL);
+    assert_int_equal(protobuf_c_message_pack(ours, a), n);
+    assert_int_equal(protobuf_c_message_pack(theirs, b), n);
+    assert_memory_equal(a, b, n);
+    free(a);
+    free(b);
+    protobuf_c_message_free_unpacked(theirs, NULL);
+}
+
+static void test_agrees_with_protobuf_c(void **state)
+{
+    (void)state;
+    static const char *const more[] = {
+        "50 01 50 02 50 03 50 04 50 05 50 06 50 07 50 08 50 09", /* an array that grows twice */
+        "52 0a 01020304050607080900 50 7f",                      /* packed, then one by one */
+        "5a 00 5a 01 61 5a 02 6262 5a 00 5a 01 63",
+        "20 01 20 02",                                      /* refused: given twice */
+        "20 03",                                            /* sint32 -2 */
+        "20 ffffffff0f",                                    /* sint32 min */
+        "a001 ffffffffffffffffff01",                        /* int64 -1 */
+        "65 01020384 69 0102030405060788 7d 01000080",      /* fixed, repeated fixed */
+        "72 04 00010501 70 05",                             /* enums */
+        "9a01 04 0a00 9a01 00 9a01 02 0807",                /* refused or taken, but alike */
+        "9a01 02 0801 9a01 02 0802 9a01 06 4a04 4a02 0809", /* messages in messages, repeated */
+        "9201 02 3a00",                                     /* the message of a oneof */
+    };
+    const char *const *lists[] = {good, more};
+    const size_t counts[] = {ROWS(good), ROWS(more)};
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < counts[k]; i++) {
+            uint8_t in[256];
+            ProtobufCMessage *m;
+            struct ky_span bytes = KY_SPAN(in, from_hex(lists[k][i], in, sizeof(in)));
+            if (ky_ok(unpack(bytes, &m)))
+                same_as_protobuf_c(&kyso__test__shapes__descriptor, bytes, m);
+        }
+    }
+}
+
 static void test_values_arrive(void **state)
 {
     (void)state;
@@ -230,7 +280,7 @@ static void test_nesting(void **state)
     free(in);
 }
 
-/* 64 KiB of unknown fields made protobuf-c allocate 32 781 times; here they cost nothing at all. */
+/* 64 KiB of unknown fields made protobuf-c allocate 32 781 times; here the first one ends it. */
 static void test_many_unknown_fields(void **state)
 {
     (void)state;
@@ -239,7 +289,7 @@ static void test_many_unknown_fields(void **state)
         memcpy(in + i, "\xa8\x01\x01", 3);
     ProtobufCMessage *m;
     EXPECT(KY_INVALID, unpack(KY_SPAN_OF(in), &m));
-    assert_int_equal(arena.used, 0);
+    assert_in_range(arena.used, 0, sizeof(Kyso__Test__Shapes) + 16);
 }
 
 /* Fields that are allowed but ask for more memory than a request may have. */
@@ -324,8 +374,8 @@ static void test_mutations(void **state)
         uint8_t *tight = tight_copy(KY_SPAN(wire, n));
         tight[at / 256] = (uint8_t)at;
         ky_arena_reset(&arena);
-        (void)!ky_pb_unpack(&arena, &kyso__v1__sign_request__descriptor, KY_SPAN(tight, n), &m)
-            .code;
+        if (ky_ok(ky_pb_unpack(&arena, &kyso__v1__sign_request__descriptor, KY_SPAN(tight, n), &m)))
+            same_as_protobuf_c(&kyso__v1__sign_request__descriptor, KY_SPAN(tight, n), m);
         free(tight);
     }
 }
@@ -356,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_ARENA(test_good),
         WITH_ARENA(test_bad),
+        WITH_ARENA(test_agrees_with_protobuf_c),
         WITH_ARENA(test_values_arrive),
         WITH_ARENA(test_nesting),
         WITH_ARENA(test_many_unknown_fields),
