@@ -114,6 +114,7 @@ struct fold {
     struct merkle tree; /* of what has been read */
     bool from_start;    /* tree covers everything up to where reading began */
     bool match;         /* the ledger's root at the anchor's size is the anchor's */
+    uint8_t start[32];  /* root of the snapshot's tree, where folding began */
 };
 
 static void compare(struct fold *f)
@@ -180,6 +181,7 @@ static struct ky_status read_snapshot(struct authority *a, struct fold *f, uint6
     }
     memcpy(f->tree.peaks, peaks.data, peaks.len);
     f->tree.size = *out_from;
+    merkle_root(&f->tree, f->start);
     compare(f);
     status = state_decode(a->state, KY_SPAN(r.p, r.left));
 done:
@@ -199,6 +201,28 @@ static bool is_the_ledger(const struct fold *f)
            ky_span_eq(KY_SPAN_OF(folded), KY_SPAN_OF(stored));
 }
 
+/*
+ * The snapshot is younger than the anchor (a crash between the two), so what was folded says nothing of the anchor. The leaves
+ * from the last kept turn before the anchor to the snapshot must run through both roots. A kept turn of another
+ * history cannot: its frontier would have to be the anchored one.
+ */
+static struct ky_status join_anchor(struct authority *a, uint64_t from, struct fold *f)
+{
+    struct fold early = {.a = a};
+    uint8_t root[32];
+    struct ky_status status = store_turn_before(a->store, a->boot.best->size, &early.tree);
+
+    if (!ky_ok(status))
+        return status;
+    compare(&early);
+    status = store_ledger_read(a->store, early.tree.size, from - early.tree.size, hash_leaf, &early);
+    if (!ky_ok(status))
+        return status;
+    merkle_root(&early.tree, root);
+    f->match = early.match && ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(f->start));
+    return status;
+}
+
 /* Folds everything, and learns whether the ledger runs through the anchor. */
 static struct ky_status fold_all(struct authority *a, struct fold *f)
 {
@@ -211,14 +235,8 @@ static struct ky_status fold_all(struct authority *a, struct fold *f)
     status = store_ledger_read(a->store, from, 0, fold_leaf, f);
     if (ky_ok(status) && !is_the_ledger(f))
         status = KY_STATUS(KY_CORRUPT);
-    if (!ky_ok(status))
-        return status;
-    if (a->boot.best != NULL &&
-        a->boot.best->size < from) { /* rare: the snapshot is younger than the anchor */
-        struct fold early = {.a = a};
-        status = store_ledger_read(a->store, 0, a->boot.best->size, hash_leaf, &early);
-        f->match = early.match || (a->boot.best->size == 0 && from > 0);
-    }
+    if (ky_ok(status) && a->boot.best != NULL && a->boot.best->size < from)
+        status = join_anchor(a, from, f);
     return status;
 }
 

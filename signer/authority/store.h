@@ -53,6 +53,11 @@ KY_MUST_CHECK struct ky_status store_append(struct store *s, const struct ky_sch
 typedef struct ky_status (*store_leaf_fn)(void *ctx, struct ky_span leaf, struct ky_span private_data);
 KY_MUST_CHECK struct ky_status store_ledger_read(struct store *s, uint64_t from, uint64_t limit, store_leaf_fn fn,
                                                  void *ctx);
+/*
+ * The tree of the newest kept turn that was no longer than `size`, so that a reading need not begin at 0; empty when none is kept.
+ * One of another history has a valid MAC too: the caller compares what a reading from it comes to. KY_CORRUPT: its MAC.
+ */
+KY_MUST_CHECK struct ky_status store_turn_before(struct store *s, uint64_t size, struct merkle *out_tree);
 /* Re-reads every committed leaf and compares the root with every kept turn's MACed one: KY_CORRUPT. Call between turns. */
 KY_MUST_CHECK struct ky_status store_ledger_check(struct store *s);
 

@@ -171,6 +171,34 @@ struct ky_status store_turn_load(struct store *s)
     return st;
 }
 
+struct ky_status store_turn_before(struct store *s, uint64_t size, struct merkle *out_tree)
+{
+    sqlite3_stmt *stmt = NULL;
+    struct store_turn t = {0};
+    struct ky_status st = store_usable(s);
+    if (!ky_ok(st)) {
+        return st;
+    }
+    int rc = sqlite3_prepare_v2(s->db,
+                                "SELECT turn, size, root, peaks, mac FROM turns WHERE size <= ?1"
+                                " ORDER BY turn DESC LIMIT 1",
+                                -1, &stmt, NULL);
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_bind_int64(stmt, 1, (sqlite3_int64)size);
+        rc = sqlite3_step(stmt);
+    }
+    if (rc == SQLITE_ROW) {
+        st = turn_from_row(s, stmt, &t);
+    } else if (rc != SQLITE_DONE) {
+        st = store_fail(s, rc);
+    }
+    sqlite3_finalize(stmt);
+    if (ky_ok(st)) {
+        *out_tree = t.tree;
+    }
+    return st;
+}
+
 struct checking {
     struct store *s;
     sqlite3_stmt *stmt;

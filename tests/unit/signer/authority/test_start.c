@@ -230,6 +230,66 @@ static void snapshot_of_another_history_seals(void **state)
     expect_sealed(w, "cannot be read back");
 }
 
+/* A crash after the last snapshot and before the last anchor: the ledger still runs through the older one. */
+static void snapshot_younger_than_the_anchor_opens(void **state)
+{
+    struct world *w = *state;
+    uint8_t anchors[2][256];
+    size_t len[2];
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 1100000);
+    world_run(w);
+    memcpy(anchors, w->anchors, sizeof(anchors));
+    memcpy(len, w->anchor_len, sizeof(len));
+    sign_one(w, "r2", 2, 1, KY_OK);
+    world_stop(w);
+    memcpy(w->anchors, anchors, sizeof(anchors));
+    memcpy(w->anchor_len, len, sizeof(len));
+    world_boot(w);
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_int_equal(1, ledger_count(w, LEDGER_ANCHORED));
+}
+
+/* The same, but the snapshot is of another history, and the leaves before it were put in for the anchor's sake. */
+static void leaves_put_in_for_the_anchor_seal(void **state)
+{
+    struct world *w = *state;
+    struct world before, real;
+    char sql[512];
+
+    world_stop(w);
+    copy(w->dir, "kyso.db", "old.db");
+    before = *w;
+    world_boot(w);
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 1100000);
+    world_run(w);
+    uint64_t anchored = w->a->side.anchor_size;
+    world_crash(w);
+    copy(w->dir, "kyso.db", "real.db");
+    real = *w;
+    copy(w->dir, "old.db", "kyso.db");
+    memcpy(w->anchors, before.anchors, sizeof(w->anchors));
+    memcpy(w->anchor_len, before.anchor_len, sizeof(w->anchor_len));
+    world_boot(w);
+    for (int i = 0; i < 6; i++)
+        sign_one(w, "other", 1, 2, KY_DENIED);
+    assert_true(store_ledger_size(w->a->store) > anchored);
+    world_stop(w);
+    world_boot(w);
+    sign_one(w, "other", 1, 2, KY_DENIED);
+    world_crash(w);
+    memcpy(w->anchors, real.anchors, sizeof(w->anchors));
+    memcpy(w->anchor_len, real.anchor_len, sizeof(w->anchor_len));
+    snprintf(sql, sizeof(sql),
+             "ATTACH '%s/real.db' AS real;"
+             "REPLACE INTO ledger SELECT * FROM real.ledger WHERE idx < %llu;",
+             w->dir, (unsigned long long)anchored);
+    run_sql(w, sql);
+    expect_sealed(w, "forked");
+}
+
 static void missing_database_is_not_made_again(void **state)
 {
     struct world *w = *state;
@@ -395,6 +455,8 @@ int main(void)
         T(older_database_seals),
         T(forked_database_seals),
         T(snapshot_of_another_history_seals),
+        T(snapshot_younger_than_the_anchor_opens),
+        T(leaves_put_in_for_the_anchor_seal),
         T(missing_database_is_not_made_again),
         T(another_token_seals),
         T(second_server_is_refused),

@@ -214,6 +214,18 @@ static void one_turn_row_in_4096_is_kept(void **state)
     }
     OK(store_ledger_check(b->store));
     assert_int_equal(query_int(b->store->db, "SELECT group_concat(turn, '') FROM turns"), 40964099);
+    struct merkle tree = {.size = 1};
+    OK(store_turn_before(b->store, STORE_TURN_KEEP - 1, &tree));
+    assert_int_equal(tree.size, 0);
+    OK(store_turn_before(b->store, STORE_TURN_KEEP + 2, &tree));
+    assert_int_equal(tree.size, STORE_TURN_KEEP);
+    OK(store_turn_before(b->store, UINT32_MAX, &tree));
+    assert_int_equal(tree.size, STORE_TURN_KEEP + 3);
+    bench_sql(b, "CREATE TABLE good AS SELECT * FROM turns;"
+                 "UPDATE turns SET mac = zeroblob(32) WHERE turn = 4096");
+    OK(bench_open(b));
+    EXPECT(KY_CORRUPT, store_turn_before(b->store, STORE_TURN_KEEP + 2, &tree));
+    bench_sql(b, "DELETE FROM turns; INSERT INTO turns SELECT * FROM good");
     bench_sql(
         b,
         "UPDATE ledger SET leaf = substr(leaf, 1, 20) || x'ff' || substr(leaf, 22) WHERE idx = 7");
