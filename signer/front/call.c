@@ -13,6 +13,7 @@
 
 #define GRPC_PREFIX     5u
 #define KEEP_BUFFER_MAX 8192u
+#define KEEP_STREAM_MAX (64u * 1024u)
 #define SPARE_CALLS_MAX 1024u
 #define TIMEOUT_MAX_US  (3600ull * 1000000u)
 #define FINISHED_STALLS 2u /* how often front_patience.stall_us a status may lie here */
@@ -86,6 +87,28 @@ static void wipe_buffer(struct ky_buf *b)
     }
 }
 
+/*
+ * A busy stream fills and empties its buffer at every read. One such buffer waits here for whoever
+ * needs it next: it spares the growing, and no idle stream holds one.
+ */
+static void give_large(struct front *f, struct ky_buf *b)
+{
+    if (f->large.cap > 0 || b->cap <= KEEP_BUFFER_MAX || b->cap > KEEP_STREAM_MAX)
+        return;
+    ky_buf_reset(b);
+    f->large = *b;
+    *b = KY_BUF_INIT(b->max);
+}
+
+static void take_large(struct front *f, struct ky_buf *b)
+{
+    if (f->large.cap == 0 || b->cap > 0 || f->large.cap > b->max)
+        return;
+    b->data = f->large.data;
+    b->cap = f->large.cap;
+    f->large = KY_BUF_INIT(0);
+}
+
 static void count_held(struct call *call, size_t before)
 {
     struct conn *c = call->conn;
@@ -98,6 +121,7 @@ void call_drop_input(struct call *call, size_t n)
 {
     size_t before = call->in.len;
     if (n >= before) {
+        give_large(call->conn->front, &call->in);
         wipe_buffer(&call->in);
         call->in.len = 0;
     } else {
@@ -203,17 +227,17 @@ bool call_header(struct call *call, struct ky_span name, struct ky_span value)
     return true;
 }
 
+static bool is_stream(const struct method *m)
+{
+    return m->kind == METHOD_SIGN_STREAM || m->kind == METHOD_REFLECTION;
+}
+
 static void refuse_http(struct call *call, const char *http_status)
 {
     set_finished(call);
     if (status_submit_http(call, http_status) != 0)
         conn_kill(call->conn);
     conn_touch(call->conn);
-}
-
-static bool is_stream(const struct method *m)
-{
-    return m->kind == METHOD_SIGN_STREAM || m->kind == METHOD_REFLECTION;
 }
 
 static void set_deadline(struct call *call)
@@ -294,6 +318,8 @@ void call_data(struct call *call, const uint8_t *p, size_t n)
         call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
         return;
     }
+    if (n > KEEP_BUFFER_MAX / 2)
+        take_large(f, &call->in);
     ky_buf_put(&call->in, p, n);
     if (call->in.failed) {
         call->in.failed = false;

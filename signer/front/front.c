@@ -262,6 +262,7 @@ void front_close(struct front *f)
     SSL_CTX_free(f->tls);
     ky_arena_wipe(&f->request_arena);
     ky_arena_wipe(&f->reply_arena);
+    ky_buf_free(&f->large);
     ky_buf_free(&f->request_scratch);
     ky_buf_free(&f->reply_scratch);
     if (f->read_chunk)

@@ -92,7 +92,8 @@ struct front {
     struct call_list spare_calls;
     uint64_t calls_due_us; /* no call is due before; 0 = look at them all */
     uint32_t call_count, call_max, spare_count;
-    size_t buffered; /* request bytes held for unfinished messages */
+    struct ky_buf large; /* a request buffer between two uses, empty; cap 0 = none */
+    size_t buffered;     /* request bytes held for unfinished messages */
     struct identity_list identities[FRONT_IDENTITIES]; /* owned; by the first byte of their keys */
     uint8_t health;                                    /* as health_changed saw it last */
     uint32_t reflections;                              /* answered in this second */
