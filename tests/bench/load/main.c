@@ -80,6 +80,7 @@ int main(int argc, char **argv)
         return 2;
     load.sample.share = load.options.sample;
     if (!ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
+        !ky_ok(ky_arena_init(&load.reply_arena, KY_ARENA_MAX)) ||
         !population_load(&load.population, load.options.population, load.options.skip,
                          load.options.citizens) ||
         (load.options.steps != NULL &&
@@ -100,5 +101,6 @@ int main(int argc, char **argv)
     tickets_free(&load.tickets);
     sample_free(&load.sample);
     population_free(&load.population);
+    ky_arena_wipe(&load.reply_arena);
     return ok ? 0 : 1;
 }

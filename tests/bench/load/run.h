@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "histogram.h"
+#include "kyso/grpc.h"
 #include "options.h"
 #include "population.h"
 #include "roles.h"
@@ -46,7 +47,8 @@ struct load {               /* what lives over all runs */
     struct client *clients[CONNECTIONS_MAX]; /* owned */
     struct tickets tickets;
     struct sample sample;
-    uint64_t serial; /* of request ids */
+    uint64_t serial;             /* of request ids */
+    struct ky_arena reply_arena; /* of the one reply that is being looked at */
 };
 
 /* False: connections lost or no memory; the tally then says what there is. */

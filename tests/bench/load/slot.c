@@ -145,12 +145,14 @@ static bool refused_for_load(struct slot *s, const struct client_outcome *outcom
 static void unary_message(void *arg, struct client_call *call, struct ky_span message)
 {
     struct slot *s = arg;
-    Kyso__V1__SignReply *reply = kyso__v1__sign_reply__unpack(NULL, message.len, message.data);
+    struct ky_arena *arena = &s->running->load->reply_arena;
+    ProtobufCMessage *m = NULL;
 
     (void)call;
-    s->good = !s->good && reply != NULL && check_reply(s, reply);
-    if (reply != NULL)
-        kyso__v1__sign_reply__free_unpacked(reply, NULL);
+    s->good = !s->good &&
+              ky_ok(ky_pb_unpack(arena, &kyso__v1__sign_reply__descriptor, message, &m)) &&
+              check_reply(s, (const Kyso__V1__SignReply *)m);
+    ky_arena_reset(arena);
 }
 
 static void unary_end(void *arg, struct client_call *call, const struct client_outcome *outcome)
@@ -174,8 +176,12 @@ static void unary_end(void *arg, struct client_call *call, const struct client_o
 static void stream_message(void *arg, struct client_call *call, struct ky_span message)
 {
     struct running *r = arg;
-    Kyso__V1__SignStreamReply *reply =
-        kyso__v1__sign_stream_reply__unpack(NULL, message.len, message.data);
+    struct ky_arena *arena = &r->load->reply_arena;
+    ProtobufCMessage *m = NULL;
+    struct ky_status st =
+        ky_pb_unpack(arena, &kyso__v1__sign_stream_reply__descriptor, message, &m);
+    const Kyso__V1__SignStreamReply *reply =
+        ky_ok(st) ? (const Kyso__V1__SignStreamReply *)m : NULL;
     unsigned long index = reply != NULL ? strtoul(reply->request_id, NULL, 16) : r->slot_count;
     struct slot *s = index < r->slot_count ? &r->slots[index] : NULL;
 
@@ -193,8 +199,7 @@ static void stream_message(void *arg, struct client_call *call, struct ky_span m
             r->tally->bad_replies++;
         end_slot(s);
     }
-    if (reply != NULL)
-        kyso__v1__sign_stream_reply__free_unpacked(reply, NULL);
+    ky_arena_reset(arena);
 }
 
 static void stream_end(void *arg, struct client_call *call, const struct client_outcome *outcome)
@@ -312,7 +317,7 @@ bool slot_send(struct running *r, uint64_t start_us)
     }
     wire_fill(&s->wire, &load->population.citizens[s->citizen], load->options.relying_party,
               load->options.hashes);
-    (void)snprintf(s->id, sizeof s->id, "%x-%llx", s->index, (unsigned long long)load->serial++);
+    wire_id(s->id, s->index, load->serial++);
     q.request_id = s->id;
     q.request = &s->wire.request;
     s->good = false;

@@ -6,8 +6,6 @@
 #include "run.h"
 #include "wire.h"
 
-#define REQUEST_ID_MAX 40u
-
 struct running;
 
 struct slot {
@@ -21,7 +19,7 @@ struct slot {
     bool good;  /* a reply came and holds */
     bool fresh; /* began after the clock */
     bool kept;  /* its hashes and SAD were refused unspent: the next request takes them */
-    char id[REQUEST_ID_MAX];
+    char id[WIRE_ID_MAX];
     struct wire_request wire;
     struct totp_code code;
     uint8_t sad[32];

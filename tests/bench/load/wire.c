@@ -20,3 +20,24 @@ void wire_fill(struct wire_request *w, const struct citizen *c, const char *rely
     /* protobuf-c holds an array of values for repeated bytes */
     w->request.hashes = w->hashes;
 }
+
+static char *put_hex(char *to, uint64_t v)
+{
+    unsigned digits = 1;
+
+    while (digits < 16 && v >> (4 * digits) != 0)
+        digits++;
+    for (unsigned i = digits; i > 0; i--, v >>= 4)
+        to[i - 1] = "0123456789abcdef"[v & 0xf];
+    return to + digits;
+}
+
+/* By hand: printf was a tenth of what a request cost the generator. */
+void wire_id(char out[WIRE_ID_MAX], uint32_t index, uint64_t serial)
+{
+    char *end = put_hex(out, index);
+
+    *end++ = '-';
+    end = put_hex(end, serial);
+    *end = '\0';
+}

@@ -7,6 +7,7 @@
 #include "population.h"
 
 #define WIRE_HASHES 256u
+#define WIRE_ID_MAX 40u
 
 struct wire_request { /* points into itself: do not copy */
     Kyso__V1__SignatureRequest request;
@@ -20,5 +21,8 @@ struct wire_request { /* points into itself: do not copy */
  */
 void wire_fill(struct wire_request *w, const struct citizen *c, const char *relying_party,
                unsigned n);
+
+/* A request id: the slot's number, a dash and a serial number, in hexadecimal. */
+void wire_id(char out[WIRE_ID_MAX], uint32_t index, uint64_t serial);
 
 #endif
