@@ -68,6 +68,7 @@ struct peer {
     uint64_t load_us, patient_us; /* what they cost; of these, what can wait */
     struct cost_window window;
     bool killed;
+    bool gave_up;  /* it said itself that the token failed it: no key of its jobs is suspect */
     bool retiring; /* another takes its place: no more jobs; without one its channel ends */
 };
 
@@ -141,6 +142,7 @@ struct dispatcher {
     struct map killers;        /* key row -> count, as a pointer's value */
     uint32_t forget[64];
     uint32_t forget_count;
+    uint64_t vault_us; /* when there was last a vault to send to */
 };
 
 struct waiter { /* a WaitTransaction */
@@ -277,6 +279,8 @@ void dispatch_cancel(
     struct authority *a,
     const struct reply_to *who); /* of a queued one: settles it with KY_CANCELLED */
 bool dispatch_quarantined(const struct authority *a, uint32_t key_row);
+/* There has been no vault for so long that a request had better be refused at once, its proof unspent. */
+bool dispatch_dark(const struct authority *a);
 bool dispatch_idle(const struct authority *a);
 
 /* recover.c */

@@ -16,6 +16,8 @@
 
 #include "kyso/wire.h"
 
+#define DARK_US 1000000u /* a vault that is only being replaced is back sooner */
+
 typedef void (*done_fn)(struct authority *a, const struct job *job, const struct job_result *r);
 
 static const done_fn done_table[JOB_FOR_COUNT] = {
@@ -59,6 +61,16 @@ bool dispatch_quarantined(const struct authority *a, uint32_t key_row)
     return key_row != 0 && kills_of(a, key_row) >= KEY_KILLS_MAX;
 }
 
+bool dispatch_dark(const struct authority *a)
+{
+    if (a->mono_us - a->jobs.vault_us <= DARK_US)
+        return false;
+    for (const struct peer *p = a->peers; p != NULL; p = p->next)
+        if (p->door == 0 && !p->dead && !p->killed)
+            return false;
+    return true;
+}
+
 /* Back to the head of the queue, or to its end when it has had its tries. */
 static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 {
@@ -85,7 +97,8 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
     uint32_t at = 0;
 
     /* What was running when it died is suspect; what only waited behind it is not. */
-    for (struct job_slot *s = vault->first; s != NULL && at < vaults_window(a); s = s->next, at++) {
+    for (struct job_slot *s = vault->gave_up ? NULL : vault->first;
+         s != NULL && at < vaults_window(a); s = s->next, at++) {
         uint32_t row = s->job.key_row;
         if (row == 0 || ran_before(vault, s)) /* one death, one count */
             continue;
@@ -154,6 +167,7 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
     }
     /* A vault that lost its login has no PIN to log in again, and ends as one whose module failed. */
     if (status.code == KY_TOKEN_MODULE || status.code == KY_TOKEN_LOGIN) {
+        vault->gave_up = true;
         kill_vault(a, vault); /* the job stays its own until waitpid has seen it end */
         return;
     }
@@ -276,6 +290,8 @@ void dispatch_tick(struct authority *a)
         if (p->door == 0) {
             watch_vault(a, p);
             let_go(p);
+            if (!p->dead && !p->killed)
+                a->jobs.vault_us = a->mono_us;
         }
 }
 

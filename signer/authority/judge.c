@@ -201,6 +201,10 @@ enum ky_code judge_room(struct asked *q)
     q->retry_after_ms = RETRY_MIN_MS;
     if (q->credential != NULL && dispatch_quarantined(q->a, q->credential->row))
         return KY_UNAVAILABLE;
+    if (dispatch_dark(q->a)) {
+        q->retry_after_ms = 1000; /* the supervisor tries as often */
+        return KY_UNAVAILABLE;
+    }
     if (!has_share(q) || !dispatch_has_room(q->a) || (q->r->type == DOOR_SIGN && !is_in_time(q)))
         return KY_BUSY;
     if (!state_has_room(q->a->state)) {

@@ -67,6 +67,7 @@ static const cyaml_schema_field_t limits_fields[] = {
     UINT("queue", config_limits, queue),
     UINT("per_client", config_limits, per_client),
     UINT("max_hashes", config_limits, max_hashes),
+    UINT("start_deadline_ms", config_limits, start_deadline_ms),
     UINT("sign_deadline_ms", config_limits, sign_deadline_ms),
     UINT("generate_deadline_ms", config_limits, generate_deadline_ms),
     UINT("replay_window_s", config_limits, replay_window_s),

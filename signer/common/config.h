@@ -44,6 +44,7 @@ struct config_limits {
     uint32_t queue;      /* requests admitted and not yet answered */
     uint32_t per_client; /* of these, by one client */
     uint32_t max_hashes;
+    uint32_t start_deadline_ms;    /* vault: 60000; C_Initialize and C_Login of a slow module */
     uint32_t sign_deadline_ms;     /* vault: 2000 */
     uint32_t generate_deadline_ms; /* vault: 60000 */
     uint32_t replay_window_s;      /* 86400 */

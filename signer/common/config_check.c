@@ -41,6 +41,7 @@ static const struct number_rule numbers[] = {
     N("limits.queue", limits.queue, 8192, 1, 1000000),
     N("limits.per_client", limits.per_client, 4096, 1, 1000000),
     N("limits.max_hashes", limits.max_hashes, 256, 1, 256),
+    N("limits.start_deadline_ms", limits.start_deadline_ms, 60000, 1000, 600000),
     N("limits.sign_deadline_ms", limits.sign_deadline_ms, 2000, 100, 60000),
     N("limits.generate_deadline_ms", limits.generate_deadline_ms, 60000, 1000, 600000),
     N("limits.replay_requests", limits.replay_requests, 4000000, 1000, 100000000),

@@ -19,7 +19,7 @@
 
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_MAX_MS 10000u
-#define VAULT_START_DEADLINE_S 60 /* C_Initialize and C_Login of a slow module */
+#define BACKOFF_TOKEN_MS 1000u /* a token that is away is looked for each second: no login is tried, so none can fail */
 #define LAST_ROLE_FD 7
 
 static const struct role_program {
@@ -283,12 +283,13 @@ void role_start(struct role *r)
     r->channel_fd = channel[0];
     r->state = ROLE_STARTING;
     r->ending = false;
+    r->said_hello = false;
     r->generation++;
     r->control_event = event_new(s->base, r->control_fd, EV_READ | EV_PERSIST, on_control, r);
     if (r->control_event)
         event_add(r->control_event, NULL);
     if (r->kind == ROLE_VAULT)
-        set_timer(r, VAULT_START_DEADLINE_S * 1000);
+        set_timer(r, s->config->limits.start_deadline_ms);
     log_event(LOG_INFO, "role-started", LOG_STR("role_kind", programs[r->kind].name),
               LOG_STR("door", door_word(r->door)), LOG_U64("index", r->index),
               LOG_U64("pid", (uint64_t)r->pid));
@@ -327,6 +328,14 @@ static void release(struct role *r)
     r->pid = 0;
 }
 
+static uint32_t next_backoff(const struct role *r)
+{
+    const uint32_t max = r->kind == ROLE_VAULT && !r->said_hello ? BACKOFF_TOKEN_MS : BACKOFF_MAX_MS;
+    const uint32_t next = r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
+
+    return next > max ? max : next;
+}
+
 void role_ended(struct role *r, int wait_status)
 {
     struct supervisor *s = r->sup;
@@ -345,9 +354,7 @@ void role_ended(struct role *r, int wait_status)
         log_event(LOG_ERROR, "latch-closed", LOG_STR("reason", "a vault ended while logging in"),
                   LOG_STR("do", "check the PIN, then run kysod --clear-latch"));
     }
-    r->backoff_ms = was_ready ? 0 : r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    if (r->backoff_ms > BACKOFF_MAX_MS)
-        r->backoff_ms = BACKOFF_MAX_MS;
+    r->backoff_ms = was_ready ? 0 : next_backoff(r);
     if (r->kind == ROLE_AUTHORITY && s->phase > PHASE_RUN &&
         !(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
         s->exit_code = 1; /* no clean stop: the next start will say so too */

@@ -72,6 +72,7 @@ static void vault_hello(struct role *r)
     char who[64];
     int ends[2] = { -1, -1 };
 
+    r->said_hello = true;
     if (s->latched || r->state != ROLE_STARTING) {
         role_kill(r);
         return;

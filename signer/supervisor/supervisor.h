@@ -42,6 +42,7 @@ struct role { /* one slot: a process that is started again when it ends */
     int listen_fd;          /* borrowed from the listener table; -1 for others */
     bool wanted;            /* started again when it ends; a vault's stand-in only when the vault is worn */
     bool ending;            /* killed, or seen to end: what it still says starts nothing, and its pid may be another's */
+    bool said_hello;        /* a vault's: the token is there, a login may have been tried */
     uint32_t backoff_ms;
     struct event *control_event; /* owned */
     struct event *timer;         /* owned: start deadline, or back-off */

@@ -83,6 +83,7 @@ static const struct {
     MEMBER("queue", limits.queue),
     MEMBER("per_client", limits.per_client),
     MEMBER("max_hashes", limits.max_hashes),
+    MEMBER("start_deadline_ms", limits.start_deadline_ms),
     MEMBER("sign_deadline_ms", limits.sign_deadline_ms),
     MEMBER("generate_deadline_ms", limits.generate_deadline_ms),
     MEMBER("replay_window_s", limits.replay_window_s),
