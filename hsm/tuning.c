@@ -18,7 +18,28 @@
 
 #define PROVIDER_NAME "kyso-software-token"
 
-enum { KEY_KINDS_MAX = 8 };
+enum { KINDS = 7, LENT_MAX = 16 };
+
+/*
+ * What a software token and verify.c ask for, by the first of a row's names; nothing else is lent. To
+ * list decoders, OpenSSL copies a list for each algorithm that the context has ever made known, and one
+ * fetch makes known all of its kind: of ciphers alone the stock provider has some 140.
+ */
+static const struct kind {
+    int operation;
+    const char *names[LENT_MAX]; /* ended by NULL */
+} kinds[KINDS] = {
+    {OSSL_OP_KEYMGMT, {"RSA", "EC", "ED25519"}},
+    {OSSL_OP_SIGNATURE, {"RSA", "ECDSA", "ED25519"}},
+    {OSSL_OP_ASYM_CIPHER, {"RSA"}},
+    {OSSL_OP_DIGEST, {"SHA1", "SHA2-224", "SHA2-256", "SHA2-384", "SHA2-512"}},
+    {OSSL_OP_MAC, {"HMAC"}},
+    {OSSL_OP_RAND, {"CTR-DRBG", "SEED-SRC"}},
+    {OSSL_OP_CIPHER,
+     {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB", "AES-128-CBC", "AES-192-CBC", "AES-256-CBC",
+      "AES-256-CTR", "AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP", "AES-128-WRAP-PAD",
+      "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}},
+};
 
 /*
  * OpenSSL hands a built-in provider no pointer of ours, so this is the one place to keep it.
@@ -27,61 +48,59 @@ enum { KEY_KINDS_MAX = 8 };
 static struct {
     OSSL_PROVIDER *stock;  /* owned; never released: its tables are in use until the end */
     OSSL_PROVIDER *narrow; /* owned; never released */
-    /* The stock rows of the kinds below, and an empty one. */
-    OSSL_ALGORITHM key_kinds[KEY_KINDS_MAX + 1];
+    OSSL_ALGORITHM rows[KINDS][LENT_MAX + 1]; /* stock rows of each kind, and an empty one */
 } lent;
 
-/* The names by which OpenSSL's own code asks for the kinds of key that a vault meets. */
-static const char *const kinds[] = {"RSA", "EC", "ED25519"};
-
 /* Whether a row's names ("EC:id-ecPublicKey:1.2...") begin with this one. */
-static bool is_kind(const OSSL_ALGORITHM *row, const char *kind)
+static bool is_named(const OSSL_ALGORITHM *row, const char *name)
 {
-    size_t len = strlen(kind);
+    size_t len = strlen(name);
 
-    return strncmp(row->algorithm_names, kind, len) == 0 &&
+    return strncmp(row->algorithm_names, name, len) == 0 &&
            (row->algorithm_names[len] == ':' || row->algorithm_names[len] == '\0');
 }
 
-static bool wanted(const OSSL_ALGORITHM *row)
-{
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (is_kind(row, kinds[i]))
-            return true;
-    }
-    return false;
-}
-
-/*
- * EVP_PKCS82PKEY lists these each time even when there is no decoder for any: the fewer the better.
- */
-static bool pick_key_kinds(void)
+/* The rows of one kind, in the stock provider's order. False: it lacks one. */
+static bool pick(size_t k)
 {
     int no_cache = 0;
+    size_t asked = 0;
     size_t n = 0;
     const OSSL_ALGORITHM *row =
-        OSSL_PROVIDER_query_operation(lent.stock, OSSL_OP_KEYMGMT, &no_cache);
+        OSSL_PROVIDER_query_operation(lent.stock, kinds[k].operation, &no_cache);
 
-    for (; row != NULL && row->algorithm_names != NULL && n < KEY_KINDS_MAX; row++) {
-        if (wanted(row))
-            lent.key_kinds[n++] = *row;
+    while (asked < LENT_MAX && kinds[k].names[asked] != NULL)
+        asked++;
+    for (; row != NULL && row->algorithm_names != NULL; row++) {
+        for (size_t i = 0; i < asked && n < LENT_MAX; i++) {
+            if (is_named(row, kinds[k].names[i]))
+                lent.rows[k][n++] = *row;
+        }
     }
-    return n == sizeof(kinds) / sizeof(kinds[0]);
+    return n == asked;
+}
+
+static bool pick_all(void)
+{
+    bool all = true;
+
+    for (size_t k = 0; all && k < KINDS; k++)
+        all = pick(k);
+    return all;
 }
 
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
     (void)provctx;
     *no_cache = 0;
-    switch (operation) {
-    case OSSL_OP_KEYMGMT:
-        return lent.key_kinds;
-    case OSSL_OP_DECODER:
-    case OSSL_OP_STORE:
-        return NULL;
-    default:
-        return OSSL_PROVIDER_query_operation(lent.stock, operation, no_cache);
+    for (size_t k = 0; k < KINDS; k++) {
+        if (kinds[k].operation == operation)
+            return lent.rows[k];
     }
+    /* A newborn Ed25519 key is written by an encoder; those are kept apart and cost nothing. */
+    return operation == OSSL_OP_ENCODER
+               ? OSSL_PROVIDER_query_operation(lent.stock, operation, no_cache)
+               : NULL;
 }
 
 /* The stock implementations are handed the stock provider's own context, so that is ours too. */
@@ -107,7 +126,7 @@ struct ky_status hsm_tuning_apply(bool *out_effective)
     if (apart == NULL)
         return KY_STATUS(KY_NOMEM);
     lent.stock = OSSL_PROVIDER_load(apart, "default");
-    if (lent.stock == NULL || !pick_key_kinds() ||
+    if (lent.stock == NULL || !pick_all() ||
         OSSL_PROVIDER_add_builtin(NULL, PROVIDER_NAME, provider_init) != 1 ||
         (lent.narrow = OSSL_PROVIDER_load(NULL, PROVIDER_NAME)) == NULL) {
         ERR_clear_error();
