@@ -120,25 +120,27 @@ static void end_slot(struct slot *s)
 }
 
 /*
- * With deadlines a refusal for load is an answer, not an error. A proof refused so was not spent: it
- * is offered again, and if the server had spent it after all the denial would be an error.
+ * With deadlines a refusal for load is an answer, not an error. What was BUSY or never became a
+ * request (a refused stream) has spent no proof, so that is offered again, and if the server had
+ * spent it after all the denial would be an error. UNAVAILABLE says nothing about it: a front gives
+ * it for requests that wait at an authority it no longer hears.
  */
 static bool refused_for_load(struct slot *s, const struct client_outcome *outcome)
 {
     struct tally *t = s->running->tally;
-    bool busy = outcome->code == KY_BUSY || outcome->code == KY_UNAVAILABLE;
+    bool unspent = outcome->code == KY_BUSY || outcome->transport;
 
-    if (s->running->load->options.deadline_ms == 0 || !(busy || outcome->code == KY_DEADLINE))
+    if (s->running->load->options.deadline_ms == 0 ||
+        !(unspent || outcome->code == KY_UNAVAILABLE || outcome->code == KY_DEADLINE))
         return false;
-    /* a refused stream is a refusal, a lost connection is not */
-    if (outcome->transport && !client_is_open(client_of(s)))
+    if (outcome->transport && !client_is_open(client_of(s))) /* the connection is lost */
         return false;
-    if (busy && s->running->load->options.proof == PROOF_TOTP)
+    if (unspent && s->running->load->options.proof == PROOF_TOTP)
         population_take_back(&s->code);
-    s->kept = busy && s->running->load->options.proof == PROOF_SAD;
+    s->kept = unspent && s->running->load->options.proof == PROOF_SAD;
     if (s->timed)
         histogram_add(&t->refusal, ky_now_us() - s->sent_us);
-    t->expired += s->timed && !busy ? 1 : 0;
+    t->expired += s->timed && outcome->code == KY_DEADLINE ? 1 : 0;
     return true;
 }
 
