@@ -34,7 +34,7 @@ static const char *const STMT_SQL[STMT_COUNT] = {
         "SELECT row FROM lookup WHERE kind = ?1 AND key = ?2 AND row > ?3 ORDER BY row LIMIT ?4",
     [STMT_SNAPSHOT_PUT] =
         "REPLACE INTO snapshot(id, size, peaks, versions, body, mac) VALUES(1, ?1, ?2, ?3, ?4, ?5)",
-    [STMT_SNAPSHOT_GET] = "SELECT size, peaks, versions, body, mac FROM snapshot WHERE id = 1",
+    [STMT_SNAPSHOT_GET] = "SELECT size, peaks, versions, mac FROM snapshot WHERE id = 1",
 };
 
 /* EXCLUSIVE comes before the first access, so that the WAL's index lives in memory and no other process can join. */

@@ -106,29 +106,49 @@ struct ky_status store_snapshot_write(struct store *s, struct ky_span blob)
     return st;
 }
 
+/* Straight from the pages: a column would be a second copy of hundreds of megabytes. */
+static struct ky_status read_body(struct store *s, struct ky_buf *out)
+{
+    sqlite3_blob *body = NULL;
+    struct ky_status st = KY_STATUS(KY_NOMEM);
+    int rc = sqlite3_blob_open(s->db, "main", "snapshot", "body", 1, 0, &body);
+    if (rc == SQLITE_OK) {
+        size_t len = (size_t)sqlite3_blob_bytes(body);
+        ky_buf_reset(out);
+        uint8_t *to = ky_buf_grow(out, len);
+        if (to != NULL || len == 0) {
+            rc = sqlite3_blob_read(body, to, (int)len, 0);
+            st = KY_STATUS(KY_OK);
+        }
+    }
+    (void)sqlite3_blob_close(body);
+    if (rc == SQLITE_ERROR) {
+        return KY_STATUS(KY_CORRUPT); /* no bytes in that column */
+    }
+    return rc == SQLITE_OK ? st : store_fail(s, rc);
+}
+
 static struct ky_status take_snapshot(struct store *s, struct ky_buf *out_blob, uint64_t *out_size)
 {
     sqlite3_stmt *stmt = s->stmts[STMT_SNAPSHOT_GET];
     struct snapshot snap = {.size = (uint64_t)sqlite3_column_int64(stmt, 0),
                             .peaks = store_column(stmt, 1),
-                            .versions = store_column(stmt, 2),
-                            .blob = store_column(stmt, 3)};
+                            .versions = store_column(stmt, 2)};
     struct merkle tree;
     uint8_t want[32];
-    snapshot_mac(s, &snap, want);
-    if (!ky_span_eq_ct(KY_SPAN_OF(want), store_column(stmt, 4)) || snap.size > s->committed) {
-        return KY_STATUS(KY_CORRUPT);
-    }
-    struct ky_status st = store_get_peaks(snap.peaks, snap.size, &tree);
+    struct ky_status st = read_body(s, out_blob);
     if (!ky_ok(st)) {
         return st;
     }
-    ky_buf_reset(out_blob);
-    ky_buf_put(out_blob, snap.blob.data, snap.blob.len);
-    if (out_blob->failed) {
-        return KY_STATUS(KY_NOMEM);
+    snap.blob = ky_buf_span(out_blob);
+    snapshot_mac(s, &snap, want);
+    if (!ky_span_eq_ct(KY_SPAN_OF(want), store_column(stmt, 3)) || snap.size > s->committed) {
+        return KY_STATUS(KY_CORRUPT);
     }
-    st = get_versions(s, snap.versions);
+    st = store_get_peaks(snap.peaks, snap.size, &tree);
+    if (ky_ok(st)) {
+        st = get_versions(s, snap.versions);
+    }
     if (ky_ok(st)) {
         s->snapshot = tree;
         *out_size = snap.size;

@@ -67,6 +67,7 @@ static void a_changed_snapshot_is_refused(void **state)
     static const char *const cases[] = {
         "UPDATE snapshot SET body = 'x' || substr(body, 2)",
         "UPDATE snapshot SET body = body || x'00'",
+        "UPDATE snapshot SET body = 5",
         "UPDATE snapshot SET versions = zeroblob(length(versions))",
         "UPDATE snapshot SET versions = versions || x'00'",
         "UPDATE snapshot SET peaks = zeroblob(length(peaks))",
