@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From HEADERS to trailers. Request bytes are bounded per call, per connection and per front,
+ * From the first DATA to the trailers. Request bytes are bounded per call, per connection and per front,
  * and wiped when they were taken: codes and SADs pass through them.
  */
 #include "call.h"
@@ -11,16 +11,12 @@
 #include "kyso/secret.h"
 #include "method.h"
 
-#define GRPC_PREFIX     5u
-#define KEEP_BUFFER_MAX 8192u
-#define KEEP_STREAM_MAX (64u * 1024u)
-#define SPARE_CALLS_MAX 1024u
-#define TIMEOUT_MAX_US  (3600ull * 1000000u)
-#define FINISHED_STALLS 2u /* how often front_patience.stall_us a status may lie here */
-#define STREAM_INPUT_MAX                                                                           \
-    (512u * 1024u) /* above the HTTP/2 window, which is what really bounds it */
-#define STREAM_OUTPUT_MAX (8u * 1024u * 1024u)
-#define UNARY_OUTPUT_MAX  (1024u * 1024u)
+#define GRPC_PREFIX      5u
+#define KEEP_BUFFER_MAX  8192u
+#define KEEP_STREAM_MAX  (64u * 1024u)
+#define SPARE_CALLS_MAX  1024u
+#define FINISHED_STALLS  2u /* how often front_patience.stall_us a status may lie here */
+#define UNARY_OUTPUT_MAX (1024u * 1024u)
 
 static struct call *take_spare(struct front *f)
 {
@@ -46,8 +42,7 @@ void call_due(struct call *call, uint64_t due_us)
         f->calls_due_us = due_us;
 }
 
-/* The status is decided; a peer that will not fetch it is looked for when its patience is over. */
-static void set_finished(struct call *call)
+void call_set_finished(struct call *call)
 {
     struct front *f = call->conn->front;
     call->finished = true;
@@ -149,6 +144,8 @@ void call_free(struct call *call)
     wipe_buffer(&call->out);
     if (c->heading == call)
         c->heading = NULL;
+    if (c->met == call)
+        c->met = NULL;
     LIST_REMOVE(call, of_conn);
     TAILQ_REMOVE(&f->calls, call, all);
     c->call_count--;
@@ -162,126 +159,6 @@ void call_free(struct call *call)
         ky_buf_free(&call->out);
         free(call);
     }
-}
-
-static bool is_grpc_type(struct ky_span v)
-{
-    static const char base[] = "application/grpc";
-    size_t n = sizeof(base) - 1;
-    if (v.len < n || !ky_span_eq(KY_SPAN(v.data, n), ky_span_text(base)))
-        return false;
-    return v.len == n || v.data[n] == ';' ||
-           ky_span_eq(KY_SPAN(v.data + n, v.len - n), ky_span_text("+proto"));
-}
-
-static void take_timeout(struct call *call, struct ky_span value)
-{
-    call->bad_timeout = call->timeout_us != 0 || !ky_ok(ky_grpc_timeout(value, &call->timeout_us));
-    if (call->timeout_us == 0)
-        call->timeout_us = 1; /* no time at all is not no limit */
-}
-
-static void take_path(struct call *call, struct ky_span value)
-{
-    call->path_too_long = !ky_span_to_cstr(value, call->path, sizeof(call->path));
-}
-
-static void take_method(struct call *call, struct ky_span value)
-{
-    call->is_post = ky_span_eq(value, ky_span_text("POST"));
-}
-
-static void take_type(struct call *call, struct ky_span value)
-{
-    call->is_grpc = is_grpc_type(value);
-}
-
-#define FIELD(name_, take_)                                                                        \
-    {                                                                                              \
-        .name = (name_), .len = sizeof(name_) - 1, .take = (take_)                                 \
-    }
-static const struct {
-    const char *name;
-    size_t len;
-    void (*take)(struct call *call, struct ky_span value);
-} fields[] = {
-    FIELD(":path", take_path),
-    FIELD(":method", take_method),
-    FIELD("content-type", take_type),
-    FIELD("grpc-timeout", take_timeout),
-};
-
-bool call_header(struct call *call, struct ky_span name, struct ky_span value)
-{
-    call->header_bytes += name.len + value.len + 32u; /* RFC 9113 s.6.5.2 counts so */
-    if (call->header_bytes > FRONT_HEADER_LIST_MAX)
-        return false;
-    if (call->method)
-        return true; /* trailers of the request: nothing in them concerns us */
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-        if (ky_span_eq(name, KY_SPAN((const uint8_t *)fields[i].name, fields[i].len))) {
-            fields[i].take(call, value);
-            break;
-        }
-    }
-    return true;
-}
-
-static bool is_stream(const struct method *m)
-{
-    return m->kind == METHOD_SIGN_STREAM || m->kind == METHOD_REFLECTION;
-}
-
-static void refuse_http(struct call *call, const char *http_status)
-{
-    set_finished(call);
-    if (status_submit_http(call, http_status) != 0)
-        conn_kill(call->conn);
-    conn_touch(call->conn);
-}
-
-static void set_deadline(struct call *call)
-{
-    uint64_t timeout_us = call->timeout_us;
-    call->deadline_us = 0;
-    if (timeout_us == 0 && (is_stream(call->method) || call->method->kind == METHOD_HEALTH_WATCH))
-        return;
-    if (timeout_us == 0)
-        timeout_us = call->conn->front->patience.call_us;
-    if (timeout_us > TIMEOUT_MAX_US)
-        timeout_us = TIMEOUT_MAX_US;
-    call->deadline_us = call->conn->front->now_us + timeout_us;
-    call_due(call, call->deadline_us);
-}
-
-void call_headers_done(struct call *call)
-{
-    struct front *f = call->conn->front;
-
-    if (!call->is_post) {
-        refuse_http(call, "405");
-        return;
-    }
-    if (!call->is_grpc) {
-        refuse_http(call, "415");
-        return;
-    }
-    call->method = call->path_too_long ? NULL : method_find(f->door, call->path);
-    if (!call->method) {
-        call_finish(call, KY_UNIMPLEMENTED, 0, NULL);
-        return;
-    }
-    if (call->bad_timeout) {
-        call_finish(call, KY_INVALID, 0, "grpc-timeout: 1 to 8 digits and one of H M S m u n");
-        return;
-    }
-    set_deadline(call);
-    if (is_stream(call->method)) {
-        call->in.max = STREAM_INPUT_MAX;
-        call->out.max = STREAM_OUTPUT_MAX;
-    }
-    if (call->method->kind == METHOD_SIGN_STREAM && (f->draining || !link_serving(f)))
-        call_finish(call, KY_UNAVAILABLE, FRONT_RETRY_AFTER_MS, NULL);
 }
 
 static void refuse_message(struct call *call, enum ky_code code, const char *why)
@@ -307,12 +184,13 @@ void call_data(struct call *call, const uint8_t *p, size_t n)
     struct conn *c = call->conn;
     struct front *f = c->front;
     size_t before = call->in.len;
-    bool stream = call->method && is_stream(call->method);
+    bool stream = call->method && method_is_stream(call->method);
 
-    if (call->finished || !call->method || !stream)
+    /* A unary request ends within its stream's window; what is given back only lets one go on. */
+    if (call->finished || !call->method) {
         (void)nghttp2_session_consume_stream(c->h2, call->stream_id, n);
-    if (call->finished || !call->method)
         return;
+    }
     if (f->buffered + n > FRONT_BUFFERED_MAX || c->buffered + n > FRONT_CONN_BUFFERED_MAX ||
         !identity_may_hold(c, n)) {
         call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
@@ -357,7 +235,7 @@ void call_end(struct call *call)
     call->remote_done = true;
     if (call->finished || !call->method)
         return;
-    if (is_stream(call->method)) {
+    if (method_is_stream(call->method)) {
         stream_advance(call);
         return;
     }
@@ -391,7 +269,7 @@ static void send_reply(struct call *call, size_t before)
         c->body_us = c->front->now_us;
     c->queued += n;
     if (call->method->kind == METHOD_UNARY || call->method->kind == METHOD_HEALTH_CHECK)
-        set_finished(call);
+        call_set_finished(call);
     if (!call->started) {
         call->started = true;
         if (status_submit_headers(call) != 0)
@@ -436,7 +314,7 @@ void call_finish(struct call *call, enum ky_code code, uint32_t retry_after_ms, 
 
     if (call->finished)
         return;
-    set_finished(call);
+    call_set_finished(call);
     call->code = code;
     call->retry_after_ms = retry_after_ms;
     call->why = why;

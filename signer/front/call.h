@@ -50,6 +50,8 @@ void call_data(struct call *call, const uint8_t *p, size_t n);
 void call_end(struct call *call); /* END_STREAM */
 void call_tick(struct call *call, uint64_t now_us);
 void call_due(struct call *call, uint64_t due_us); /* call_tick must see it then, or sooner */
+/* The status is decided; a peer that will not fetch it is looked for when its patience is over. */
+void call_set_finished(struct call *call);
 
 /* Sends the message; a unary call is finished by it. */
 void call_reply(struct call *call, const ProtobufCMessage *message);

@@ -38,6 +38,7 @@ struct conn {
     size_t queued;   /* reply bytes waiting in calls */
     size_t buffered; /* request bytes of unfinished messages */
     struct conn_calls calls;
+    struct call *met;     /* whom nghttp2 spoke of last; NULL = nobody who lives */
     struct call *heading; /* whose header block is coming; NULL = nobody's */
     uint32_t call_count;
     uint64_t accepted_us;

@@ -42,9 +42,12 @@ static void tokens_spend(struct conn *c, uint32_t n)
         c->tokens -= n;
 }
 
-static struct call *call_of(nghttp2_session *s, int32_t stream_id)
+/* Callbacks come in runs for one stream; call_free forgets it. */
+static struct call *call_of(struct conn *c, int32_t stream_id)
 {
-    return nghttp2_session_get_stream_user_data(s, stream_id);
+    if (!c->met || c->met->stream_id != stream_id)
+        c->met = nghttp2_session_get_stream_user_data(c->h2, stream_id);
+    return c->met;
 }
 
 static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void *user)
@@ -52,7 +55,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
     struct conn *c = user;
     struct call *call;
 
-    c->heading = call_of(s, frame->hd.stream_id); /* the request's trailers, or nobody yet */
+    c->heading = call_of(c, frame->hd.stream_id); /* the request's trailers, or nobody yet */
     if (c->state != CONN_OPEN || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
@@ -89,7 +92,7 @@ static int on_invalid_header(nghttp2_session *s, const nghttp2_frame *frame, con
 
 static void on_call_frame(struct conn *c, const nghttp2_frame *frame)
 {
-    struct call *call = call_of(c->h2, frame->hd.stream_id);
+    struct call *call = call_of(c, frame->hd.stream_id);
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
     if (frame->hd.type == NGHTTP2_HEADERS || frame->hd.length > 0)
@@ -129,7 +132,7 @@ static int on_data_chunk_recv(nghttp2_session *s, uint8_t flags, int32_t stream_
                               const uint8_t *data, size_t len, void *user)
 {
     struct conn *c = user;
-    struct call *call = call_of(s, stream_id);
+    struct call *call = call_of(c, stream_id);
 
     (void)flags;
     /* Held bytes are bounded by call and by front, so the connection's window goes back at once. */
@@ -144,8 +147,8 @@ static int on_data_chunk_recv(nghttp2_session *s, uint8_t flags, int32_t stream_
 
 static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t error, void *user)
 {
-    struct call *call = call_of(s, stream_id);
-    (void)error, (void)user;
+    struct call *call = call_of(user, stream_id);
+    (void)s, (void)error;
     if (call)
         call_free(call);
     return 0;
@@ -154,8 +157,8 @@ static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t error
 /* The answer is out while the request still comes: say that the rest is not wanted (RFC 9113 s.8.1). */
 static int on_frame_send(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 {
-    struct call *call = call_of(s, frame->hd.stream_id);
     struct conn *c = user;
+    struct call *call;
 
     if (frame->hd.type == NGHTTP2_DATA)
         tokens_earn(c, TOKENS_PER_FRAME);
@@ -165,8 +168,8 @@ static int on_frame_send(nghttp2_session *s, const nghttp2_frame *frame, void *u
                     frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM ? DOOR_EVENT_FLOOD
                                                                           : DOOR_EVENT_BAD_FRAME,
                     c->peer, c->spki);
-    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && call &&
-        !call->remote_done)
+    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+        (call = call_of(c, frame->hd.stream_id)) && !call->remote_done)
         return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                          NGHTTP2_NO_ERROR);
     return 0;

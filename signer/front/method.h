@@ -67,6 +67,12 @@ struct method {
     method_from_record from_record;
 };
 
+/* Do its calls take any number of messages? */
+static inline bool method_is_stream(const struct method *m)
+{
+    return m->kind == METHOD_SIGN_STREAM || m->kind == METHOD_REFLECTION;
+}
+
 /* NULL: unknown here, which includes every other door's methods. */
 const struct method *method_find(enum ky_door door, const char *path);
 /* The services of a door, in order; NULL past the end. */
