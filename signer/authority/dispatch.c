@@ -199,7 +199,7 @@ static bool is_late(const struct authority *a, const struct job_slot *s)
 {
     uint64_t deadline_us = s->job.to.deadline_us;
 
-    return deadline_us != 0 && a->mono_us + s->cost_us > deadline_us;
+    return deadline_us != 0 && a->mono_us + s->cost_us + a->jobs.vaults.turn_us > deadline_us;
 }
 
 static bool send_next(struct authority *a, struct job_slot *s, bool committed_only)

@@ -173,8 +173,8 @@ static bool is_in_time(struct asked *q)
         q->m.proof == KY_PROOF_SAD || q->hash_count > CITIZEN_HASHES ? LANE_BULK : LANE_CITIZEN;
     uint64_t wait_us = queue_wait_us(a, q->client, (enum job_lane)q->lane);
     uint64_t most_us = patience_us[q->lane];
-    if (deadline_us != 0 && (deadline_us - a->mono_us) / 4 * 3 < most_us)
-        most_us = (deadline_us - a->mono_us) / 4 * 3; /* a quarter for what an estimate is worth */
+    if (deadline_us != 0 && (deadline_us - a->mono_us) / 3 < most_us)
+        most_us = (deadline_us - a->mono_us) / 3; /* the machine may be slower then than it was */
     if (wait_us <= most_us)
         return true;
     q->retry_after_ms = wait_us < RETRY_MAX_MS * 1000u ? (uint32_t)(wait_us / 1000) : RETRY_MAX_MS;

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose turn it is: a citizen beside bulk, EC keys beside RSA keys, signing while keys are generated, long requests shared out.
+What waits is counted in the others' signatures, not in milliseconds: a busy machine slows everybody."""
+
+import os
+import threading
+import unittest
+
+from base import ServerCase, new_id, signer_pb2
+
+BULK = 160
+
+
+class Fair(ServerCase):
+    config = {"token.vaults": 2}
+
+    @classmethod
+    def seed(cls):
+        cls.bulk = cls.h.add_citizen("bulk", key_type="rsa4096", device=None)
+        cls.person = cls.h.add_citizen("person", relying_parties=("ministry-a",), device=None, totps=6)
+
+    def stock(self, stub, citizen, count, rp="portal"):
+        """Sign requests of one hash each under one SAD."""
+        whole = self.request(citizen, [os.urandom(32) for _ in range(count)], rp=rp)
+        sad = stub.Authorize(signer_pb2.AuthorizeRequest(
+            request_id=new_id(), request=whole, totp=signer_pb2.TotpProof(code=self.clock.code(citizen))), timeout=30).sad
+        return [self.sign_request(citizen, request=self.request(citizen, [d], rp=rp), sad=sad) for d in whole.hashes]
+
+    def sign_as_person(self, stub):
+        request = self.sign_request(self.person, request=self.request(self.person, rp="ministry-a"))
+        reply = stub.Sign(request, timeout=30)
+        self.assertSigned(stub, self.person, request.request, reply, rp="ministry-a")
+
+    def test_a_citizen_overtakes_bulk_of_dear_keys(self):
+        portal, gateway = self.signer(), self.signer("gateway")
+        requests = self.stock(portal, self.bulk, BULK)
+        self.sign_as_person(gateway)  # connected, and its key unwrapped somewhere
+        done, begun, errors = [], threading.Event(), []
+
+        def flood():
+            for reply in portal.SignStream(iter(requests), timeout=120):
+                done.append(reply.request_id)
+                errors.extend([reply.error] if reply.HasField("error") else [])
+                begun.set()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.assertTrue(begun.wait(30))
+        passed = []
+        for _ in range(4):
+            before = len(done)
+            self.sign_as_person(gateway)
+            passed.append(len(done) - before)
+        thread.join()
+        self.assertEqual((errors, len(done)), ([], BULK))
+        self.assertLess(sum(passed), BULK // 2, f"signatures of bulk while a citizen waited: {passed}")
+        self.assertLedgerVerifies()
+
+    def test_signing_goes_on_while_keys_are_generated(self):
+        gateway = self.signer("gateway")
+        requests = self.stock(gateway, self.person, 200, rp="ministry-a")
+        ended = threading.Event()
+
+        def generate():
+            for _ in range(3):
+                self.h.add_credential("bulk", "rsa4096")
+            ended.set()
+
+        thread = threading.Thread(target=generate)
+        thread.start()
+        self.addCleanup(thread.join)
+        signed = 0
+        while not ended.is_set() and signed < len(requests):
+            gateway.Sign(requests[signed], timeout=30)
+            signed += 1
+        thread.join()
+        self.assertGreater(signed, 20)
+        self.assertNotIn("vault-killed", self.h.log_text())
+
+    def test_a_long_request_is_signed_in_order(self):
+        gateway = self.signer("gateway")
+        request = self.request(self.person, [os.urandom(32) for _ in range(64)], rp="ministry-a")
+        before = self.jobs()
+        reply = gateway.Sign(self.sign_request(self.person, request=request), timeout=30)
+        self.assertSigned(gateway, self.person, request, reply, rp="ministry-a")
+        self.assertEqual(sum(after > was for was, after in zip(before, self.jobs())), 2, "both idle vaults had a part")
+
+    def jobs(self):
+        """Records taken from each vault, in the order of their index."""
+        roles = self.h.kyso("status", json_out=True)["roles"]
+        return [int(r["jobs"]) for r in sorted(roles, key=lambda r: int(r["index"])) if r["role"] == "vault"]
+
+
+if __name__ == "__main__":
+    unittest.main()
