@@ -48,7 +48,7 @@ struct config_limits {
     uint32_t sign_deadline_ms;     /* vault: 2000 */
     uint32_t generate_deadline_ms; /* vault: 60000 */
     uint32_t replay_window_s;      /* 86400 */
-    uint32_t replay_requests;      /* 4000000 request ids remembered, about 110 bytes each */
+    uint32_t replay_requests;      /* 4000000 request ids remembered, about 73 bytes each */
     uint32_t pending_ttl_s;        /* 120 */
     /* 100: fronts call an authority dead that is silent for longer (I6) */
     uint32_t heartbeat_ms;
