@@ -25,6 +25,7 @@ class Load:
         self.steps = {}
         self.sads = []  # (citizen, sad, hashes not yet asked for)
         self.sent = []  # what can be sent again: (message, about)
+        self.granted = set()
         self.done = 0
         self.outcomes = {}
 
@@ -36,6 +37,8 @@ class Load:
             try:
                 reply = method(stub, "portal", message, **about)
                 self.count(method.__name__ + " granted")
+                if method == self.recorder.sign:
+                    self.granted.add(message.request_id)
                 return reply
             except grpc.RpcError as error:
                 self.count(error.code().name)
@@ -160,6 +163,20 @@ class Load:
         message.request_id = new_id()
         self.call(self.recorder.sign, stub, message, **chosen[2])
 
+    def replay_all(self, workers=8):
+        """Everything signed so far, each under a new request id. How many are signed again."""
+        stub = self.case.signer()
+
+        def one(sent):
+            message = signer_pb2.SignRequest()
+            message.CopyFrom(sent[1])
+            message.request_id = new_id()
+            return self.call(self.recorder.sign, stub, message, **sent[2]) is not None
+
+        granted = [s for s in self.sent if s[1].request_id in self.granted]
+        with ThreadPoolExecutor(workers) as pool:
+            return sum(pool.map(one, granted))
+
     def step(self, stub):
         with self.lock:
             what = self.random.choices((self.by_sad, self.by_code, self.by_approval, self.again, self.replay),
@@ -189,7 +206,7 @@ class Load:
             for future in [pool.submit(worker) for _ in range(workers)]:
                 future.result()
 
-    def credential_keys(self):
+    def credential_keys(self, citizens):
         stub = self.case.signer()
-        for citizen in self.citizens:
+        for citizen in citizens:
             self.recorder.key(citizen["credential_id"], self.case.public_key(stub, citizen))

@@ -57,7 +57,7 @@ def nothing_after_revocation(w, said):
 
 
 def request_of(w, r):
-    return w.asked_for(r.client_row, r.relying_party, r.request_id) if r.kind == 1 else None
+    return w.asked_for(r) if r.kind == 1 else None
 
 
 def same_content(r, said):
@@ -67,7 +67,7 @@ def same_content(r, said):
 @rule("P1-asked", "with --complete: everything intended or begun was asked for", "intent", "begin")
 def was_asked(w, r):
     if w.options.complete and (r.type == "begin" or r.kind == 1) and \
-            w.asked_for(r.client_row, r.relying_party, r.request_id) is None:
+            w.asked_for(r) is None:
         yield f"nobody asked for {r.request_id}", r.index
 
 
@@ -82,7 +82,7 @@ def intent_is_the_request(w, r):
 def digest_is_the_requests(w, r):
     if r.type == "intent" and (r.kind != 1 or r.proof != TOTP):
         return
-    asked = w.asked_for(r.client_row, r.relying_party, r.request_id)
+    asked = w.asked_for(r)
     said = [s for s in asked.said if same_content(r, s) and s.display is not None and s.subject] if asked else []
     if said and not any(tx_digest(w, r, s) == r.tx_digest for s in said):
         yield f"request {r.request_id} has another digest", r.index, told(said[0].line)

@@ -53,10 +53,12 @@ class World:
         self.signed = 0
         self.unverified = 0
 
-    def asked_for(self, client_row, relying_party, request_id):
-        """The client's side of it, or None."""
-        name = self.client_names.get(client_row)
-        return None if name is None else self.history.asked.get(request_key(name, relying_party, request_id))
+    def asked_for(self, r):
+        """The client's side of an intent or a begin record, or None. Looked up once."""
+        if not hasattr(r, "asked"):
+            name = self.client_names.get(r.client_row)
+            r.asked = None if name is None else self.history.asked.get(request_key(name, r.relying_party, r.request_id))
+        return r.asked
 
     def request_key(self, r):
         """What names this record's request, or None. An authorized record's client is its transaction's."""
@@ -179,7 +181,7 @@ def apply_receipt(w, r):
     if r.outcome != SIGNED or intent is None:
         return
     w.signed += 1
-    asked = w.asked_for(intent.client_row, intent.relying_party, intent.request_id)
+    asked = w.asked_for(intent)
     if asked is not None:
         asked.matched = True
 

@@ -3,6 +3,7 @@
 by forged ledgers: each rule must see its violation."""
 
 import base64
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from base import HERE, ServerCase, harness, new_id, signer_pb2
 
@@ -31,6 +33,7 @@ CHECK = os.path.join(HERE, "../../check/kyso-check")
 SEED = int(os.environ.get("KYSO_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 ROLES = ("kyso-vault", "kyso-front", "kyso-authority")
 STEPS = 150
+ROUNDS = int(os.environ.get("KYSO_TEST_ROUNDS") or 5)  # one role killed in each
 EDITS = 40
 
 
@@ -120,12 +123,15 @@ class CheckCase(ServerCase):
 
 
 class UnderFire(CheckCase):
-    """kill -9 of every role at random moments of a load, a restart in between, a revocation at the end."""
+    """kill -9 of every role at random moments of a load, a restart in between, revocations at the end."""
+
+    config = {**CheckCase.config, "limits.sign_deadline_ms": 20000}
 
     @classmethod
     def seed(cls):
         kinds = (("p256", 6), ("p256", 2), ("p384", 1), ("rsa2048", 1), ("ed25519", 1))
         cls.citizens = [cls.h.add_citizen(f"citizen-{i}", key_type=kind, totps=totps) for i, (kind, totps) in enumerate(kinds)]
+        cls.waiting = cls.h.add_citizen("waiting", totp_hash=None)
 
     def logged_in(self):
         """No vault is between its start and its login: one that dies there closes the PIN latch, as it should."""
@@ -150,8 +156,8 @@ class UnderFire(CheckCase):
         print(f"\nKYSO_TEST_SEED={SEED}")
         self.rng, self.killed = random.Random(SEED), []
         clients = load.Load(self, self.recorder, self.citizens, SEED)
-        clients.credential_keys()
-        rounds = list(ROLES) + [self.rng.choice(ROLES) for _ in range(2)]
+        clients.credential_keys(self.citizens + [self.waiting])
+        rounds = list(ROLES) + [self.rng.choice(ROLES) for _ in range(ROUNDS - len(ROLES))]
         self.rng.shuffle(rounds)
         for number, role in enumerate(rounds):
             clients.run(STEPS, {self.rng.randrange(10, STEPS): self.kill(role)})
@@ -160,20 +166,56 @@ class UnderFire(CheckCase):
             if number == 2:
                 self.assertEqual(self.h.stop_server(), 0)
                 self.h.run_server()
-        clients.run(STEPS, {50: self.revoke})
+        late = self.revoke_in_the_vault(clients)
+        replayed = clients.replay_all()
+        clients.run(STEPS, self.revocations())
         self.export()
         told = self.check()
         print(json.dumps({**told, "outcomes": clients.outcomes, "killed": self.killed}))
         self.assertEqual(told["violations"], [])
         self.assertEqual((told["unverified"], self.killed), (0, rounds))
+        self.assertEqual((late, replayed), (0, 0), "signed for a suspended credential; by a spent proof")
         self.assertGreater(told["signed"], 100)
         self.assertVerifiesInC(self.export_path)
 
-    def revoke(self):
-        suspended, removed = self.citizens[0], self.citizens[1]["totps"][0]["authenticator_id"]
-        self.assertTrue(self.operate("set-credential-state", suspended["credential_id"], "suspended", "credential", "suspend",
-                                     suspended["credential_id"]))
-        self.assertTrue(self.operate("remove-authenticator", removed, "", "authenticator", "remove", removed))
+    def revoke_in_the_vault(self, clients):
+        """P21: eight hashes are intended and with vaults that stand still when the credential is suspended. How many come back."""
+        stub, person = self.signer(), self.waiting
+        request, proof = clients.approved(stub, person, inline=False)
+        self.h.wait_for(self.logged_in, "both vaults to be logged in")
+        vaults, before = self.h.children("kyso-vault"), len(self.h.ledger("intent"))
+        for pid in vaults:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                waiting = [pool.submit(clients.sign, stub, person, self.request(person, [h]), **proof) for h in request.hashes[:8]]
+                self.h.wait_for(lambda: len(self.h.ledger("intent")) == before + 8, "eight intents")
+                self.assertTrue(self.operate("set-credential-state", person["credential_id"], "suspended", "credential",
+                                             "suspend", person["credential_id"]))
+                for pid in vaults:
+                    os.kill(pid, signal.SIGCONT)
+                return sum(w.result() is not None for w in waiting)
+        finally:
+            for pid in vaults:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def revocations(self):
+        """Suspended and resumed, suspended for good, a device and a code generator removed; at last nobody may sign."""
+        first, second = (c["credential_id"] for c in self.citizens[:2])
+
+        def state(to, credential):
+            word = {"suspended": "suspend", "active": "resume"}[to]
+            return lambda: self.operate("set-credential-state", credential, to, "credential", word, credential)
+
+        def remove(authenticator):
+            name = authenticator["authenticator_id"]
+            return lambda: self.operate("remove-authenticator", name, "", "authenticator", "remove", name)
+
+        acts = (state("suspended", first), remove(self.citizens[2]["device"]), state("active", first), state("suspended", second),
+                remove(self.citizens[0]["totps"][0]), state("suspended", first),
+                lambda: self.operate("set-client-state", "portal", "suspended", "client", "suspend", "portal"))
+        return {(n + 1) * STEPS // (len(acts) + 1): lambda act=act: self.assertTrue(act()) for n, act in enumerate(acts)}
 
     def assertVerifiesInC(self, path):
         for checkpoint in self.checkpoints:
@@ -197,7 +239,7 @@ class Forged(CheckCase):
 
     def live(self):
         self.clients = load.Load(self, self.recorder, [self.alice, self.bob], 1)
-        self.clients.credential_keys()
+        self.clients.credential_keys(self.clients.citizens)
         stub = self.signer()
         self.assertIsNotNone(self.clients.by_code(stub, self.alice))
         self.sad_by_code(stub)
