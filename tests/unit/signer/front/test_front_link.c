@@ -109,6 +109,32 @@ static void test_giving_up_tells(void **state)
     assert_true(link_serving(&f->front));
 }
 
+/* Ticks look at the slots only when one is due: each goes at its own time, whatever came after it. */
+static void test_each_slot_expires_in_time(void **state)
+{
+    struct fixture *f = *state;
+    const struct method *m = method_find(KY_DOOR_SIGNER, "/kyso.v1.Signer/SignStream");
+    const uint64_t due[] = {300, 100, 200};
+    struct conn conn = {.front = &f->front};
+    struct door_info info = {{1}};
+
+    beat(f, 1);
+    assert_true(link_serving(&f->front));
+    f->call.conn = &conn;
+    f->call.method = m;
+    f->call.finished = true; /* so that nobody wants to hear of it */
+    link_tick(&f->front, 1);
+    for (int i = 0; i < 3; i++) {
+        struct slot *s = link_acquire(&f->front, &f->call, m);
+        s->deadline_us = due[i];
+        assert_true(ky_ok(link_send(&f->front, s, &door_info_schema, &info)));
+    }
+    for (uint64_t now = 50; now <= 350; now += 50) {
+        link_tick(&f->front, now);
+        assert_int_equal(f->front.link.used, now < 100 ? 3 : now < 200 ? 2 : now < 300 ? 1 : 0);
+    }
+}
+
 static void test_heartbeat_ages(void **state)
 {
     struct fixture *f = *state;
@@ -141,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_slots_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_giving_up_tells, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_slot_expires_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heartbeat_ages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nonsense_ends_the_link, setup, teardown),
     };
