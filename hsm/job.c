@@ -106,9 +106,24 @@ static const struct job_row *row_of(uint16_t type)
     return NULL;
 }
 
-void hsm_job_init(struct hsm_job *job, const struct ky_record *record)
+/* The record's payload, or the job's copy of it. False: no memory for one. */
+static bool payload_of(struct hsm_job *job, const struct ky_record *record, bool keep,
+                       struct ky_span *out)
+{
+    *out = record->payload;
+    if (!keep)
+        return true;
+    job->payload.max = KY_RECORD_MAX;
+    ky_buf_reset(&job->payload);
+    ky_buf_put(&job->payload, record->payload.data, record->payload.len);
+    *out = ky_buf_span(&job->payload);
+    return !job->payload.failed;
+}
+
+void hsm_job_init(struct hsm_job *job, const struct ky_record *record, bool keep)
 {
     const struct job_row *row = row_of(record->type);
+    struct ky_span payload;
 
     job->type = record->type;
     job->tag = record->tag;
@@ -117,8 +132,18 @@ void hsm_job_init(struct hsm_job *job, const struct ky_record *record)
     job->reply = NULL;
     job->bytes.max = JOB_BYTES_MAX;
     ky_buf_reset(&job->bytes);
-    job->status =
-        row != NULL ? ky_msg_decode(row->schema, record->payload, &job->in) : KY_STATUS(KY_INVALID);
+    if (row == NULL)
+        job->status = KY_STATUS(KY_INVALID);
+    else if (!payload_of(job, record, keep, &payload))
+        job->status = KY_STATUS(KY_NOMEM);
+    else
+        job->status = ky_msg_decode(row->schema, payload, &job->in);
+}
+
+void hsm_job_wipe(struct hsm_job *job)
+{
+    ky_buf_free(&job->bytes);
+    ky_buf_free(&job->payload);
 }
 
 uint32_t hsm_job_weight(const struct hsm_job *job)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll, one read, every whole record in groups, one write for what ends together. A
- * group is bounded by the signatures it asks for, so that the first results leave while
- * the rest of a long batch is signed. New input is not read while output waits.
+ * poll, one read, every whole record made a job, one write for what has ended together. Without
+ * threads jobs are run here in groups, bounded by the signatures they ask for, so that the first
+ * results leave while the rest of a long batch is signed. With threads nothing here waits for a job:
+ * records are taken while there are jobs to put them in, and results leave as they come. New input
+ * is not read while output waits.
  */
 #include "loop.h"
 
@@ -14,17 +16,21 @@
 #include <unistd.h>
 
 /*
- * A group ends when its slowest thread does: with threads it holds several turns of each, or they
- * would mostly wait.
+ * Jobs at hand: with threads some turns of each, so that none waits for the channel. More would only
+ * wait here instead of with the authority, which could give them to another vault.
  */
-enum { GROUP_JOBS = 64, GROUP_TURNS = 8, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
+enum { GROUP_JOBS = 64, TURNS = 8, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
 
 struct loop {
     struct hsm_vault *vault; /* borrowed */
     struct hsm_pool *pool;   /* borrowed */
     struct ky_channel channel;
-    struct hsm_job *jobs; /* owned; group_jobs */
-    size_t group_jobs;
+    struct hsm_job *jobs; /* owned; job_count */
+    size_t job_count;
+    struct hsm_job *idle; /* of jobs, linked by next; the others are with the pool */
+    size_t busy;          /* with the pool */
+    bool threads;
+    bool untaken; /* a whole record may wait in the channel */
     bool draining;
     bool ended; /* a peer is gone */
     bool worn;  /* CONTROL_WORN is said */
@@ -124,34 +130,50 @@ static void send_ended(struct loop *l, struct hsm_job *first)
     }
 }
 
-static void run_group(struct loop *l, size_t count)
+static void idle_put(struct loop *l, struct hsm_job *job)
 {
-    struct hsm_job *ended = NULL;
+    job->next = l->idle;
+    l->idle = job;
+}
 
-    hsm_pool_start(l->pool, l->jobs, count);
-    while ((ended = hsm_pool_wait(l->pool)) != NULL)
-        send_ended(l, ended);
+/* Everything that has ended leaves, and its jobs are free for others. */
+static void collect(struct loop *l)
+{
+    struct hsm_job *job = hsm_pool_take(l->pool);
+
+    send_ended(l, job);
+    while (job != NULL) {
+        struct hsm_job *next = job->next;
+
+        idle_put(l, job);
+        l->busy--;
+        job = next;
+    }
     say_when_worn(l);
 }
 
-/* Every whole record that was read. */
-static void run_records(struct loop *l)
+/* Every whole record that was read, as far as there are jobs for them. */
+static void take_records(struct loop *l)
 {
     struct ky_record record;
     struct ky_status st = KY_STATUS(KY_OK);
-    bool more = true;
 
-    while (more && l->exit == HSM_EXIT_OK) {
-        size_t count = 0;
+    l->untaken = true;
+    while (l->untaken && l->exit == HSM_EXIT_OK && l->idle != NULL) {
         uint32_t weight = 0;
 
-        while (count < l->group_jobs && weight < l->group_jobs * GROUP_WEIGHT / GROUP_JOBS &&
-               (more = ky_channel_next(&l->channel, &record, &st))) {
-            hsm_job_init(&l->jobs[count], &record);
-            weight += hsm_job_weight(&l->jobs[count++]);
+        while (l->idle != NULL && weight < GROUP_WEIGHT &&
+               (l->untaken = ky_channel_next(&l->channel, &record, &st))) {
+            struct hsm_job *job = l->idle;
+
+            l->idle = job->next;
+            l->busy++;
+            hsm_job_init(job, &record, l->threads);
+            weight += hsm_job_weight(job);
+            hsm_pool_put(l->pool, job);
         }
-        if (count > 0)
-            run_group(l, count);
+        if (!l->threads)
+            collect(l);
     }
     if (!ky_ok(st)) {
         l->ended = true;
@@ -183,52 +205,92 @@ static void read_channel(struct loop *l)
 {
     if (!ky_ok(ky_channel_read(&l->channel)))
         l->ended = true;
-    run_records(l);
+    take_records(l);
 }
 
-/* What has already arrived, and nothing after it. */
+/* Until threads have ended one more job. */
+static void wait_for_one(struct loop *l)
+{
+    struct pollfd p = {.fd = hsm_pool_event(l->pool), .events = POLLIN};
+
+    (void)poll(&p, 1, -1);
+    collect(l);
+    if (l->untaken)
+        take_records(l);
+}
+
+/* What has already arrived, and nothing after it. A failed module or channel ends it at once. */
 static void drain(struct loop *l)
 {
     struct pollfd p = {.fd = l->channel.fd, .events = POLLIN};
 
-    while (!l->ended && poll(&p, 1, 0) == 1)
+    do {
+        while (l->busy > 0 && l->exit == HSM_EXIT_OK)
+            wait_for_one(l);
+        if (l->ended || poll(&p, 1, 0) != 1)
+            break;
         read_channel(l);
+    } while (l->exit == HSM_EXIT_OK);
+    collect(l);
     if (ky_channel_has_output(&l->channel) && l->exit != HSM_EXIT_CHANNEL)
         flush_all(l);
+}
+
+static bool jobs_new(struct loop *l)
+{
+    l->threads = hsm_pool_event(l->pool) >= 0;
+    l->job_count = hsm_pool_threads(l->pool) * (size_t)TURNS;
+    if (l->job_count < GROUP_JOBS)
+        l->job_count = GROUP_JOBS;
+    l->jobs = calloc(l->job_count, sizeof(*l->jobs));
+    for (size_t i = 0; l->jobs != NULL && i < l->job_count; i++)
+        idle_put(l, &l->jobs[i]);
+    return l->jobs != NULL;
+}
+
+/* Waits for something to do, and does it. */
+static void turn(struct loop *l)
+{
+    bool output = ky_channel_has_output(&l->channel);
+    struct pollfd p[3] = {
+        {.fd = KY_CHANNEL_FD,
+         .events = output            ? POLLOUT
+                   : l->idle != NULL ? POLLIN
+                                     : 0},
+        {.fd = KY_CONTROL_FD, .events = POLLIN},
+        {.fd = hsm_pool_event(l->pool), .events = POLLIN},
+    };
+
+    if (poll(p, 3, -1) < 0)
+        return; /* EINTR is all there can be */
+    if (p[1].revents != 0)
+        read_control(l);
+    if (p[0].revents & POLLOUT)
+        l->ended = l->ended || !ky_ok(ky_channel_flush(&l->channel));
+    if (p[2].revents != 0)
+        collect(l);
+    if (p[0].revents & ~POLLOUT) /* input, or an end that a read will name */
+        read_channel(l);
+    else if (l->untaken && !ky_channel_has_output(&l->channel))
+        take_records(l);
 }
 
 int hsm_loop_run(struct hsm_vault *v, struct hsm_pool *pool)
 {
     struct loop l = {.vault = v, .pool = pool, .exit = HSM_EXIT_OK};
 
-    l.group_jobs = hsm_pool_threads(pool) * (size_t)GROUP_TURNS;
-    if (l.group_jobs < GROUP_JOBS)
-        l.group_jobs = GROUP_JOBS;
-    l.jobs = calloc(l.group_jobs, sizeof(*l.jobs));
-    if (l.jobs == NULL || fcntl(KY_CHANNEL_FD, F_SETFL, O_NONBLOCK) != 0 ||
+    if (!jobs_new(&l) || fcntl(KY_CHANNEL_FD, F_SETFL, O_NONBLOCK) != 0 ||
         fcntl(KY_CONTROL_FD, F_SETFL, O_NONBLOCK) != 0) {
         free(l.jobs);
         return HSM_EXIT_START;
     }
     ky_channel_init(&l.channel, KY_CHANNEL_FD, OUT_MAX);
-    while (!l.ended && !l.draining) {
-        struct pollfd p[2] = {
-            {.fd = KY_CHANNEL_FD, .events = ky_channel_has_output(&l.channel) ? POLLOUT : POLLIN},
-            {.fd = KY_CONTROL_FD, .events = POLLIN},
-        };
-
-        if (poll(p, 2, -1) < 0)
-            continue; /* EINTR is all there can be */
-        if (p[1].revents != 0)
-            read_control(&l);
-        if (p[0].revents & POLLOUT)
-            l.ended = l.ended || !ky_ok(ky_channel_flush(&l.channel));
-        if (p[0].revents & ~POLLOUT) /* input, or an end that a read will name */
-            read_channel(&l);
-    }
+    while (!l.ended && !l.draining)
+        turn(&l);
     drain(&l);
-    for (size_t i = 0; i < l.group_jobs; i++)
-        ky_buf_free(&l.jobs[i].bytes);
+    hsm_pool_stop(l.pool); /* no thread has one of the jobs from here on */
+    for (size_t i = 0; i < l.job_count; i++)
+        hsm_job_wipe(&l.jobs[i]);
     free(l.jobs);
     ky_channel_wipe(&l.channel);
     return l.exit;

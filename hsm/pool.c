@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A group of jobs over the vault's workers. With one worker there are no threads at
- * all; with more, each has a thread and the loop thread only passes on what has ended.
- * Jobs are handed out one by one, so a slow one holds up nobody but its own thread
- * until the group ends.
+ * Jobs over the vault's workers. With one worker there are no threads at all: it works while the loop
+ * thread asks for what has ended. With more, each has a thread, takes the oldest job as soon as it has
+ * ended one, and a descriptor tells the loop thread that something waits for it. One lock, a leaf: no
+ * job runs under it.
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "vault.h"
+
+struct job_list { /* first in, first out; borrowed jobs */
+    struct hsm_job *first;
+    struct hsm_job **tail;
+};
 
 struct hsm_pool {
     struct hsm_worker *workers; /* borrowed from the vault */
     uint32_t n;
     uint32_t started;   /* threads to join */
     pthread_t *threads; /* owned; n */
+    int event;          /* owned; readable while `ended` is not empty. -1 without threads */
     pthread_mutex_t lock;
     pthread_cond_t work;
-    pthread_cond_t finished;
-    struct hsm_job *jobs; /* borrowed from hsm_pool_start until the group's end */
-    size_t count;
-    size_t next;           /* handed out */
-    size_t given;          /* by hsm_pool_wait */
-    struct hsm_job *ended; /* not yet given; borrowed */
-    struct hsm_job **tail; /* of ended */
+    struct job_list waiting;
+    struct job_list ended;
     bool stop;
 };
 
@@ -32,27 +35,46 @@ struct starter {
     struct hsm_worker *worker;
 };
 
-/* Lock held. Behind the others, so that the oldest leaves first. */
-static void put_ended(struct hsm_pool *p, struct hsm_job *job)
+static void list_clear(struct job_list *l)
 {
-    job->next = NULL;
-    *p->tail = job;
-    p->tail = &job->next;
+    l->first = NULL;
+    l->tail = &l->first;
 }
 
-/* Lock held. Runs one job with the lock released; false when none is left to take. */
+static void list_put(struct job_list *l, struct hsm_job *job)
+{
+    job->next = NULL;
+    *l->tail = job;
+    l->tail = &job->next;
+}
+
+static struct hsm_job *list_take(struct job_list *l)
+{
+    struct hsm_job *job = l->first;
+
+    if (job != NULL && (l->first = job->next) == NULL)
+        l->tail = &l->first;
+    return job;
+}
+
+/* Lock held. The loop thread is told once for all that it has not yet fetched. */
+static void put_ended(struct hsm_pool *p, struct hsm_job *job)
+{
+    if (p->event >= 0 && p->ended.first == NULL)
+        (void)eventfd_write(p->event, 1); /* refused only where the counter is full */
+    list_put(&p->ended, job);
+}
+
+/* Lock held. Runs one job with the lock released; false when none is waiting. */
 static bool run_one(struct hsm_pool *p, struct hsm_worker *w)
 {
-    struct hsm_job *job = NULL;
+    struct hsm_job *job = list_take(&p->waiting);
 
-    if (p->next >= p->count)
+    if (job == NULL)
         return false;
-    job = &p->jobs[p->next++];
     (void)pthread_mutex_unlock(&p->lock);
     hsm_job_run(w, job);
     (void)pthread_mutex_lock(&p->lock);
-    if (p->ended == NULL)
-        (void)pthread_cond_signal(&p->finished);
     put_ended(p, job);
     return true;
 }
@@ -90,21 +112,22 @@ static bool start_thread(struct hsm_pool *p, uint32_t i)
 struct hsm_pool *hsm_pool_new(struct hsm_worker *workers, uint32_t n)
 {
     struct hsm_pool *p = calloc(1, sizeof(*p));
+    bool ok = false;
 
     if (p == NULL)
         return NULL;
     p->workers = workers;
     p->n = n;
+    p->event = n > 1 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->work, NULL);
-    (void)pthread_cond_init(&p->finished, NULL);
+    list_clear(&p->waiting);
+    list_clear(&p->ended);
     p->threads = calloc(n, sizeof(*p->threads));
-    p->tail = &p->ended;
-    for (uint32_t i = 0; p->threads != NULL && n > 1 && i < n; i++) {
-        if (!start_thread(p, i))
-            break;
-    }
-    if (p->threads == NULL || (n > 1 && p->started != n)) {
+    ok = p->threads != NULL && (n == 1 || p->event >= 0);
+    for (uint32_t i = 0; ok && n > 1 && i < n; i++)
+        ok = start_thread(p, i);
+    if (!ok) {
         hsm_pool_free(p);
         return NULL;
     }
@@ -116,56 +139,54 @@ uint32_t hsm_pool_threads(const struct hsm_pool *p)
     return p->n;
 }
 
-void hsm_pool_start(struct hsm_pool *p, struct hsm_job *jobs, size_t count)
+int hsm_pool_event(const struct hsm_pool *p)
+{
+    return p->event;
+}
+
+void hsm_pool_put(struct hsm_pool *p, struct hsm_job *job)
 {
     (void)pthread_mutex_lock(&p->lock);
-    p->jobs = jobs;
-    p->count = count;
-    p->next = 0;
-    p->given = 0;
-    (void)pthread_cond_broadcast(&p->work);
+    list_put(&p->waiting, job);
+    (void)pthread_cond_signal(&p->work);
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-/* Lock held. Takes the whole list. */
-static struct hsm_job *take_ended(struct hsm_pool *p)
-{
-    struct hsm_job *first = p->ended;
-
-    for (const struct hsm_job *job = first; job != NULL; job = job->next)
-        p->given++;
-    p->ended = NULL;
-    p->tail = &p->ended;
-    return first;
-}
-
-struct hsm_job *hsm_pool_wait(struct hsm_pool *p)
+struct hsm_job *hsm_pool_take(struct hsm_pool *p)
 {
     struct hsm_job *first = NULL;
+    eventfd_t told = 0;
 
     (void)pthread_mutex_lock(&p->lock);
     while (p->n == 1 && run_one(p, &p->workers[0]))
         ;
-    while (p->ended == NULL && p->given < p->count)
-        (void)pthread_cond_wait(&p->finished, &p->lock);
-    first = take_ended(p);
+    if (p->event >= 0)
+        (void)eventfd_read(p->event, &told);
+    first = p->ended.first;
+    list_clear(&p->ended);
     (void)pthread_mutex_unlock(&p->lock);
     return first;
+}
+
+void hsm_pool_stop(struct hsm_pool *p)
+{
+    (void)pthread_mutex_lock(&p->lock);
+    p->stop = true;
+    (void)pthread_cond_broadcast(&p->work);
+    (void)pthread_mutex_unlock(&p->lock);
+    while (p->started > 0)
+        (void)pthread_join(p->threads[--p->started], NULL);
 }
 
 void hsm_pool_free(struct hsm_pool *p)
 {
     if (p == NULL)
         return;
-    (void)pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    (void)pthread_cond_broadcast(&p->work);
-    (void)pthread_mutex_unlock(&p->lock);
-    for (uint32_t i = 0; i < p->started; i++)
-        (void)pthread_join(p->threads[i], NULL);
-    (void)pthread_cond_destroy(&p->finished);
+    hsm_pool_stop(p);
     (void)pthread_cond_destroy(&p->work);
     (void)pthread_mutex_destroy(&p->lock);
+    if (p->event >= 0)
+        (void)close(p->event);
     free(p->threads);
     free(p);
 }

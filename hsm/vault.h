@@ -52,19 +52,21 @@ struct hsm_job {
     uint16_t type;
     uint64_t tag;
     uint64_t deadline_us;
-    union hsm_job_in in;           /* spans borrowed from the channel until its next read */
+    union hsm_job_in in;           /* spans borrowed from the record, or from payload */
     union hsm_job_out out;         /* spans borrowed from bytes */
     const struct ky_schema *reply; /* NULL: no reply */
     struct ky_status status;
-    struct ky_buf bytes;  /* owned; reused from job to job */
-    struct hsm_job *next; /* of the list that hsm_pool_wait gives; borrowed as the job is */
+    struct ky_buf bytes;   /* owned; reused from job to job */
+    struct ky_buf payload; /* owned, reused: the record's, where the job outlives the record */
+    struct hsm_job *next;  /* of the list that it is in; borrowed as the job is */
 };
 
 /*
- * Decodes a record into a job. What cannot be decoded becomes a job that fails with KY_INVALID.
- * Loop thread.
+ * Decodes a record into a job; keep: the job has its own copy and outlives the record. What cannot
+ * be decoded becomes a job that fails with KY_INVALID. Loop thread.
  */
-void hsm_job_init(struct hsm_job *job, const struct ky_record *record);
+void hsm_job_init(struct hsm_job *job, const struct ky_record *record, bool keep);
+void hsm_job_wipe(struct hsm_job *job); /* frees what it owns */
 /* How many signatures it asks for; at least 1. */
 uint32_t hsm_job_weight(const struct hsm_job *job);
 const char *hsm_job_name(const struct hsm_job *job);
@@ -83,22 +85,26 @@ KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct
 KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
 
 /*
- * n workers, a thread each; a single one has none and works in hsm_pool_wait. NULL: out of memory
- * or threads.
+ * n workers, a thread each; a single one has none and works in hsm_pool_take. NULL: out of memory,
+ * descriptors or threads. Everything but the jobs themselves: loop thread.
  */
 struct hsm_pool;
 struct hsm_pool *hsm_pool_new(struct hsm_worker *workers, uint32_t n);
 uint32_t hsm_pool_threads(const struct hsm_pool *p);
+/* Readable while hsm_pool_take has something to give; -1 when there are no threads. */
+int hsm_pool_event(const struct hsm_pool *p);
+/* Lends a job, in the order of arrival, until hsm_pool_take or hsm_pool_stop gives it back. */
+void hsm_pool_put(struct hsm_pool *p, struct hsm_job *job);
 /*
- * Hands a group to the workers: borrowed until hsm_pool_wait has given NULL. Loop thread, as the
- * next.
+ * Jobs that have ended since the last call, linked by next, or NULL. Does not wait for threads;
+ * without threads it first runs all that was put.
  */
-void hsm_pool_start(struct hsm_pool *p, struct hsm_job *jobs, size_t count);
+struct hsm_job *hsm_pool_take(struct hsm_pool *p);
 /*
- * Waits for jobs that have ended since the last call, linked by next; NULL once all of the group
- * were given.
+ * Ends the threads after the jobs that they are running; those that wait are not run. No job is lent
+ * afterwards, and none may be put.
  */
-struct hsm_job *hsm_pool_wait(struct hsm_pool *p);
+void hsm_pool_stop(struct hsm_pool *p);
 void hsm_pool_free(struct hsm_pool *p);
 
 #endif

@@ -4,8 +4,8 @@
  * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated
  * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token) meet
  * `effect`: a CK_RV in hexadecimal, or flip (one bit of the signature), short (its length), alias
- * (signs with another key). For token, the effect is token flags to add. KYSO_SHIM_LOGINS names a
- * file that gets one byte per C_Login.
+ * (signs with another key), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For
+ * token, the effect is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -81,12 +81,26 @@ static CK_RV shim_init(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE ke
     return shim.real->C_SignInit(s, m, key);
 }
 
+/* Opening a named pipe to read waits for its writer. */
+static void hold(void)
+{
+    int fd = open(getenv("KYSO_SHIM_HOLD"), O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static CK_RV shim_sign(CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *sig,
                        CK_ULONG *sig_len)
 {
     const char *effect = effect_now(SIGN);
-    CK_RV rv = shim.real->C_Sign(s, in, in_len, sig, sig_len);
+    CK_RV rv = CKR_OK;
 
+    if (effect != NULL && strcmp(effect, "hold") == 0) {
+        hold();
+        effect = NULL;
+    }
+    rv = shim.real->C_Sign(s, in, in_len, sig, sig_len);
     if (effect == NULL || rv != CKR_OK)
         return rv;
     if (strcmp(effect, "flip") == 0)

@@ -3,6 +3,7 @@
  * A module that misbehaves (shim.c): what is retried, what is withheld, what ends the vault.
  * Faults 31-40 of the catalogue, and P11: how often the PIN is tried.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -214,6 +215,46 @@ static void test_a_lost_module_or_login_ends_the_vault(void **state)
 }
 
 /*
+ * One call that does not return holds up its own thread and nobody else: every other job is answered
+ * meanwhile, many more than the vault has at hand at a time, and it is answered when it returns.
+ */
+static void test_a_slow_call_holds_up_nobody(void **state)
+{
+    enum { JOBS = 300, HELD = 7 };
+    const struct vault_options threads = {.shim = true, .sessions = 2};
+    char path[] = "/tmp/kyso-hold-XXXXXX";
+    char fifo[64];
+    uint8_t digest[32] = {3};
+    struct job_sign job = sign_job(&alice, &ecdsa, KY_SPAN_OF(digest));
+    uint64_t missing = (uint64_t)JOBS * (JOBS - 1) / 2;
+    struct ky_record rec;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    (void)snprintf(fifo, sizeof(fifo), "%s/pipe", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    (void)setenv("KYSO_SHIM_HOLD", fifo, 1);
+    (void)setenv("KYSO_SHIM", "sign:7:1:hold", 1);
+    struct vault v = vault_start(&threads);
+    for (uint64_t i = 0; i < JOBS; i++)
+        vault_post(&v, &job_sign_schema, &job, i);
+    vault_flush(&v);
+    for (size_t got = 0; got < JOBS - 1; got++) {
+        rec = vault_next(&v);
+        assert_int_equal(rec.type, JOB_R_SIGN);
+        missing -= rec.tag;
+    }
+    assert_true(missing <= HELD); /* with two threads the seventh call is an early job's */
+    (void)close(open(fifo, O_WRONLY | O_CLOEXEC));
+    rec = vault_next(&v);
+    assert_int_equal(rec.type, JOB_R_SIGN);
+    assert_int_equal(rec.tag, missing);
+    vault_stop(&v);
+    (void)unlink(fifo);
+    (void)rmdir(path);
+}
+
+/*
  * Sessions die under four threads that share handles: every job is still answered, and right. One that met two of them
  * in a row is answered token-session, and the authority then dispatches it again: so does this.
  */
@@ -335,6 +376,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_aliased_handle_never_signs_for_another),
         cmocka_unit_test(test_first_use_trusts_a_seen_handle),
         cmocka_unit_test(test_a_lost_module_or_login_ends_the_vault),
+        cmocka_unit_test(test_a_slow_call_holds_up_nobody),
         cmocka_unit_test(test_threads_survive_dying_sessions),
         cmocka_unit_test(test_how_often_the_pin_is_tried),
     };

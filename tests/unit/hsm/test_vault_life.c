@@ -166,15 +166,14 @@ static void test_batch_on_threads(void **state)
     batch_with(&serial, 60);
 }
 
-static void test_drain_finishes_what_was_sent(void **state)
+static void drain_with(const struct vault_options *o)
 {
     const struct control_msg drain = {.type = CONTROL_DRAIN};
-    struct vault v = vault_start(&plain);
+    struct vault v = vault_start(o);
     struct test_key k;
     uint8_t digest[32] = {7};
     size_t answered = 0;
 
-    (void)state;
     assert_int_equal(vault_generate(&v, KY_KEY_P256, KY_STORE_WRAPPED, &k).code, KY_OK);
     struct job_sign job = sign_job(&k, &ecdsa, KY_SPAN_OF(digest));
     for (uint64_t i = 0; i < 200; i++)
@@ -184,6 +183,15 @@ static void test_drain_finishes_what_was_sent(void **state)
     for (; answered < 200; answered++)
         assert_int_equal(vault_next(&v).type, JOB_R_SIGN);
     assert_int_equal(vault_wait_exit(&v), HSM_EXIT_OK);
+}
+
+static void test_drain_finishes_what_was_sent(void **state)
+{
+    const struct vault_options threads = {.sessions = 4};
+
+    (void)state;
+    drain_with(&plain);
+    drain_with(&threads);
 }
 
 static uint8_t hot(struct vault *v, const struct test_key *k, uint32_t epoch)
