@@ -76,6 +76,7 @@ class Load:
                 "--steps", os.path.join(s.dir, f"steps-{skip}-{citizens}"), "--kysod", str(s.process.pid),
                 "--status", ends["status"], "--proof", row.proof, "--hashes", str(row.hashes),
                 "--connections", str(row.connections), "--warmup", str(WARMUP_S), "--deadline", str(row.deadline_ms),
+                "--spread", str(bench.citizens if row.proof == "sad" and "token.cache_keys" in row.config else 0),
                 "--after-in-flight", str(row.in_flight), "--interactive", *(["--stream"] if row.stream else [])]
         err = None if sys.stderr.isatty() else self.log
         self.process = subprocess.Popen(argv, env=s.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True)

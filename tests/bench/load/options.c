@@ -35,6 +35,7 @@ static const struct entry {
     {"hashes", NUMBER, AT(hashes), "a request [1]"},
     {"list", NUMBER, AT(list), "hashes a SAD lists [256]"},
     {"stock", NUMBER, AT(stock), "SADs or approvals made before the clock [64]"},
+    {"spread", NUMBER, AT(spread), "SADs made at a time at least: people asked in turn [1]"},
     {"skip", NUMBER, AT(skip), "leave out the first N citizens [0]"},
     {"citizens", NUMBER, AT(citizens), "use N only [all]"},
     {"seconds", REAL, AT(seconds), "under the clock [5]"},

@@ -26,6 +26,7 @@ struct options { /* strings borrowed from argv */
     unsigned in_flight; /* over all connections */
     unsigned hashes;    /* a request */
     unsigned list;      /* hashes that a SAD lists */
+    unsigned spread;    /* SADs that are made at once, at least: so many people are asked in turn */
     unsigned stock;     /* SADs or approvals made before the clock */
     unsigned skip;      /* leave out the first N of the population */
     unsigned citizens;  /* then use N; 0 = all */

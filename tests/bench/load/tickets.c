@@ -236,14 +236,21 @@ static bool pump(struct filling *f)
     return true;
 }
 
-/* Tickets are used in turn, so all of an earlier round's are there still, each with less: what counts is hashes. */
+/*
+ * Tickets are used in turn, so all of an earlier round's are there still, each with less: what
+ * counts is hashes. They also run out together, and then only the new ones are left: if these were
+ * few, so would be the keys that they use.
+ */
 static size_t goal_of(const struct tickets *t, const struct options *o)
 {
     size_t each = o->proof == PROOF_APPROVAL ? o->hashes : o->list;
     size_t wanted = (size_t)o->stock * each;
     size_t left = tickets_hashes_left(t);
 
-    return t->count + (wanted > left ? (wanted - left + each - 1) / each : 0);
+    if (wanted <= left)
+        return t->count;
+    wanted = (wanted - left + each - 1) / each;
+    return t->count + (wanted > o->spread ? wanted : o->spread);
 }
 
 bool tickets_fill(struct tickets *t, const struct options *o, struct population *p,
