@@ -19,11 +19,14 @@ class Book:
     def __init__(self, ledger_path, history_path):
         with open(ledger_path, encoding="utf-8") as f:
             values = [json.loads(line) for line in f]
+        private = {v["index"]: v["private"] for v in values if "private" in v}
         self.records = [parse_leaf(base64.b64decode(v["leaf"])) for v in values if "leaf" in v]
         with open(history_path, encoding="utf-8") as f:
             self.history = [json.loads(line) for line in f]
         self.signer = ed25519.Ed25519PrivateKey.generate()
         self.key = Key(self.signer.public_key())
+        for r in self.records:
+            r.private = private.get(r.index)
         self.records[0].ledger_key = self.key.spki()
         self.origin = self.records[0].server_id
         self.lines = lambda lines: lines
@@ -108,7 +111,7 @@ class Book:
     def write(self, folder):
         """Writes ledger.jsonl, history.jsonl, checkpoint (of two thirds of the records) and key.pem; `folder` is there."""
         leaves = [getattr(r, "raw", None) or write_leaf(r) for r in self.records]
-        lines = [json.dumps({**view(r), "leaf": base64.b64encode(leaf).decode()}, separators=(",", ":"))
+        lines = [json.dumps({**view(r), **private_of(r), "leaf": base64.b64encode(leaf).decode()}, separators=(",", ":"))
                  for r, leaf in zip(self.records, leaves)]
         tail = self.tail_edit({"checkpoint": self.note_edit(self.note(leaves)), "size": len(leaves),
                                "ledger_public_key": base64.b64encode(self.key.spki()).decode()})
@@ -118,6 +121,11 @@ class Book:
         put(folder, "checkpoint", self.note(leaves[:len(leaves) * 2 // 3]))
         pem = base64.b64encode(self.key.spki()).decode()
         put(folder, "key.pem", f"-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n")
+
+
+def private_of(r):
+    text = getattr(r, "private", None)
+    return {} if text is None else {"private": text}
 
 
 def put(folder, name, text):

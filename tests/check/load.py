@@ -8,6 +8,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from cryptography.hazmat.primitives import serialization
+
 from base import approver_pb2, grpc, harness, k, new_id, signer_pb2
 
 SAD_HASHES = 60
@@ -89,7 +91,7 @@ class Load:
                      "matching_code": transaction.matching_code, "signature": signature}
             if inline:
                 return request, {"approval": signer_pb2.ApprovalProof(**proof)}
-            door.Approve(approver_pb2.DecisionRequest(**proof), timeout=10)
+            self.recorder.approve(door, "approver", approver_pb2.DecisionRequest(**proof))
         except grpc.RpcError as error:
             self.count("approver " + error.code().name)
             return None
@@ -210,3 +212,6 @@ class Load:
         stub = self.case.signer()
         for citizen in citizens:
             self.recorder.key(citizen["credential_id"], self.case.public_key(stub, citizen))
+            device = self.case.device(citizen)
+            self.recorder.device(device.authenticator_id, device.key.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))

@@ -24,6 +24,13 @@ def granted_to_a_suspended_client(b):
                       "outcome": "done", "t_sent": said["t_sent"] - 2, "t_done": said["t_sent"] - 1})
 
 
+@forges("P21-answer")
+def granted_by_a_removed_device(b):
+    said = b.said("sign", "signed", kind="approval")[-1]
+    b.history.append({"call": "operate", "operation": "remove-authenticator", "target": said["proof"]["authenticator_id"],
+                      "state": "", "outcome": "done", "t_sent": said["t_sent"] - 2, "t_done": said["t_sent"] - 1})
+
+
 @forges("P21-recorded")
 def revocation_is_not_recorded(b):
     b.history.append({"call": "operate", "operation": "set-credential-state", "target": "c-nowhere", "state": "suspended",
@@ -74,6 +81,29 @@ def spends_another_sad(b):
 @forges("P1-proof")
 def spends_another_approval(b):
     b.said_of(b.first("intent", proof=2))["proof"]["transaction_id"] = "t0"
+
+
+@forges("P1-approved")
+def citizen_picked_another_code(b):
+    b.said_of(b.first("intent", proof=2))["proof"]["matching_code"] = "000"
+
+
+@forges("P1-approved")
+def device_approved_another_transaction(b):
+    transaction_id = b.first("authorized", proof=2).transaction_id
+    next(h for h in b.history if h["call"] == "approve" and h["transaction_id"] == transaction_id)["transaction_id"] = "t0"
+
+
+@forges("P1-approved")
+def no_device_approved(b):
+    transaction_id = b.first("authorized", proof=2).transaction_id
+    b.history = [h for h in b.history if h["call"] != "approve" or h["transaction_id"] != transaction_id]
+
+
+@forges("P1-approved")
+def approved_digest_is_another(b):
+    intent = b.first("intent", proof=2)
+    intent.tx_digest = b.first("begin", transaction_id=intent.transaction_id).tx_digest = os.urandom(32)
 
 
 @forges("P2-content")

@@ -77,6 +77,24 @@ def index_skips(b):
     b.records[20].index += 1
 
 
+@forges("P7-private")
+def text_was_changed(b):
+    r = next(r for r in b.all("begin") if r.private)
+    r.private = r.private[:-2] + "21"
+
+
+@forges("P7-private")
+def text_of_another(b):
+    first, second = [r for r in b.all("begin") if r.private][:2]
+    first.private = second.private
+
+
+@forges("P7-private")
+def private_is_torn(b):
+    r = next(r for r in b.all("begin") if r.private)
+    r.private = r.private[:-2]
+
+
 @forges("P7-index", TORN)
 def lines_are_swapped(b):
     def swap(lines):

@@ -8,6 +8,7 @@ import sys
 
 from . import signatures
 
+WITHOUT_REQUEST = ("operate", "key", "approve")
 GRANTED = {"sign": "signed", "begin": "begun", "authorize": "authorized", "wait": "authorized"}
 
 
@@ -106,29 +107,54 @@ class Act:
         self.recorded = False
 
 
+class Approval:
+    """What a device signed, inline or at the approvers' door."""
+
+    def __init__(self, number, entry):
+        self.line = number
+        self.authenticator = entry.get("authenticator_id") or ""
+        self.transaction_id = entry["transaction_id"]
+        self.matching_code = entry.get("matching_code") or ""
+        self.signature = bytes.fromhex(entry["signature"])
+
+
 class History:
     def __init__(self):
         self.asked = {}
         self.acts = []
         self.by_target = {}  # what an operation names: its acts
+        self.approvals = {}  # SHA-256 of a device's signature: Approval
+        self.devices = {}  # authenticator: its public key
         self.sads = {}  # SHA-256 of a SAD that a client was given: line
         self.spends = {}  # (proof, hash): (request key, line), of what was granted
         self.lines = 0
 
     def read_acts(self, path, options):
-        """First pass: operations and public keys, which stand anywhere in the file."""
+        """First pass: operations, approvals and public keys, which stand anywhere in the file."""
         with open(path, encoding="utf-8") as f:
             for number, line in enumerate(f, 1):
-                if '"operate"' not in line and '"public_key"' not in line:
-                    continue
-                entry = json.loads(line)
-                if entry.get("public_key"):
-                    digest = options.keys.add(bytes.fromhex(entry["public_key"]))
-                    options.credential_keys.setdefault(entry["credential_id"], digest)
-                if entry["call"] == "operate":
-                    act = Act(number, entry)
-                    self.acts.append(act)
-                    self.by_target.setdefault((act.operation, act.target), []).append(act)
+                if any(word in line for word in ('"operate"', '"public_key"', '"approve"', '"approval"')):
+                    try:
+                        self.take_act(number, json.loads(line), options)
+                    except (ValueError, KeyError, TypeError) as error:
+                        raise HistoryError(f"{path}:{number}: {error!r}") from error
+
+    def take_act(self, number, entry, options):
+        if entry.get("public_key"):
+            digest = options.keys.add(bytes.fromhex(entry["public_key"]))
+            if entry.get("authenticator_id"):
+                self.devices[entry["authenticator_id"]] = options.keys.get(digest)
+            else:
+                options.credential_keys.setdefault(entry["credential_id"], digest)
+        if entry["call"] == "operate":
+            act = Act(number, entry)
+            self.acts.append(act)
+            self.by_target.setdefault((act.operation, act.target), []).append(act)
+        inline = entry.get("proof") or {}
+        spoken = entry if entry["call"] == "approve" else inline if inline.get("kind") == "approval" else {}
+        if spoken.get("signature"):
+            approval = Approval(number, spoken)
+            self.approvals.setdefault(hashlib.sha256(approval.signature).digest(), approval)
 
     def read(self, path):
         """Second pass: yields each Said before it is folded in."""
@@ -137,7 +163,7 @@ class History:
                 self.lines += 1
                 try:
                     entry = json.loads(line)
-                    if entry["call"] in ("operate", "key"):
+                    if entry["call"] in WITHOUT_REQUEST:
                         continue
                     said = Said(number, entry)
                 except (ValueError, KeyError, TypeError) as error:

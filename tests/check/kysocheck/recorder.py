@@ -41,6 +41,24 @@ class Recorder:
     def wait(self, stub, client, message, timeout=70):
         return self._call("wait", stub.WaitTransaction, client, message, message, timeout, {})
 
+    def device(self, authenticator_id, public_key):
+        self.write({"call": "key", "authenticator_id": authenticator_id, "public_key": public_key.hex()})
+
+    def approve(self, stub, client, message, timeout=10):
+        entry = {"call": "approve", "client": client, "transaction_id": message.transaction_id,
+                 "authenticator_id": message.authenticator_id, "matching_code": message.matching_code,
+                 "signature": message.signature.hex(), "t_sent": time.time(), "outcome": "unknown"}
+        try:
+            reply = stub.Approve(message, timeout=timeout)
+            entry["outcome"] = "approved"
+            return reply
+        except grpc.RpcError as error:
+            entry.update(failed(error))
+            raise
+        finally:
+            entry["t_done"] = time.time()
+            self.write(entry)
+
     def operate(self, operation, target, act, state=""):
         """`act` does it and tells whether it was done; an exception leaves the outcome unknown."""
         entry = {"call": "operate", "operation": operation, "target": target, "state": state, "t_sent": time.time(),
@@ -62,9 +80,7 @@ class Recorder:
             entry.update(got(name, reply))
             return reply
         except grpc.RpcError as error:
-            entry["status"] = error.code().name
-            if error.code().name not in UNSURE:
-                entry["outcome"] = "refused"
+            entry.update(failed(error))
             raise
         finally:
             entry["t_done"] = time.time()
@@ -72,6 +88,11 @@ class Recorder:
 
 
 UNSURE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED")
+
+
+def failed(error):
+    name = error.code().name
+    return {"status": name, "outcome": "unknown" if name in UNSURE else "refused"}
 
 
 def sent(message, request):
@@ -91,7 +112,8 @@ def proof(message):
         return {"proof": {"kind": "totp", "authenticator_id": message.totp.authenticator_id}}
     if kind == "approval":
         return {"proof": {"kind": "approval", "transaction_id": message.approval.transaction_id,
-                          "authenticator_id": message.approval.authenticator_id}}
+                          "authenticator_id": message.approval.authenticator_id,
+                          "matching_code": message.approval.matching_code, "signature": message.approval.signature.hex()}}
     if kind == "sad":
         return {"proof": {"kind": "sad", "sad_sha256": hashlib.sha256(message.sad).hexdigest()}}
     return {}

@@ -6,7 +6,7 @@ import struct
 
 from .history import answer_of, content_of, spends_of
 from .rule import rule, told
-from .signatures import normal, split
+from .signatures import device_approves, normal, split
 from .world import APPROVAL, SAD, SIGNED, TOTP
 
 KINDS = {"totp": TOTP, "approval": APPROVAL, "sad": SAD}
@@ -40,17 +40,29 @@ def proof_granted_once(w, said):
 def nothing_after_revocation(w, said):
     if not said.granted:
         return
-    targets = [("set-credential-state", said.credential), ("set-client-state", said.client)]
-    if said.proof is not None:
-        targets.append(("remove-authenticator", said.proof[2]))
-    for target in targets:
+    for target, sent in revocable(w, said):
         acts = w.history.by_target.get(target, ())
-        void = [a for a in acts if a.done and a.state in VOIDING[target[0]] and a.t_done < said.t_sent]
+        void = [a for a in acts if a.done and a.state in VOIDING[target[0]] and a.t_done < sent]
         if void:
             last = max(void, key=lambda a: a.t_done)
-            if not any(a.t_done >= last.t_sent and a is not last and not a.refused and a.t_sent < said.t_done and
-                       a.state not in VOIDING[target[0]] for a in acts):
+            if not any(lifts(a, last, said) for a in acts):
                 yield f"granted though {target[1]} was revoked", told(said.line), told(last.line)
+
+
+def revocable(w, said):
+    """What an answer stands on: (operation, target), and since when it had to stand no more. Of a request that was sent before its
+    authenticator went, the answer may be told again: the ledger dates the signature."""
+    yield ("set-credential-state", said.credential), said.t_sent
+    yield ("set-client-state", said.client), said.t_sent
+    if said.proof is not None:
+        asked = w.history.asked.get(said.key)
+        yield ("remove-authenticator", said.proof[2]), min(said.t_sent, asked.first_sent if asked else said.t_sent)
+
+
+def lifts(act, last, said):
+    """May this act have undone the revocation before the answer?"""
+    return act is not last and not act.refused and act.state not in VOIDING[act.operation] and \
+        act.t_done >= last.t_sent and act.t_sent < said.t_done
 
 
 # --- the ledger against it -----------------------------------------------------------------------------
@@ -114,6 +126,24 @@ def is_proof(w, r, proof):
     if r.proof == APPROVAL:
         return proof[1] == r.transaction_id
     return tx is not None and tx.authorized is not None and tx.authorized.sad_sha256 == proof[1]
+
+
+@rule("P1-approved", "an approval that counts was signed by the device, for this transaction and its matching code", "intent",
+      "authorized")
+def device_signed_it(w, r):
+    if r.proof != APPROVAL:
+        return
+    tx, said = w.tx.get(r.transaction_id), w.history.approvals.get(r.evidence_sha256)
+    if said is None:
+        if w.options.complete:
+            yield f"no device approved {r.transaction_id}", r.index
+        return
+    key = w.history.devices.get(said.authenticator)
+    if said.transaction_id != r.transaction_id:
+        yield f"the device approved {said.transaction_id}", r.index, told(said.line)
+    elif key is not None and tx is not None and \
+            not device_approves(key, tx.begin.tx_digest, said.matching_code, said.signature):
+        yield "the device's signature does not verify", r.index, told(said.line)
 
 
 @rule("P2-key", "a request is signed by the key of the credential that it named", "intent")

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """P7: the ledger is whole, says the same in both forms, and is the one that was signed; and its own book-keeping holds."""
 
+import hashlib
+
 from .forms import FORMS, view
 from .rule import rule
 from .tree import NoteError
@@ -29,6 +31,35 @@ def view_is_the_leafs(_, line):
     if shown != mine:
         differ = sorted(name for name in shown.keys() | mine.keys() if shown.get(name) != mine.get(name))
         yield f"differs in {', '.join(differ)}", line.expected_index
+
+
+@rule("P7-private", "the side table's texts are those whose salted hashes the leaf has", "line")
+def private_is_the_leafs(_, line):
+    text = line.json.get("private") if line.record is not None else None
+    if text is None:
+        return
+    salted = [getattr(line.record, name) for name in SALTED.get(line.record.type, ())]
+    try:
+        items = items_of(bytes.fromhex(text))
+    except ValueError as error:
+        yield str(error), line.expected_index
+        return
+    if [hashlib.sha256(item).digest() for item in items] != [h for h in salted if any(h)]:
+        yield "a text is not the one that was hashed", line.expected_index
+
+
+SALTED = {"begin": ("display_sha256", "matching_code"), "intent": ("display_sha256",)}
+
+
+def items_of(data):
+    items = []
+    while data:
+        size = int.from_bytes(data[:4], "little")
+        if len(data) < 4 + size or size <= 16:
+            raise ValueError("the private part is torn")
+        items.append(data[4:4 + size])
+        data = data[4 + size:]
+    return items
 
 
 @rule("P7-index", "the indices are 0, 1, 2, ...", "line")

@@ -61,6 +61,21 @@ def verifies(key, intent, digest, signature):
     return True
 
 
+def device_approves(key, tx_digest, matching_code, signature):
+    """PROTOCOL.md, "The approval challenge": did the device sign this transaction and code, to approve it?"""
+    code = matching_code.encode()
+    challenge = hashlib.sha256(b"kyso.v1.approval\0" + tx_digest + bytes([1, len(code)]) + code).digest()
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, challenge)
+        else:
+            der = utils.encode_dss_signature(*halves(signature)) if len(signature) == 64 else signature
+            key.verify(der, challenge, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def halves(raw):
     half = len(raw) // 2
     return int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big")

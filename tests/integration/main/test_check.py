@@ -107,7 +107,7 @@ class CheckCase(ServerCase):
         self.assertEqual(self.h.stop_server(), 0)
         self.keep_checkpoint()
         with open(self.export_path, "w", encoding="utf-8") as out:
-            subprocess.run([f"{self.h.bin}/kyso-authority", "--export", f"{self.h.state}/state/kyso.db"], stdout=out,
+            subprocess.run([f"{self.h.bin}/kyso-authority", "--export", f"{self.h.state}/state/kyso.db", "--private"], stdout=out,
                            env=self.h.env, check=True)
 
     def check(self, *words):
