@@ -19,6 +19,7 @@
 #define VAULT_CREDIT        200u /* jobs at one vault */
 #define JOB_ATTEMPTS        3u   /* the first and two more */
 #define KEY_KILLS_MAX       2u   /* vaults a key may take along before it is quarantined */
+#define QUARANTINE_S        300u
 #define WAITERS_MAX         8192u
 #define FRONT_OUT_MAX       (64u * 1024u * 1024u)
 #define VAULT_OUT_MAX       (16u * 1024u * 1024u)

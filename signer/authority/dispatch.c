@@ -51,14 +51,35 @@ static void queue_fail(struct authority *a, struct job_slot *s, enum ky_code cod
     slot_done(a, s, KY_STATUS(code), JOB_R_DONE, (struct ky_span){0});
 }
 
-static uintptr_t kills_of(const struct authority *a, uint32_t key_row)
+/* How many vaults a key took along, and when the last: a pointer's value in the map. */
+struct suspect {
+    uint32_t kills;
+    uint64_t last_s;
+};
+
+static struct suspect suspect_of(const struct authority *a, uint32_t key_row)
 {
-    return (uintptr_t)map_get(&a->jobs.killers, map_key_number(0, key_row));
+    uintptr_t bits = (uintptr_t)map_get(&a->jobs.killers, map_key_number(0, key_row));
+
+    return (struct suspect){.kills = bits & 0xff, .last_s = bits >> 8};
 }
 
+static uint32_t suspect_more(struct authority *a, uint32_t key_row)
+{
+    uint32_t kills = suspect_of(a, key_row).kills;
+    uintptr_t bits = (uintptr_t)(a->mono_us / 1000000) << 8;
+
+    kills += kills < 0xff;
+    (void)!map_put(&a->jobs.killers, map_key_number(0, key_row), (void *)(bits | kills));
+    return kills;
+}
+
+/* Not for ever: it may have been the token's bad hour. Then one more death is enough. */
 bool dispatch_quarantined(const struct authority *a, uint32_t key_row)
 {
-    return key_row != 0 && kills_of(a, key_row) >= KEY_KILLS_MAX;
+    struct suspect s = key_row == 0 ? (struct suspect){0} : suspect_of(a, key_row);
+
+    return s.kills >= KEY_KILLS_MAX && a->mono_us / 1000000 - s.last_s < QUARANTINE_S;
 }
 
 bool dispatch_dark(const struct authority *a)
@@ -102,9 +123,7 @@ void dispatch_vault_gone(struct authority *a, struct peer *vault)
         uint32_t row = s->job.key_row;
         if (row == 0 || ran_before(vault, s)) /* one death, one count */
             continue;
-        uintptr_t kills = kills_of(a, row) + 1;
-        (void)!map_put(&a->jobs.killers, map_key_number(0, row), (void *)kills);
-        if (kills == KEY_KILLS_MAX)
+        if (suspect_more(a, row) >= KEY_KILLS_MAX)
             log_event(LOG_ERROR, "key-quarantined", LOG_U64("credential", row));
     }
     at = vault->outstanding;

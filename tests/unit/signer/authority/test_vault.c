@@ -142,6 +142,23 @@ static void killer_key_is_quarantined(void **state)
     m.proof = KY_PROOF_TOTP;
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_PROOF_NEEDED, KY_PROOF_NEEDED);
+
+    world_advance(w, QUARANTINE_S * 1000000ull); /* tried again, and one death is enough now */
+    tag = send_totp(w, "r3", 0);
+    world_run(w);
+    assert_int_equal(intents + 1, ledger_count(w, LEDGER_INTENT));
+    vault_die(w, 0);
+    vault_join(w, 0);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(KY_UNAVAILABLE, got.code);
+    world_advance(w, QUARANTINE_S * 1000000ull);
+    w->vaults[0].hold = false;
+    tag = send_totp(w, "r4", 0);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    assert_false(dispatch_quarantined(w->a, w->credential_row));
 }
 
 /* Fault 32, 33: a token that is away, or a login that is lost, is nobody's key's doing, and the job waits for another vault. */
