@@ -3,8 +3,8 @@
 
 import threading
 
-from bench import WARMUP_S, Load, say
-from measure import SPARE, median, sads_for, shared
+from bench import WARMUP_S, HarnessError, Load, say
+from measure import SPARE, add_up, median, sads_for, shared
 
 PEAK_S = 5.0        # of the peak before an overload; a shorter run has a shorter one
 OUTSTANDING = 4352  # requests that an overload keeps unanswered at most: a little more than limits.per_client
@@ -23,6 +23,8 @@ def overload(bench, row, options):
             guess = peaks[-1]["per_s"] if peaks else row.codes_per_s
             peaks.append(load.run(min(PEAK_S, seconds), stock=stock_of(row, guess, min(PEAK_S, seconds))))
             peak = peaks[-1]["per_s"]
+            if peak == 0:
+                raise HarnessError(f"the peak is nothing: {peaks[-1]}")
             floods.append(load.run(seconds, in_flight=OUTSTANDING, rate=TIMES * peak, after=AFTER_S,
                                    stock=stock_of(row, peak, seconds + AFTER_S)))
             say(f"  {row.name} round {i + 1}: peak {peak:.0f}/s, goodput {floods[-1]['per_s']:.0f}/s of "
@@ -51,6 +53,7 @@ def overload_summary(row, bench, peaks, floods, seconds):
         "recovery_per_s": of("after_per_s"),
         "recovery_by_peak": by_peak("after_per_s"),
         **{name: of(name) for name in ("refused", "refusal_p50_ms", "refusal_p99_ms", "refusal_max_ms", "expired")},
+        "refused_by_status": add_up([f["refused_by_status"] for f in floods]),
         "expired_share": round(of("expired") / offered, 4), "unsent_share": round(of("unsent") / offered, 4),
         "past_deadline": sum(f["past_deadline"] for f in floods), "late": sum(f["late"] for f in floods),
         "late_max_ms": max(f["late_max_ms"] for f in floods),

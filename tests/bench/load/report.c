@@ -31,13 +31,20 @@ static json_t *rounded(double v, double unit)
     return json_real((double)(long long)(v / unit + 0.5) * unit);
 }
 
-static json_t *errors_by_status(const struct tally *t)
+static json_t *by_status(const uint64_t counts[GRPC_STATUSES])
 {
     json_t *o = json_object();
 
     for (unsigned i = 0; i < GRPC_STATUSES; i++)
-        if (t->errors[i] > 0)
-            (void)json_object_set_new(o, grpc_names[i], json_integer((json_int_t)t->errors[i]));
+        if (counts[i] > 0)
+            (void)json_object_set_new(o, grpc_names[i], json_integer((json_int_t)counts[i]));
+    return o;
+}
+
+static json_t *errors_by_status(const struct tally *t)
+{
+    json_t *o = by_status(t->errors);
+
     if (t->bad_replies > 0)
         (void)json_object_set_new(o, "bad_reply", json_integer((json_int_t)t->bad_replies));
     if (t->lost > 0)
@@ -85,7 +92,8 @@ static void add_deadlines(json_t *o, const struct tally *t)
     const struct histogram *h = &t->refusal;
 
     (void)json_object_set_new(o, "refused", json_integer((json_int_t)h->count));
-    (void)json_object_set_new(o, "expired", json_integer((json_int_t)t->expired));
+    (void)json_object_set_new(o, "expired", json_integer((json_int_t)t->refused[4]));
+    (void)json_object_set_new(o, "refused_by_status", by_status(t->refused));
     if (h->count > 0) {
         (void)json_object_set_new(o, "refusal_p50_ms",
                                   rounded((double)histogram_at(h, 0.5) / 1e3, 0.001));

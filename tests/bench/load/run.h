@@ -28,10 +28,10 @@ struct tally {
     uint64_t unsent;                /* open loop: due, never sent */
     uint64_t backlog_max;           /* open loop */
     /* with deadlines: */
-    struct histogram refusal; /* from sending to a no, begun under the clock */
-    uint64_t expired;         /* of these, DEADLINE_EXCEEDED: the others were refused for load */
-    uint64_t past_deadline;   /* signatures that came after their deadline */
-    uint64_t late;            /* of these, by so much that they were signed after it */
+    struct histogram refusal;        /* from sending to a no, begun under the clock */
+    uint64_t refused[GRPC_STATUSES]; /* these, by gRPC status */
+    uint64_t past_deadline;          /* signatures that came after their deadline */
+    uint64_t late;                   /* of these, by so much that they were signed after it */
     uint64_t late_max_us;
     uint64_t after_signatures; /* that came in the seconds after the clock */
     double after_seconds;

@@ -58,9 +58,14 @@ static void free_slot(struct slot *s)
     s->running->free_list[s->running->free_count++] = s;
 }
 
+static int status_of(int grpc_status) /* what gRPC does not know is UNKNOWN */
+{
+    return grpc_status >= 0 && grpc_status < (int)GRPC_STATUSES ? grpc_status : 2;
+}
+
 static void count_error(struct tally *t, int status, const char *code, const char *text)
 {
-    t->errors[status >= 0 && status < (int)GRPC_STATUSES ? status : 2]++;
+    t->errors[status_of(status)]++;
     (void)snprintf(t->last_error, sizeof t->last_error, "%.32s: %.200s", code, text);
 }
 
@@ -138,9 +143,10 @@ static bool refused_for_load(struct slot *s, const struct client_outcome *outcom
     if (unspent && s->running->load->options.proof == PROOF_TOTP)
         population_take_back(&s->code);
     s->kept = unspent && s->running->load->options.proof == PROOF_SAD;
-    if (s->timed)
+    if (s->timed) {
         histogram_add(&t->refusal, ky_now_us() - s->sent_us);
-    t->expired += s->timed && outcome->code == KY_DEADLINE ? 1 : 0;
+        t->refused[status_of(outcome->grpc_status)]++;
+    }
     return true;
 }
 
