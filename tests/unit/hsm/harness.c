@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -188,6 +189,7 @@ struct vault vault_spawn(const struct vault_options *o)
         int a = fcntl(control[1], F_DUPFD_CLOEXEC, MOVED_FD);
         int b = fcntl(channel[1], F_DUPFD_CLOEXEC, MOVED_FD);
 
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves no vault that is held */
         move_fd(a, KY_CONTROL_FD);
         move_fd(b, KY_CHANNEL_FD);
         (void)execl("/proc/self/exe", "vault", "--vault", module_of(o),
