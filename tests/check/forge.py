@@ -32,6 +32,7 @@ class Book:
         self.lines = lambda lines: lines
         self.note_edit = lambda note: note
         self.tail_edit = lambda tail: tail
+        self.kept = None  # an older checkpoint of what was true; else one of what is written
 
     def copy(self):
         other = copy.copy(self)
@@ -108,9 +109,17 @@ class Book:
         signature = base64.b64encode(self.key.id(self.origin) + self.signer.sign(text.encode())).decode()
         return f"{text}\n\u2014 {self.origin} {signature}\n"
 
+    def leaves(self):
+        return [getattr(r, "raw", None) or write_leaf(r) for r in self.records]
+
+    def old_note(self):
+        """The checkpoint at two thirds of the records."""
+        leaves = self.leaves()
+        return self.note(leaves[:len(leaves) * 2 // 3])
+
     def write(self, folder):
-        """Writes ledger.jsonl, history.jsonl, checkpoint (of two thirds of the records) and key.pem; `folder` is there."""
-        leaves = [getattr(r, "raw", None) or write_leaf(r) for r in self.records]
+        """Writes ledger.jsonl, history.jsonl, checkpoint (an older one) and key.pem; `folder` is there."""
+        leaves = self.leaves()
         lines = [json.dumps({**view(r), **private_of(r), "leaf": base64.b64encode(leaf).decode()}, separators=(",", ":"))
                  for r, leaf in zip(self.records, leaves)]
         tail = self.tail_edit({"checkpoint": self.note_edit(self.note(leaves)), "size": len(leaves),
@@ -118,7 +127,7 @@ class Book:
         lines = self.lines(lines + [json.dumps(tail, separators=(",", ":"), ensure_ascii=False)])
         put(folder, "ledger.jsonl", "".join(line + "\n" for line in lines))
         put(folder, "history.jsonl", "".join(json.dumps(h) + "\n" for h in self.history))
-        put(folder, "checkpoint", self.note(leaves[:len(leaves) * 2 // 3]))
+        put(folder, "checkpoint", self.kept or self.old_note())
         pem = base64.b64encode(self.key.spki()).decode()
         put(folder, "key.pem", f"-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n")
 

@@ -156,6 +156,18 @@ def checkpoint_has_another_root(b):
     b.note = lambda leaves: type(b).note(b, leaves[:-1] + [leaves[-1] + b"\0"])
 
 
+@forges("P7-root", TORN)
+def ledger_has_forked(b):
+    b.kept = b.old_note()
+    b.records[20].time_us += 1
+
+
+@forges("P7-reach", TORN)
+def ledger_was_rolled_back(b):
+    b.kept = b.note(b.leaves())
+    del b.records[-3:]
+
+
 @forges("P7-reach", TORN)
 def ledger_is_cut(b):
     def cut(lines):
