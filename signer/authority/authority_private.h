@@ -92,6 +92,7 @@ struct job_slot {
     struct job_slot *prev, *next;
     uint32_t index;
     bool used;
+    bool alone; /* a vault died that had it among others: it runs by itself, so that a second death tells whose it is */
 };
 struct job_list {
     struct job_slot *first, *last;
@@ -144,6 +145,7 @@ struct dispatcher {
     uint32_t forget[64];
     uint32_t forget_count;
     uint64_t vault_us; /* when there was last a vault to send to */
+    uint32_t alone;    /* jobs that run by themselves, queued or sent: until they have, nothing else is sent */
 };
 
 struct waiter { /* a WaitTransaction */

@@ -64,12 +64,14 @@ static struct suspect suspect_of(const struct authority *a, uint32_t key_row)
     return (struct suspect){.kills = bits & 0xff, .last_s = bits >> 8};
 }
 
-static uint32_t suspect_more(struct authority *a, uint32_t key_row)
+/* A vault that had nothing else was the key's to lose; one that had more makes all of them suspect, once. */
+static uint32_t suspect_more(struct authority *a, uint32_t key_row, bool by_itself)
 {
     uint32_t kills = suspect_of(a, key_row).kills;
     uintptr_t bits = (uintptr_t)(a->mono_us / 1000000) << 8;
 
-    kills += kills < 0xff;
+    if (kills == 0 || (by_itself && kills < 0xff))
+        kills++;
     (void)!map_put(&a->jobs.killers, map_key_number(0, key_row), (void *)(bits | kills));
     return kills;
 }
@@ -92,6 +94,12 @@ bool dispatch_dark(const struct authority *a)
     return true;
 }
 
+static void run_alone(struct authority *a, struct job_slot *s)
+{
+    a->jobs.alone += !s->alone;
+    s->alone = true;
+}
+
 /* Back to the head of the queue, or to its end when it has had its tries. */
 static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 {
@@ -102,31 +110,28 @@ static void give_back(struct authority *a, struct job_slot *s, bool was_running)
         return;
     }
     a->redispatched++;
+    if (a->jobs.alone > 0) /* it comes before those that do, and must not be in their way */
+        run_alone(a, s);
     queue_put_back(&a->jobs.queue, s);
 }
 
-static bool ran_before(const struct peer *vault, const struct job_slot *s)
+/* Results leave after the jobs that made them, so any of what it had may have been the one. */
+static void blame(struct authority *a, const struct peer *vault)
 {
-    for (const struct job_slot *t = vault->first; t != s; t = t->next)
-        if (t->job.key_row == s->job.key_row)
-            return true;
-    return false;
+    for (struct job_slot *s = vault->first; s != NULL; s = s->next) {
+        run_alone(a, s);
+        if (s->job.key_row != 0 &&
+            suspect_more(a, s->job.key_row, vault->outstanding == 1) >= KEY_KILLS_MAX)
+            log_event(LOG_ERROR, "key-quarantined", LOG_U64("credential", s->job.key_row));
+    }
 }
 
 void dispatch_vault_gone(struct authority *a, struct peer *vault)
 {
-    uint32_t at = 0;
+    uint32_t at = vault->outstanding;
 
-    /* What was running when it died is suspect; what only waited behind it is not. */
-    for (struct job_slot *s = vault->gave_up ? NULL : vault->first;
-         s != NULL && at < vaults_window(a); s = s->next, at++) {
-        uint32_t row = s->job.key_row;
-        if (row == 0 || ran_before(vault, s)) /* one death, one count */
-            continue;
-        if (suspect_more(a, row) >= KEY_KILLS_MAX)
-            log_event(LOG_ERROR, "key-quarantined", LOG_U64("credential", row));
-    }
-    at = vault->outstanding;
+    if (!vault->gave_up)
+        blame(a, vault);
     while (vault->last != NULL) /* from the end, so that the queue's head keeps their order */
         give_back(a, vault->last, at-- <= vaults_window(a));
 }

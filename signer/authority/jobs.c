@@ -89,6 +89,8 @@ void job_slot_release(struct dispatcher *d, struct job_slot *s)
     if (s->payload.cap > SLOT_KEEP)
         ky_buf_free(&s->payload);
     s->payload.max = KY_RECORD_MAX;
+    d->alone -= s->alone;
+    s->alone = false;
     s->used = false;
     s->vault = NULL;
     job_list_append(&d->free, s);

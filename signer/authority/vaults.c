@@ -78,6 +78,8 @@ static bool has_room(const struct authority *a, const struct peer *p, const stru
     uint32_t few = TURNS_AHEAD * vaults_window(a);
     uint64_t ahead_us = AHEAD_US + 2 * all->turn_us;
 
+    if (a->jobs.alone > 0)
+        return s->alone && p->outstanding == 0;
     if (s->lane == LANE_GENERATE)
         return generates_here(all, p);
     if (p->slow > 0 && all->slow < all->up)

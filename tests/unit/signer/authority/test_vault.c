@@ -161,6 +161,32 @@ static void killer_key_is_quarantined(void **state)
     assert_false(dispatch_quarantined(w->a, w->credential_row));
 }
 
+/* Fault 41: among many jobs nobody knows which one it was. */
+static void after_a_death_each_job_runs_by_itself(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    w->config.token.sessions = 4;
+    w->vaults[0].hold = true;
+    send_totp(w, "r1", 0);
+    world_run(w);
+    uint64_t tag = send_totp(w, "r2", 1);
+    world_run(w);
+    assert_int_equal(2, w->vaults[0].held);
+    vault_die(w, 0);
+    vault_join(w, 0);
+    world_run(w);
+    assert_int_equal(1, w->vaults[0].held);
+    vault_die(w, 0);
+    w->vaults[0].hold = false;
+    vault_join(w, 0);
+    world_run(w);
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(0, w->a->sign_in_flight);
+    assert_int_equal(0, w->a->jobs.alone);
+}
+
 /* Fault 32, 33: a token that is away, or a login that is lost, is nobody's key's doing, and the job waits for another vault. */
 static void a_vault_that_gives_up_blames_no_key(void **state)
 {
@@ -486,6 +512,7 @@ int main(void)
         T(hung_vault_is_killed_at_the_deadline), T(late_results_are_dropped),
         T(another_vaults_result_is_dropped),     T(killer_key_is_quarantined),
         T(a_vault_that_gives_up_blames_no_key),
+        T(after_a_death_each_job_runs_by_itself),
         T(token_failures_end_in_a_receipt),      T(revoked_in_flight_is_not_released),
         T(one_death_quarantines_no_key),         T(removed_authenticator_in_flight_is_not_released),
         T(removed_authenticators_sad_is_void),   T(expired_in_flight_is_not_released),
