@@ -20,7 +20,7 @@ def measure(bench, row, options):
             loads.append(load.run(seconds, rate=row.rate_share * ceiling / row.hashes,
                                   stock=stock(bench, row, ceiling, seconds)))
             say(f"  {row.name} round {i + 1}: ceiling {ceiling:.0f}/s, server {loads[-1]['per_s']:.0f}/s, "
-                f"errors {loads[-1]['errors']}")
+                f"errors {loads[-1]['errors']} {loads[-1]['errors_by_status'] or ''} {loads[-1].get('last_error', '')}".rstrip())
     return summary(row, bench, ceilings, loads)
 
 

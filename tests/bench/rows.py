@@ -78,7 +78,7 @@ class Row:
 
     def own_citizens(self, bench):
         """Of a mixed row: the person's part of the population; the bulk client has the rest."""
-        return max(1, bench.citizens * 3 // 4)
+        return max(1, bench.citizens * 2 // 3)
 
 
 FIRST_USE = {"token.verify": "first-use"}

@@ -49,8 +49,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="kyso-bench-") as folder:
         path = os.path.join(folder, "rows.json")
         named = [word for name in POSITIVE for word in ("--row", name)]
-        done = subprocess.run([os.path.join(HERE, "run"), *named, "--seconds", "0.4", "--rounds", "1", "--signatures", "20",
-                               "--citizens", "20", "--totps", "15", "--json", path], stdin=subprocess.DEVNULL)
+        done = subprocess.run([os.path.join(HERE, "run"), *named, "--seconds", "0.3", "--rounds", "1", "--signatures", "20",
+                               "--citizens", "40", "--totps", "15", "--json", path], stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"run ended with {done.returncode}"
         with open(path) as f:
             rows = {row["name"]: row for row in map(json.loads, f)}
