@@ -14,6 +14,7 @@
 #include "kyso/hsm.h"
 #include "kyso/secret.h"
 #include "log.h"
+#include "pid.h"
 
 static const struct event_level {
     const char *event;
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
         goto done;
     }
     log_setup("vault", config->log_format, config->log_level);
+    pid_remember();
     const struct hsm_config hsm = {
         .module = config->token.module,
         .token_uri = config->token.uri,
