@@ -18,7 +18,7 @@
 #define HEARTBEAT_US        20000u
 #define VAULT_CREDIT        200u /* jobs at one vault */
 #define JOB_ATTEMPTS        3u   /* the first and two more */
-#define KEY_KILLS_MAX       2u   /* vaults a key may take along before it is quarantined */
+#define KEY_KILLS_MAX       2u   /* vaults a key may take along by itself before it is quarantined */
 #define QUARANTINE_S        300u
 #define WAITERS_MAX         8192u
 #define FRONT_OUT_MAX       (64u * 1024u * 1024u)
@@ -92,7 +92,7 @@ struct job_slot {
     struct job_slot *prev, *next;
     uint32_t index;
     bool used;
-    bool alone; /* a vault died that had it among others: it runs by itself, so that a second death tells whose it is */
+    bool alone; /* a vault died that had it: it runs by itself, so that another death tells whose it is */
 };
 struct job_list {
     struct job_slot *first, *last;

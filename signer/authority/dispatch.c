@@ -64,14 +64,12 @@ static struct suspect suspect_of(const struct authority *a, uint32_t key_row)
     return (struct suspect){.kills = bits & 0xff, .last_s = bits >> 8};
 }
 
-/* A vault that had nothing else was the key's to lose; one that had more makes all of them suspect, once. */
-static uint32_t suspect_more(struct authority *a, uint32_t key_row, bool by_itself)
+static uint32_t suspect_more(struct authority *a, uint32_t key_row)
 {
     uint32_t kills = suspect_of(a, key_row).kills;
     uintptr_t bits = (uintptr_t)(a->mono_us / 1000000) << 8;
 
-    if (kills == 0 || (by_itself && kills < 0xff))
-        kills++;
+    kills += kills < 0xff;
     (void)!map_put(&a->jobs.killers, map_key_number(0, key_row), (void *)(bits | kills));
     return kills;
 }
@@ -115,15 +113,18 @@ static void give_back(struct authority *a, struct job_slot *s, bool was_running)
     queue_put_back(&a->jobs.queue, s);
 }
 
-/* Results leave after the jobs that made them, so any of what it had may have been the one. */
+/*
+ * Results leave after the jobs that made them, so any of what it had may have been the one: only a
+ * vault that had nothing else tells whose fault it was.
+ */
 static void blame(struct authority *a, const struct peer *vault)
 {
-    for (struct job_slot *s = vault->first; s != NULL; s = s->next) {
+    uint32_t row = vault->outstanding == 1 ? vault->first->job.key_row : 0;
+
+    for (struct job_slot *s = vault->first; s != NULL; s = s->next)
         run_alone(a, s);
-        if (s->job.key_row != 0 &&
-            suspect_more(a, s->job.key_row, vault->outstanding == 1) >= KEY_KILLS_MAX)
-            log_event(LOG_ERROR, "key-quarantined", LOG_U64("credential", s->job.key_row));
-    }
+    if (row != 0 && suspect_more(a, row) >= KEY_KILLS_MAX)
+        log_event(LOG_ERROR, "key-quarantined", LOG_U64("credential", row));
 }
 
 void dispatch_vault_gone(struct authority *a, struct peer *vault)
