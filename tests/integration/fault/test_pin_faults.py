@@ -31,6 +31,7 @@ class Pin(FaultCase):
         self.write_pin(self.pin)
         self.obey("")
         self.clear_latch()
+        self.h.wait_for(self.h._is_serving, "the server to serve")
         super().tearDown()
         self.stub = self.signer()
         self.sign(self.alice)
