@@ -119,7 +119,6 @@ struct job_queue {
 };
 struct vaults { /* as counted at the start of a pass */
     uint32_t up, slow;
-    uint64_t looked_us, turn_us; /* the last turn; how long turns take, on average */
     struct peer *clear; /* kept nearly empty of what can wait; NULL = none signs */
 };
 #define COST_KINDS     32u
@@ -197,6 +196,7 @@ struct authority {
     char sealed_reason[96];
     uint64_t wall_us; /* of the turn; never goes back */
     uint64_t mono_us;
+    uint64_t turn_us; /* what a turn takes, sleep apart, averaged over eight */
     uint64_t started_us;
     uint64_t heartbeat_us;
     bool beating; /* the last heartbeat said serving */

@@ -219,12 +219,16 @@ static void send_forgets(struct authority *a)
     d->forget_count = 0;
 }
 
-/* Would it be signed for nobody? Before the commit it can still get its receipt; after it, it waits for the next turn. */
+/*
+ * Would it be signed for nobody? Before the commit it can still get its receipt; after it, it waits for the next turn. Idle vaults
+ * try whatever has time left: an estimate that refused everything would never be put right.
+ */
 static bool is_late(const struct authority *a, const struct job_slot *s)
 {
     uint64_t deadline_us = s->job.to.deadline_us;
+    uint64_t needs_us = a->turn_us + (a->jobs.in_flight > 0 ? s->cost_us : 0);
 
-    return deadline_us != 0 && a->mono_us + s->cost_us + a->jobs.vaults.turn_us > deadline_us;
+    return deadline_us != 0 && a->mono_us + needs_us > deadline_us;
 }
 
 static bool send_next(struct authority *a, struct job_slot *s, bool committed_only)

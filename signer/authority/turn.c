@@ -183,6 +183,14 @@ static void finish_drain(struct authority *a)
     }
 }
 
+static void note_length(struct authority *a)
+{
+    uint64_t took_us = a->hooks.mono_us(a->hooks.context) - a->mono_us;
+
+    a->turn_us += (took_us < TURN_US ? took_us : TURN_US) / 8;
+    a->turn_us -= a->turn_us / 8;
+}
+
 bool authority_turn(struct authority *a)
 {
     bool more = false;
@@ -214,5 +222,6 @@ bool authority_turn(struct authority *a)
     peers_heartbeat(a);
     peers_flush(a, true, true);
     a->turns++;
+    note_length(a);
     return more;
 }

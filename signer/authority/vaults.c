@@ -31,12 +31,6 @@ void vaults_look(struct authority *a)
 {
     struct vaults *v = &a->jobs.vaults;
 
-    if (a->mono_us != v->looked_us) {
-        uint64_t took_us = a->mono_us - v->looked_us;
-        v->turn_us += (took_us < TURN_US ? took_us : TURN_US) / 8;
-        v->turn_us -= v->turn_us / 8;
-        v->looked_us = a->mono_us;
-    }
     v->up = v->slow = 0;
     v->clear = NULL;
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
@@ -76,7 +70,7 @@ static bool has_room(const struct authority *a, const struct peer *p, const stru
 {
     const struct vaults *all = &a->jobs.vaults;
     uint32_t few = TURNS_AHEAD * vaults_window(a);
-    uint64_t ahead_us = AHEAD_US + 2 * all->turn_us;
+    uint64_t ahead_us = AHEAD_US + 2 * a->turn_us;
 
     if (a->jobs.alone > 0)
         return s->alone && p->outstanding == 0;

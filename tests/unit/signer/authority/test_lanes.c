@@ -2,6 +2,7 @@
 /* Who gets a vault when vaults are short: lanes, clients in turn, dear keys, key generation, and who is turned away. P16. */
 #include "world.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -288,6 +289,42 @@ static void vault_is_told_the_deadline(void **state)
     assert_int_equal(0, w->a->jobs_failed);
 }
 
+/* What an overload taught must not outlive it: nothing would ever be signed that could put it right. */
+static void wild_estimate_is_put_right(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char id[8], code[9];
+
+    for (uint32_t i = 0; i < COST_KINDS; i++)
+        w->a->jobs.cost_ns[i] = 4000000000u;
+    for (uint8_t i = 1; i <= 3; i++) {
+        (void)snprintf(id, sizeof(id), "r%u", i);
+        struct door_tx m = totp_msg(w, id, i, code, 0);
+        uint64_t tag =
+            front_send_deadline(w, FRONT_SIGNER, &door_sign_schema, &m, w->mono_us + 500000);
+        world_run(w);
+        assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+        assert_int_equal(DOOR_R_SIGN, got.type);
+        world_advance(w, 30000000u);
+    }
+    assert_true(cost_us(w->a, 4 * KY_KEY_P256, 1) < 3500000);
+}
+
+/* An idle server's turns are far apart, not long. */
+static void idle_server_meets_a_short_deadline(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+
+    for (int i = 0; i < 100; i++) {
+        w->mono_us += HEARTBEAT_US;
+        world_turn(w);
+    }
+    ask_totp(w, w->mono_us + 15000, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -306,6 +343,8 @@ int main(void)
         T(deadline_that_cannot_be_met_is_busy),
         T(one_client_fills_half_of_the_queue),
         T(vault_is_told_the_deadline),
+        T(wild_estimate_is_put_right),
+        T(idle_server_meets_a_short_deadline),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
