@@ -59,6 +59,19 @@ class Bench:
                     return int(line.split()[1])
         raise HarnessError(f"/metrics has no {name}")
 
+    def processes(self):
+        """(program's name, pid, /proc/PID/status) of kysod and of its roles."""
+        kysod = self.server.process.pid
+        with open(f"/proc/{kysod}/task/{kysod}/children") as f:
+            pids = [kysod] + [int(pid) for pid in f.read().split()]
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    status = dict(line.split(":", 1) for line in f.read().splitlines())
+            except OSError:  # it has ended
+                continue
+            yield status["Name"].strip(), pid, status
+
     def close(self):
         self.server.stop()
 
@@ -131,6 +144,11 @@ def module_of(server):
             if line.strip().startswith("module:"):
                 return line.split(":", 1)[1].strip()
     raise HarnessError("the configuration names no module")
+
+
+def mib(status, field):
+    """Of /proc/PID/status; 0 of a process that is ending."""
+    return int(status.get(field, "0 kB").split()[0]) / 1024
 
 
 def say(text):

@@ -3,7 +3,7 @@
 
 import threading
 
-from bench import WARMUP_S, HarnessError, Load, say
+from bench import WARMUP_S, HarnessError, Load, mib, say
 from measure import SPARE, add_up, median, sads_for, shared
 
 PEAK_S = 5.0        # of the peak before an overload; a shorter run has a shorter one
@@ -94,8 +94,8 @@ def mixed(bench, row, options):
 class Memory:
     """Resident memory of kysod and its roles, each second, until stopped."""
 
-    def __init__(self, kysod):
-        self.kysod, self.samples, self.vaults = kysod, [], set()
+    def __init__(self, bench):
+        self.bench, self.samples, self.vaults = bench, [], set()
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.watch)
 
@@ -116,20 +116,11 @@ class Memory:
 
     def sample(self):
         """MiB by role."""
-        pids = [self.kysod]
-        with open(f"/proc/{self.kysod}/task/{self.kysod}/children") as f:
-            pids += [int(p) for p in f.read().split()]
         by_role = {}
-        for pid in pids:
-            try:
-                with open(f"/proc/{pid}/status") as f:
-                    status = dict(line.split(":", 1) for line in f.read().splitlines())
-            except OSError:  # it has ended
-                continue
-            name = status["Name"].strip()
+        for name, pid, status in self.bench.processes():
             if name == "kyso-vault":
                 self.vaults.add(pid)
-            by_role[name] = by_role.get(name, 0) + int(status.get("VmRSS", "0 kB").split()[0]) / 1024
+            by_role[name] = by_role.get(name, 0) + mib(status, "VmRSS")
         return by_role
 
 
@@ -146,7 +137,7 @@ def drift(bench, row, options):
     with Load(bench, row) as load:
         go_on_until(min(WARM_SIGNATURES, options.signatures))
         began = bench.counter("kyso_signatures_total")
-        with Memory(bench.server.process.pid) as memory:
+        with Memory(bench) as memory:
             go_on_until(began + options.signatures)
         made = bench.counter("kyso_signatures_total") - began
     sums = [sum(s.values()) for s in memory.samples]

@@ -65,15 +65,20 @@ def shared(row, bench, loads):
     }
 
 
-def summary(row, bench, ceilings, loads):
+def served(loads):
+    """What the rounds of one load come to: latency and CPU."""
     roles = sorted({r for x in loads for r in x["cpu_us_per_sig"]})
+    return {**{p: median([x[p] for x in loads]) for p in ("p50_ms", "p99_ms", "p999_ms")},
+            "cpu_us_per_sig": {r: round(median([x["cpu_us_per_sig"].get(r, 0.0) for x in loads]), 2) for r in roles}}
+
+
+def summary(row, bench, ceilings, loads):
     ceiling, server = median([c["per_s"] for c in ceilings]), median([x["per_s"] for x in loads])
     result = {
         "name": row.name, "kind": row.kind, "ceiling": row.ceiling, "ceiling_per_s": round(ceiling, 1),
         "server_per_s": round(server, 1), "ratio": round(server / ceiling, 3),
-        **{p: median([x[p] for x in loads]) for p in ("p50_ms", "p99_ms", "p999_ms")},
+        **served(loads),
         "ceiling_cpu_us_per_sig": median([c["cpu_us_per_sig"] for c in ceilings]),
-        "cpu_us_per_sig": {r: round(median([x["cpu_us_per_sig"].get(r, 0.0) for x in loads]), 2) for r in roles},
         "fsyncs_per_sig": median([x.get("fsyncs_per_sig") for x in loads]),
         "commit_ms": median([x.get("commit_ms") for x in loads]), "processes": row.processes,
         **shared(row, bench, loads), "rounds": len(loads), "ceilings": [c["per_s"] for c in ceilings],
