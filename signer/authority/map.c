@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The map's slots double at three quarters full; each put then moves MOVE_SLOTS of the old table, which is empty long before the new one
- * is full. A large table lies in huge pages: its look-ups are random, and would miss the TLB as well as the cache. Numbers as keys
- * are mixed, so that dense rows spread; keys chosen by a client reach a map only after SHA-256.
+ * The map's slots double at three quarters full; each put then moves MOVE_SLOTS of the old table, which is empty long before the
+ * new one is full. Numbers as keys are mixed, so that dense rows spread; keys chosen by a client reach a map only after SHA-256.
  */
 #include "map.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define FIRST_CAP  64u
 #define MOVE_SLOTS 16u
-#define HUGE_PAGE  ((size_t)2 << 20)
 
 struct map_key map_key_bytes(const uint8_t bytes[MAP_KEY_LEN])
 {
@@ -62,10 +58,6 @@ static bool table_new(struct map_table *out, size_t cap)
 {
     out->slots = calloc(cap, sizeof(*out->slots)); /* a large one comes as untouched zero pages */
     out->cap = out->slots == NULL ? 0 : cap;
-    uintptr_t at = ((uintptr_t)out->slots + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
-    uintptr_t end = (uintptr_t)out->slots + out->cap * sizeof(*out->slots);
-    if (at < end)
-        (void)madvise((void *)at, end - at, MADV_HUGEPAGE); /* without them it is only slower */
     return out->slots != NULL;
 }
 

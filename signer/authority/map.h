@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A hash map from 16 bytes to a pointer: open addressing, linear probing, deletion by shifting back. It grows a few slots at a
- * time, so that a map of millions never holds a turn up. Keys are random, hashed already, or numbers (map_key_number).
+ * A hash map from 16 bytes to a pointer: open addressing, linear probing, deletion by shifting back. Keys are random, hashed already, or
+ * numbers (map_key_number). It grows a few slots at a time, for the accounts of the fold (state.subjects): moving a million at
+ * once takes 50 to 100 ms, twice that 100 to 250, and an authority that does not beat for 100 ms counts as dead.
  * Authority's thread only.
  */
 #ifndef KYSO_MAP_H
