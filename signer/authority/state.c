@@ -190,7 +190,7 @@ static struct ky_status apply_receipt(struct state *s, const struct ledger_leaf 
     (void)private_data;
     if (f == NULL)
         return KY_STATUS(KY_CORRUPT); /* I4: a second receipt, or one without intent */
-    struct replay *r = f->kind == 1 ? state_replay_find(s, f->replay_key) : NULL;
+    struct replay *r = f->kind == 1 ? state_replay(s, f->replay_key) : NULL;
     if (r != NULL && r->kind == REPLAY_SIGN && r->intent == m->intent) {
         r->receipt = leaf->index;
         r->state = m->outcome == LEDGER_SIGNED ? REPLAY_SIGNED : REPLAY_DEAD;
@@ -330,7 +330,8 @@ struct ky_status state_new(const struct state_limits *limits, struct state **out
         return KY_STATUS(KY_NOMEM);
     s->limits = *limits;
     s->wheel = calloc(STATE_WHEEL, sizeof(struct tx *));
-    if (s->wheel == NULL) {
+    if (s->wheel == NULL || !state_replay_open(s)) {
+        free(s->wheel);
         free(s);
         return KY_STATUS(KY_NOMEM);
     }

@@ -12,7 +12,6 @@
 
 #include "authority.h"
 #include "map.h"
-#include "replay_index.h"
 
 #define STATE_BEGINS_MAX     8u    /* remembered pushes of a subject */
 #define STATE_ENDED_KEEP_S   600u  /* how long an ended transaction still answers */
@@ -110,11 +109,16 @@ struct replay { /* one request id of one client for one relying party */
     uint8_t kind;
     uint8_t state;
 };
+struct replay_slot { /* where in the ring a key stands */
+    uint32_t tag;    /* of the key; tells the slot's home too */
+    uint32_t at;     /* its sequence number, shortened, plus 1; 0 = free */
+};
 struct replay_ring {        /* oldest first, in chunks that never move */
     struct replay **chunks; /* owned */
     size_t chunk_cap;
-    uint64_t head, tail; /* sequence numbers */
-    struct replay_index index;
+    uint64_t head, tail;       /* sequence numbers */
+    struct replay_slot *slots; /* owned: one for each entry, at most three quarters full */
+    size_t slot_mask;          /* their number, a power of two, less 1 */
 };
 
 struct flight { /* an intent without its receipt */
@@ -171,7 +175,7 @@ KY_MUST_CHECK struct ky_status state_replay_leaf(struct state *s, struct ky_span
                                                  struct ky_span private_data);
 /* Forgets what no decision can need any more at now_s: old request ids, ended transactions, expired nonces. */
 void state_collect(struct state *s, uint64_t now_s);
-/* Is there room for one more request id and one more transaction? Asked before anything is decided. */
+/* Is there room for one more transaction? Asked before anything is decided. */
 bool state_has_room(const struct state *s);
 
 /* The whole fold as bytes, in an order that depends on its content only, and back (into a new state). */
@@ -188,7 +192,7 @@ struct tx *state_tx_by_sad(const struct state *s, const uint8_t sad_sha256[32]);
 struct flight *state_flight(const struct state *s, uint64_t intent);
 void state_replay_key(uint32_t client_row, struct ky_span relying_party, struct ky_span request_id,
                       uint8_t out[MAP_KEY_LEN]);
-const struct replay *state_replay(const struct state *s, const uint8_t key[MAP_KEY_LEN]);
+struct replay *state_replay(const struct state *s, const uint8_t key[MAP_KEY_LEN]);
 bool state_nonce_spent(const struct state *s, const uint8_t nonce[16], uint64_t now_s);
 /* An open transaction whose time has passed (as of the last state_collect), or NULL. */
 struct tx *state_tx_due(const struct state *s);
@@ -222,8 +226,8 @@ bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span cod
                       struct ky_span hashes, struct ky_span display);
 void state_tx_collect(struct state *s, uint64_t now_s);
 struct ky_status state_replay_put(struct state *s, const struct replay *entry);
-struct replay *state_replay_find(struct state *s, const uint8_t key[MAP_KEY_LEN]);
-const struct replay *state_replay_at(const struct replay_ring *r, uint64_t sequence);
+bool state_replay_open(struct state *s); /* false: no memory */
+struct replay *state_replay_at(const struct replay_ring *r, uint64_t sequence);
 void state_replay_collect(struct state *s, uint64_t now_s);
 void state_replay_free(struct state *s);
 struct flight *state_flight_new(struct state *s, uint64_t intent);
