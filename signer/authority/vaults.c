@@ -14,6 +14,8 @@
 #define CLEAR_AHEAD_US 2000u   /* ... of what can wait, to the clear one */
 #define SEEN_FOR_US    250000u /* how long "lately" is */
 #define LEAN_US        2000u /* a vault that has the key hot may be so much busier than the least busy */
+#define PLENTY_US      5000u /* of work at every vault: more cannot make them sign faster */
+#define REST_US        2000u /* from the start of a turn to the next, while there is plenty */
 #define TURNS_AHEAD    2u /* jobs for each session that are always given */
 #define GENERATE_SHARE 4u /* of the vaults may generate at once, but always one */
 
@@ -86,6 +88,16 @@ static bool has_room(const struct authority *a, const struct peer *p, const stru
     }
     return p->outstanding < few || (p->outstanding < VAULT_CREDIT * vaults_window(a) &&
                                     p->load_us + s->cost_us <= ahead_us);
+}
+
+uint64_t vaults_rest_until_us(const struct authority *a)
+{
+    uint64_t least_us = UINT64_MAX;
+
+    for (const struct peer *p = a->peers; p != NULL; p = p->next)
+        if (vault_is_up(p) && p->load_us < least_us)
+            least_us = p->load_us;
+    return least_us == UINT64_MAX || least_us < PLENTY_US ? 0 : a->mono_us + REST_US;
 }
 
 struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)

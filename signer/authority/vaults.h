@@ -15,6 +15,8 @@ struct peer *vaults_choose(const struct authority *a,
 bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v);
 /* The opposite, whatever came of it. */
 void vaults_release(struct authority *a, struct job_slot *s);
+/* The next turn may wait until then, and be larger for it: no vault runs dry meanwhile. 0 or past: it may not. */
+uint64_t vaults_rest_until_us(const struct authority *a);
 uint32_t vaults_window(const struct authority *a); /* jobs that one vault runs at the same time */
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cost.h"
+#include "vaults.h"
 
 #define BANK  1u
 #define OTHER 3u
@@ -325,6 +326,26 @@ static void idle_server_meets_a_short_deadline(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
+/* A turn may wait for company while every vault has plenty to do, and only then. */
+static void rests_while_there_is_plenty(void **state)
+{
+    struct world *w = *state;
+
+    vault_join(w, 1);
+    world_run(w);
+    for (struct peer *p = w->a->peers; p != NULL; p = p->next)
+        p->load_us = p->door == 0 ? 20000 : 0;
+    assert_in_range(vaults_rest_until_us(w->a), w->a->mono_us + 1, w->a->mono_us + 5000);
+    for (struct peer *p = w->a->peers; p != NULL; p = p->next)
+        p->load_us = p->door == 0 && p->index == 0 ? 20000 : 0;
+    assert_int_equal(0, vaults_rest_until_us(w->a));
+    for (struct peer *p = w->a->peers; p != NULL; p = p->next)
+        p->load_us = 0;
+    vault_die(w, 0);
+    vault_die(w, 1);
+    assert_int_equal(0, vaults_rest_until_us(w->a));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -345,6 +366,7 @@ int main(void)
         T(vault_is_told_the_deadline),
         T(wild_estimate_is_put_right),
         T(idle_server_meets_a_short_deadline),
+        T(rests_while_there_is_plenty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
