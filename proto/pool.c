@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Free lists by multiples of 64 bytes; whatever is larger goes to malloc. One owner, one thread.
- * Under a sanitizer nothing is kept, so that it sees every use after a free.
  */
 #include "kyso/pool.h"
 
@@ -12,12 +11,6 @@
 #include <string.h>
 
 #define STEP 64u
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KEEPS 0
-#else
-#define KEEPS 1
-#endif
 
 struct ky_pool_block {                               /* in front of what the caller has */
     alignas(max_align_t) struct ky_pool_block *next; /* while it is kept */
@@ -83,7 +76,7 @@ void ky_pool_free(struct ky_pool *p, void *block)
     if (block == NULL)
         return;
     b = block_of(block);
-    if (!KEEPS || !has_class(b->size) || p->kept_bytes + b->size > p->keep_max) {
+    if (!has_class(b->size) || p->kept_bytes + b->size > p->keep_max) {
         free(b);
         return;
     }

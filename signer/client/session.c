@@ -150,7 +150,7 @@ struct ky_status client_session_new(struct client *c)
     nghttp2_session_callbacks *cb = NULL;
     int rc = nghttp2_session_callbacks_new(&cb);
 
-    c->pool.keep_max = POOL_MAX;
+    c->pool.keep_max = KY_POOL_KEEP(POOL_MAX);
     if (rc == 0) {
         nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);

@@ -210,7 +210,7 @@ static void pool_free(void *block, void *pool)
 
 struct ky_status h2_open(struct front *f)
 {
-    f->h2_pool.keep_max = POOL_MAX;
+    f->h2_pool.keep_max = KY_POOL_KEEP(POOL_MAX);
     if (nghttp2_session_callbacks_new(&f->h2_callbacks) != 0 ||
         nghttp2_option_new(&f->h2_option) != 0)
         return KY_STATUS(KY_NOMEM);

@@ -12,6 +12,13 @@
 
 #define KY_POOL_CLASSES 16u
 
+/* What a program keeps: nothing under a sanitizer, so that it sees every use after a free. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KY_POOL_KEEP(bytes) 0u
+#else
+#define KY_POOL_KEEP(bytes) (bytes)
+#endif
+
 struct ky_pool { /* zero-initialise, then set keep_max */
     struct ky_pool_block *kept[KY_POOL_CLASSES];
     size_t kept_bytes, keep_max;
