@@ -55,8 +55,8 @@ def overload_summary(row, bench, peaks, floods, seconds):
         **{name: of(name) for name in ("refused", "refusal_p50_ms", "refusal_p99_ms", "refusal_max_ms", "expired")},
         "refused_by_status": add_up([f["refused_by_status"] for f in floods]),
         "expired_share": round(of("expired") / offered, 4), "unsent_share": round(of("unsent") / offered, 4),
-        "past_deadline": sum(f["past_deadline"] for f in floods), "late": sum(f["late"] for f in floods),
-        "late_max_ms": max(f["late_max_ms"] for f in floods),
+        **{name: sum(f[name] for f in floods) for name in ("past_deadline", "past_deadline_50ms")},
+        "past_deadline_max_ms": max(f["past_deadline_max_ms"] for f in floods),
         "released_by_goodput": median([f["released"] / f["signatures"] for f in floods
                                        if f.get("released") and f["signatures"]]),
         "p50_ms": of("p50_ms"), "p99_ms": of("p99_ms"), "cpu_us_per_sig": floods[-1]["cpu_us_per_sig"],

@@ -73,6 +73,7 @@ def served(loads):
 
 
 def summary(row, bench, ceilings, loads):
+    workers = median([c["processes"] * c["threads"] for c in ceilings])
     ceiling, server = median([c["per_s"] for c in ceilings]), median([x["per_s"] for x in loads])
     result = {
         "name": row.name, "kind": row.kind, "ceiling": row.ceiling, "ceiling_per_s": round(ceiling, 1),
@@ -80,14 +81,15 @@ def summary(row, bench, ceilings, loads):
         **served(loads),
         "ceiling_cpu_us_per_sig": median([c["cpu_us_per_sig"] for c in ceilings]),
         "fsyncs_per_sig": median([x.get("fsyncs_per_sig") for x in loads]),
-        "commit_ms": median([x.get("commit_ms") for x in loads]), "processes": row.processes,
+        "commit_ms": median([x.get("commit_ms") for x in loads]), "workers": workers,
         **shared(row, bench, loads), "rounds": len(loads), "ceilings": [c["per_s"] for c in ceilings],
+        **({"ceilings_tried": [c["tried"] for c in ceilings]} if row.best_of else {}),
         "servers": [x["per_s"] for x in loads],
     }
     if sum(result["cpu_us_per_sig"].values()) > 0:
         result["cpu_ratio"] = round(result["ceiling_cpu_us_per_sig"] / sum(result["cpu_us_per_sig"].values()), 3)
-    # the time of one request's signatures in one process that does nothing else
-    result["hsm_ms"] = round(1e3 * row.hashes * row.processes / ceiling, 3)
+    # the time of one request's signatures in one worker that does nothing else
+    result["hsm_ms"] = round(1e3 * row.hashes * workers / ceiling, 3)
     if row.allowed_ms is not None and result["commit_ms"] is not None:
         result["allowance_ms"] = round(result["hsm_ms"] + 2 * result["commit_ms"] + row.allowed_ms, 3)
     if result["p50_ms"]:

@@ -20,14 +20,15 @@ POSITIVE = {
     "overload-hot": ("peak_per_s", "offered_per_s", "goodput_per_s", "goodput_by_peak"),
     "mixed": ("alone_p50_ms", "alone_p99_ms", "beside_p50_ms", "beside_p99_ms", "p99_by_alone", "bulk_per_s"),
     "latency-p256": ("ceiling_per_s", "server_per_s", "ratio"),
+    "hot-p256-threads": ("ceiling_per_s", "ratio", "workers"),
     "drift": ("unwrap_signs", "start_mib", "highest_mib", "end_mib", "samples"),
 }
 PRESENT = {
-    "overload-hot": ("recovery_by_peak", "refused", "expired", "late", "past_deadline", "unsent_share"),
+    "overload-hot": ("recovery_by_peak", "refused", "expired", "past_deadline", "past_deadline_50ms", "unsent_share"),
     "drift": ("drift_mib", "vaults_replaced", "vault_restarts"),
 }
-ASKS = {"hot-p256": "ratio", "inflight-1": "p50_ms", "open-half": "p99_by_p50", "overload-hot": "late", "mixed": "p99_by_alone",
-        "latency-p256": "ratio", "drift": "drift_mib"}
+ASKS = {"hot-p256": "ratio", "inflight-1": "p50_ms", "open-half": "p99_by_p50", "overload-hot": "past_deadline", "mixed": "p99_by_alone",
+        "latency-p256": "ratio", "hot-p256-threads": "ratio", "drift": "drift_mib"}
 
 
 def is_number(v):
@@ -63,6 +64,9 @@ def main():
     assert hot["p50_ms"] <= hot["p99_ms"] <= hot["p999_ms"], hot
     assert flood["refused"] > 0, flood
     assert flood["offered_per_s"] > 2 * flood["peak_per_s"], flood
+    best_of = rows["hot-p256-threads"]
+    assert [max(tried.values()) for tried in best_of["ceilings_tried"]] == best_of["ceilings"], best_of
+    assert set(best_of["ceilings_tried"][0]) == {"1", "2", "4"}, best_of
     assert rows["drift"]["unwrap_signs"] >= 20, rows["drift"]
     return 0
 

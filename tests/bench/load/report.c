@@ -6,12 +6,14 @@
 
 #include <jansson.h>
 
+#define DEADLINE_EXCEEDED 4
+
 static const char *const grpc_names[GRPC_STATUSES] = {
     "OK",
     "CANCELLED",
     "UNKNOWN",
     "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
+    [DEADLINE_EXCEEDED] = "DEADLINE_EXCEEDED",
     "NOT_FOUND",
     "ALREADY_EXISTS",
     "PERMISSION_DENIED",
@@ -92,7 +94,8 @@ static void add_deadlines(json_t *o, const struct tally *t)
     const struct histogram *h = &t->refusal;
 
     (void)json_object_set_new(o, "refused", json_integer((json_int_t)h->count));
-    (void)json_object_set_new(o, "expired", json_integer((json_int_t)t->refused[4]));
+    (void)json_object_set_new(o, "expired",
+                              json_integer((json_int_t)t->refused[DEADLINE_EXCEEDED]));
     (void)json_object_set_new(o, "refused_by_status", by_status(t->refused));
     if (h->count > 0) {
         (void)json_object_set_new(o, "refusal_p50_ms",
@@ -102,8 +105,9 @@ static void add_deadlines(json_t *o, const struct tally *t)
         (void)json_object_set_new(o, "refusal_max_ms", rounded((double)h->max_us / 1e3, 0.001));
     }
     (void)json_object_set_new(o, "past_deadline", json_integer((json_int_t)t->past_deadline));
-    (void)json_object_set_new(o, "late", json_integer((json_int_t)t->late));
-    (void)json_object_set_new(o, "late_max_ms", rounded((double)t->late_max_us / 1e3, 0.001));
+    (void)json_object_set_new(o, "past_deadline_50ms", json_integer((json_int_t)t->well_past));
+    (void)json_object_set_new(o, "past_deadline_max_ms",
+                              rounded((double)t->past_max_us / 1e3, 0.001));
 }
 
 bool report(const struct load *load, const struct tally *t, size_t verified, size_t bad)

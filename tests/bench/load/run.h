@@ -31,8 +31,8 @@ struct tally {
     struct histogram refusal;        /* from sending to a no, begun under the clock */
     uint64_t refused[GRPC_STATUSES]; /* these, by gRPC status */
     uint64_t past_deadline;          /* signatures that came after their deadline */
-    uint64_t late;                   /* of these, by so much that they were signed after it */
-    uint64_t late_max_us;
+    uint64_t well_past;              /* of these, by more than 50 ms */
+    uint64_t past_max_us;
     uint64_t after_signatures; /* that came in the seconds after the clock */
     double after_seconds;
     double seconds;

@@ -12,9 +12,9 @@
 #include "kyso/record.h"
 #include "kyso/secret.h"
 
-#define CALL_US    20000000u
-#define OUTWAIT_US 3000000u
-#define LATE_US    50000u /* the receipt's commit and the way back of what was signed in time */
+#define CALL_US      20000000u
+#define OUTWAIT_US   3000000u
+#define WELL_PAST_US 50000u
 
 static bool length_fits(const struct citizen *c, const ProtobufCBinaryData *s)
 {
@@ -79,9 +79,9 @@ static bool came_late(const struct slot *s, uint64_t now)
         return false;
     over = now - s->sent_us - allowed;
     t->past_deadline += s->wire.request.n_hashes;
-    t->late += over > LATE_US ? s->wire.request.n_hashes : 0;
-    if (over > t->late_max_us)
-        t->late_max_us = over;
+    t->well_past += over > WELL_PAST_US ? s->wire.request.n_hashes : 0;
+    if (over > t->past_max_us)
+        t->past_max_us = over;
     return true;
 }
 
