@@ -142,25 +142,39 @@ static struct ky_status check_bounds(struct store *s, uint64_t size)
     return KY_STATUS(holds ? KY_OK : KY_CORRUPT);
 }
 
-struct ky_status store_turn_load(struct store *s)
+/* The newest kept turn with at most that many leaves. */
+static struct ky_status newest_turn(struct store *s, int64_t size, bool *out_any,
+                                    struct store_turn *out)
 {
     sqlite3_stmt *stmt = NULL;
-    struct store_turn head = {0};
-    struct ky_status st = KY_STATUS(KY_CORRUPT); /* no turn row at all */
-    int rc = sqlite3_prepare_v2(
-        s->db, "SELECT turn, size, root, peaks, mac FROM turns ORDER BY turn DESC LIMIT 1", -1,
-        &stmt, NULL);
+    struct ky_status st = KY_STATUS(KY_OK);
+    int rc = sqlite3_prepare_v2(s->db,
+                                "SELECT turn, size, root, peaks, mac FROM turns WHERE size <= ?1"
+                                " ORDER BY turn DESC LIMIT 1",
+                                -1, &stmt, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_bind_int64(stmt, 1, size);
+    }
     if (rc == SQLITE_OK) {
         rc = sqlite3_step(stmt);
     }
+    *out_any = rc == SQLITE_ROW;
     if (rc == SQLITE_ROW) {
-        st = turn_from_row(s, stmt, &head);
+        st = turn_from_row(s, stmt, out);
     } else if (rc != SQLITE_DONE) {
         st = store_fail(s, rc);
     }
     sqlite3_finalize(stmt);
+    return st;
+}
+
+struct ky_status store_turn_load(struct store *s)
+{
+    struct store_turn head = {0};
+    bool any = false;
+    struct ky_status st = newest_turn(s, INT64_MAX, &any, &head);
     if (ky_ok(st)) {
-        st = check_bounds(s, head.tree.size);
+        st = any ? check_bounds(s, head.tree.size) : KY_STATUS(KY_CORRUPT);
     }
     if (ky_ok(st)) {
         s->merkle = head.tree;
@@ -173,26 +187,12 @@ struct ky_status store_turn_load(struct store *s)
 
 struct ky_status store_turn_before(struct store *s, uint64_t size, struct merkle *out_tree)
 {
-    sqlite3_stmt *stmt = NULL;
     struct store_turn t = {0};
+    bool any = false;
     struct ky_status st = store_usable(s);
-    if (!ky_ok(st)) {
-        return st;
+    if (ky_ok(st)) {
+        st = newest_turn(s, (int64_t)size, &any, &t);
     }
-    int rc = sqlite3_prepare_v2(s->db,
-                                "SELECT turn, size, root, peaks, mac FROM turns WHERE size <= ?1"
-                                " ORDER BY turn DESC LIMIT 1",
-                                -1, &stmt, NULL);
-    if (rc == SQLITE_OK) {
-        (void)sqlite3_bind_int64(stmt, 1, (sqlite3_int64)size);
-        rc = sqlite3_step(stmt);
-    }
-    if (rc == SQLITE_ROW) {
-        st = turn_from_row(s, stmt, &t);
-    } else if (rc != SQLITE_DONE) {
-        st = store_fail(s, rc);
-    }
-    sqlite3_finalize(stmt);
     if (ky_ok(st)) {
         *out_tree = t.tree;
     }
