@@ -11,6 +11,8 @@
 
 #include "kyso/wire.h"
 
+#define ROOM_TRIES 16
+
 static void unlink_entry(struct cache *c, struct cache_entry *e)
 {
     *(e->newer != NULL ? &e->newer->older : &c->newest) = e->older;
@@ -43,14 +45,15 @@ static void drop(struct cache *c, struct cache_entry *e)
 }
 
 /*
- * A hit only notes the turn, instead of relinking three entries; here what was used since it was linked gets a second chance. What this turn
- * has used stays in any case: its decisions hold on to it.
+ * A hit only notes its turn: the list is in the order of linking. So the oldest gets a second chance when it was used in a later
+ * turn than it was linked in, and what this turn has used stays in any case, since its decisions hold on to it. A fetch adds one
+ * entry and looks at up to ROOM_TRIES: when all of those stay, the cache is over its bound until later fetches find what may go.
  */
 static void make_room(struct authority *a)
 {
     struct cache *c = &a->cache;
 
-    for (int tries = 0; tries < 16 && c->entries.count > CACHE_MAX; tries++) {
+    for (int tries = 0; tries < ROOM_TRIES && c->entries.count > CACHE_MAX; tries++) {
         struct cache_entry *e = c->oldest;
         if (e->used_turn == e->linked_turn && e->used_turn != a->turns) {
             drop(c, e);

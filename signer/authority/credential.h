@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The row cache: credentials, subjects and authenticators as decisions look at them, decoded once. Bounded, least recently
- * used first out. An entry lives at least until CACHE_MIN others have been fetched: long enough for one decision.
+ * The row cache: credentials, subjects and authenticators as decisions look at them, decoded once. Bounded; what was not used
+ * lately goes first. An entry lives until the turn that last fetched it ends, unless its row is written: only operators'
+ * operations do that, and they read the store itself.
  */
 #ifndef KYSO_CREDENTIAL_H
 #define KYSO_CREDENTIAL_H
@@ -9,7 +10,6 @@
 #include "authority.h"
 #include "map.h"
 
-#define CACHE_MIN                 64u
 #define CACHE_MAX                 32768u
 #define CREDENTIAL_AUTHENTICATORS 16u
 
@@ -25,7 +25,7 @@ struct cache_entry {
     struct cache_entry *newer, *older;
     uint8_t table;
     uint32_t row;
-    uint64_t linked_turn, used_turn; /* it is evicted when they are the same */
+    uint64_t linked_turn, used_turn; /* the same: it may go once that turn is over */
     struct ky_buf bytes; /* owned: what the spans below point into */
     union {
         struct row_credential credential;
