@@ -27,8 +27,9 @@ static bool has_class(size_t size)
     return size <= (size_t)STEP * KY_POOL_CLASSES;
 }
 
-void *ky_pool_alloc(struct ky_pool *p, size_t n)
+void *ky_pool_alloc(size_t n, void *pool)
 {
+    struct ky_pool *p = pool;
     struct ky_pool_block *b;
     size_t size;
 
@@ -48,29 +49,30 @@ void *ky_pool_alloc(struct ky_pool *p, size_t n)
     return b + 1;
 }
 
-void *ky_pool_calloc(struct ky_pool *p, size_t count, size_t n)
+void *ky_pool_calloc(size_t count, size_t n, void *pool)
 {
-    void *at = n == 0 || count <= SIZE_MAX / n ? ky_pool_alloc(p, count * n) : NULL;
+    void *at = n == 0 || count <= SIZE_MAX / n ? ky_pool_alloc(count * n, pool) : NULL;
     return at != NULL ? memset(at, 0, count * n) : NULL;
 }
 
-void *ky_pool_realloc(struct ky_pool *p, void *block, size_t n)
+void *ky_pool_realloc(void *block, size_t n, void *pool)
 {
     size_t had = block != NULL ? block_of(block)->size - sizeof(struct ky_pool_block) : 0;
     void *at;
 
     if (n <= had && block != NULL)
         return block;
-    at = ky_pool_alloc(p, n);
+    at = ky_pool_alloc(n, pool);
     if (at != NULL && block != NULL) {
         memcpy(at, block, had);
-        ky_pool_free(p, block);
+        ky_pool_free(block, pool);
     }
     return at;
 }
 
-void ky_pool_free(struct ky_pool *p, void *block)
+void ky_pool_free(void *block, void *pool)
 {
+    struct ky_pool *p = pool;
     struct ky_pool_block *b;
 
     if (block == NULL)

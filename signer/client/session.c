@@ -115,33 +115,13 @@ static int on_close(nghttp2_session *h2, int32_t stream_id, uint32_t error, void
     return 0;
 }
 
-static void *pool_malloc(size_t n, void *pool)
-{
-    return ky_pool_alloc(pool, n);
-}
-
-static void *pool_calloc(size_t count, size_t n, void *pool)
-{
-    return ky_pool_calloc(pool, count, n);
-}
-
-static void *pool_realloc(void *block, size_t n, void *pool)
-{
-    return ky_pool_realloc(pool, block, n);
-}
-
-static void pool_free(void *block, void *pool)
-{
-    ky_pool_free(pool, block);
-}
-
 struct ky_status client_session_new(struct client *c)
 {
     nghttp2_mem mem = {.mem_user_data = &c->pool,
-                       .malloc = pool_malloc,
-                       .free = pool_free,
-                       .calloc = pool_calloc,
-                       .realloc = pool_realloc};
+                       .malloc = ky_pool_alloc,
+                       .free = ky_pool_free,
+                       .calloc = ky_pool_calloc,
+                       .realloc = ky_pool_realloc};
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW},

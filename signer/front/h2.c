@@ -188,26 +188,6 @@ static void set_callbacks(nghttp2_session_callbacks *cb)
     nghttp2_session_callbacks_set_send_data_callback(cb, status_send_body);
 }
 
-static void *pool_malloc(size_t n, void *pool)
-{
-    return ky_pool_alloc(pool, n);
-}
-
-static void *pool_calloc(size_t count, size_t n, void *pool)
-{
-    return ky_pool_calloc(pool, count, n);
-}
-
-static void *pool_realloc(void *block, size_t n, void *pool)
-{
-    return ky_pool_realloc(pool, block, n);
-}
-
-static void pool_free(void *block, void *pool)
-{
-    ky_pool_free(pool, block);
-}
-
 struct ky_status h2_open(struct front *f)
 {
     f->h2_pool.keep_max = KY_POOL_KEEP(POOL_MAX);
@@ -241,10 +221,10 @@ struct ky_status h2_start(struct conn *c)
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0},
     };
     nghttp2_mem mem = {.mem_user_data = &c->front->h2_pool,
-                       .malloc = pool_malloc,
-                       .free = pool_free,
-                       .calloc = pool_calloc,
-                       .realloc = pool_realloc};
+                       .malloc = ky_pool_alloc,
+                       .free = ky_pool_free,
+                       .calloc = ky_pool_calloc,
+                       .realloc = ky_pool_realloc};
     if (nghttp2_session_server_new3(&c->h2, c->front->h2_callbacks, c, c->front->h2_option, &mem) !=
         0)
         return KY_STATUS(KY_NOMEM);

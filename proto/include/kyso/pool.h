@@ -24,11 +24,14 @@ struct ky_pool { /* zero-initialise, then set keep_max */
     size_t kept_bytes, keep_max;
 };
 
-/* As malloc, calloc, realloc and free; a block belongs to its pool until it is freed there. */
-void *ky_pool_alloc(struct ky_pool *p, size_t n);
-void *ky_pool_calloc(struct ky_pool *p, size_t count, size_t n);
-void *ky_pool_realloc(struct ky_pool *p, void *block, size_t n);
-void ky_pool_free(struct ky_pool *p, void *block);
+/*
+ * As malloc, calloc, realloc and free, in the form that nghttp2_mem takes: pool is a struct ky_pool, and a
+ * block belongs to it until it is freed there.
+ */
+void *ky_pool_alloc(size_t n, void *pool);
+void *ky_pool_calloc(size_t count, size_t n, void *pool);
+void *ky_pool_realloc(void *block, size_t n, void *pool);
+void ky_pool_free(void *block, void *pool);
 void ky_pool_wipe(struct ky_pool *p); /* gives back what is kept; blocks still out stay valid */
 
 #endif
