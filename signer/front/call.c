@@ -142,8 +142,6 @@ void call_free(struct call *call)
     call_drop_input(call, call->in.len);
     c->queued -= call->out.len - call->out_taken;
     wipe_buffer(&call->out);
-    if (c->heading == call)
-        c->heading = NULL;
     if (c->met == call)
         c->met = NULL;
     LIST_REMOVE(call, of_conn);

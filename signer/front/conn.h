@@ -38,8 +38,7 @@ struct conn {
     size_t queued;   /* reply bytes waiting in calls */
     size_t buffered; /* request bytes of unfinished messages */
     struct conn_calls calls;
-    struct call *met;     /* whom nghttp2 spoke of last; NULL = nobody who lives */
-    struct call *heading; /* whose header block is coming; NULL = nobody's */
+    struct call *met; /* whom nghttp2 spoke of last; NULL = nobody who lives */
     uint32_t call_count;
     uint64_t accepted_us;
     uint64_t open_us;

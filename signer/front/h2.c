@@ -55,7 +55,6 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
     struct conn *c = user;
     struct call *call;
 
-    c->heading = call_of(c, frame->hd.stream_id); /* the request's trailers, or nobody yet */
     if (c->state != CONN_OPEN || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
@@ -63,7 +62,7 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
     if (!call) /* nothing was begun: the client may send it again elsewhere */
         return nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                          NGHTTP2_REFUSED_STREAM);
-    c->heading = call;
+    c->met = call;
     return nghttp2_session_set_stream_user_data(s, frame->hd.stream_id, call);
 }
 
@@ -72,9 +71,9 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8
                      void *user)
 {
     struct conn *c = user;
-    struct call *call = c->heading; /* nothing comes between the frames of a header block */
+    struct call *call = call_of(c, frame->hd.stream_id);
 
-    (void)s, (void)frame, (void)flags;
+    (void)s, (void)flags;
     if (c->state == CONN_OPEN && call &&
         !call_header(call, KY_SPAN(name, name_len), KY_SPAN(value, value_len)))
         conn_offend(c, DOOR_EVENT_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
