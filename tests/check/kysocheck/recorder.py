@@ -2,6 +2,7 @@
 """For clients that use tests/interop's kyso_client: calls a stub and writes what was sent and what came back, one JSON line an
 attempt, before the caller sees the answer. Thread-safe. README.md has the form."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -26,6 +27,19 @@ class Recorder:
             self.file.write(line)
             self.file.flush()
 
+    @contextlib.contextmanager
+    def entry(self, **known):
+        """An attempt that begins now. It is written when it is over, whatever became of it; unless told, that is unknown."""
+        entry = {**known, "t_sent": time.time(), "outcome": "unknown"}
+        try:
+            yield entry
+        except grpc.RpcError as error:
+            entry.update(failed(error))
+            raise
+        finally:
+            entry["t_done"] = time.time()
+            self.write(entry)
+
     def key(self, credential_id, public_key):
         self.write({"call": "key", "credential_id": credential_id, "public_key": public_key.hex()})
 
@@ -45,46 +59,27 @@ class Recorder:
         self.write({"call": "key", "authenticator_id": authenticator_id, "public_key": public_key.hex()})
 
     def approve(self, stub, client, message, timeout=10):
-        entry = {"call": "approve", "client": client, "transaction_id": message.transaction_id,
-                 "authenticator_id": message.authenticator_id, "matching_code": message.matching_code,
-                 "signature": message.signature.hex(), "t_sent": time.time(), "outcome": "unknown"}
-        try:
+        with self.entry(call="approve", client=client, transaction_id=message.transaction_id,
+                        authenticator_id=message.authenticator_id, matching_code=message.matching_code,
+                        signature=message.signature.hex()) as entry:
             reply = stub.Approve(message, timeout=timeout)
             entry["outcome"] = "approved"
             return reply
-        except grpc.RpcError as error:
-            entry.update(failed(error))
-            raise
-        finally:
-            entry["t_done"] = time.time()
-            self.write(entry)
 
     def operate(self, operation, target, act, state=""):
         """`act` does it and tells whether it was done; an exception leaves the outcome unknown."""
-        entry = {"call": "operate", "operation": operation, "target": target, "state": state, "t_sent": time.time(),
-                 "outcome": "unknown"}
-        try:
+        with self.entry(call="operate", operation=operation, target=target, state=state) as entry:
             entry["outcome"] = "done" if act() else "refused"
-        finally:
-            entry["t_done"] = time.time()
-            self.write(entry)
         return entry["outcome"] == "done"
 
     def _call(self, name, method, client, message, request, timeout, about):
-        entry = {"call": name, "client": client, "relying_party": request.relying_party, "t_sent": time.time(),
-                 "outcome": "unknown", **sent(message, request), **about}
-        if about.get("step") is not None and "proof" in entry:
-            entry["proof"].update(step=entry.pop("step"), authenticator_id=entry.pop("authenticator_id", ""))
-        try:
+        with self.entry(call=name, client=client, relying_party=request.relying_party, **sent(message, request),
+                        **about) as entry:
+            if about.get("step") is not None and "proof" in entry:
+                entry["proof"].update(step=entry.pop("step"), authenticator_id=entry.pop("authenticator_id", ""))
             reply = method(message, timeout=timeout)
             entry.update(got(name, reply))
             return reply
-        except grpc.RpcError as error:
-            entry.update(failed(error))
-            raise
-        finally:
-            entry["t_done"] = time.time()
-            self.write(entry)
 
 
 UNSURE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED")
