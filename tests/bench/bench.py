@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import datetime, timezone
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "harness"))
 from harness import Harness, HarnessError  # noqa: E402
 
 WARMUP_S = 0.5
+SIGNED = 1  # outcome of a receipt (proto/LEDGER.md)
 
 
 class Bench:
@@ -22,6 +24,7 @@ class Bench:
         self.server = Harness(bin_dir=bin_dir, config={k: self.put_in(v, bin_dir) for k, v in row.config.items()})
         self.server.env.update({k: self.put_in(v, self.server.dir) for k, v in row.env.items()})
         self.population = os.path.join(self.server.dir, "population.jsonl")
+        self.past = os.path.join(self.server.dir, "past-deadline")  # what a load has written about its last runs
         self.best = {}  # the best ceiling seen: a busy machine must not leave a later round short of proofs
         self.citizens, self.totps = row.people(options)
         try:
@@ -68,6 +71,24 @@ class Bench:
                     return int(line.split()[1])
         raise HarnessError(f"/metrics has no {name}")
 
+    def receipts_past(self):
+        """Signatures that the ledger has and whose receipt is later than the deadline of their request."""
+        with open(self.past) as f:
+            until = {request: moment(us) for request, us in map(str.split, f)}
+        if not until:
+            return 0
+        intents, count = {}, 0
+        with subprocess.Popen([f"{self.server.bin}/kyso", "ledger", "export"], env=self.server.env, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as export:
+            for record in map(json.loads, export.stdout):
+                if record.get("request_id") in until and record["type"] == "intent":
+                    intents[record["index"]] = until[record["request_id"]]
+                elif record.get("intent") in intents and record["outcome"] == SIGNED:
+                    count += record["time"] > intents[record["intent"]]
+        if export.returncode != 0:
+            raise HarnessError(f"kyso ledger export: exit {export.returncode}")
+        return count
+
     def processes(self):
         """(program's name, pid, /proc/PID/status) of kysod and of its roles."""
         kysod = self.server.process.pid
@@ -100,6 +121,8 @@ class Load:
                 "--connections", str(row.connections), "--warmup", str(WARMUP_S), "--deadline", str(row.deadline_ms),
                 "--spread", str(bench.citizens if row.proof == "sad" and "token.cache_keys" in row.config else 0),
                 "--after-in-flight", str(row.in_flight), "--interactive", *(["--stream"] if row.stream else [])]
+        if row.deadline_ms:
+            argv += ["--past-deadline", bench.past]
         err = None if sys.stderr.isatty() else self.log
         self.process = subprocess.Popen(argv, env=s.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True)
 
@@ -153,6 +176,11 @@ def module_of(server):
             if line.strip().startswith("module:"):
                 return line.split(":", 1)[1].strip()
     raise HarnessError("the configuration names no module")
+
+
+def moment(us):
+    """As the ledger writes it: order is that of the text."""
+    return datetime.fromtimestamp(int(us) / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def mib(status, field):

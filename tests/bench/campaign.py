@@ -29,7 +29,7 @@ def overload(bench, row, options):
                                    stock=stock_of(row, peak, seconds + AFTER_S)))
             say(f"  {row.name} round {i + 1}: peak {peak:.0f}/s, goodput {floods[-1]['per_s']:.0f}/s of "
                 f"{TIMES * peak:.0f}/s, errors {floods[-1]['errors']} {floods[-1].get('last_error', '')}")
-    return overload_summary(row, bench, peaks, floods, seconds)
+    return {**overload_summary(row, bench, peaks, floods, seconds), "receipts_past_deadline": bench.receipts_past()}
 
 
 def stock_of(row, per_s, seconds):

@@ -24,7 +24,7 @@ POSITIVE = {
     "drift": ("unwrap_signs", "start_mib", "highest_mib", "end_mib", "samples"),
 }
 PRESENT = {
-    "overload-hot": ("recovery_by_peak", "refused", "expired", "past_deadline", "past_deadline_50ms", "unsent_share"),
+    "overload-hot": ("recovery_by_peak", "refused", "expired", "past_deadline", "past_deadline_50ms", "receipts_past_deadline", "unsent_share"),
     "drift": ("drift_mib", "vaults_replaced", "vault_restarts"),
 }
 ASKS = {"hot-p256": "ratio", "inflight-1": "p50_ms", "open-half": "p99_by_p50", "overload-hot": "past_deadline", "mixed": "p99_by_alone",

@@ -6,7 +6,7 @@ COMPARE = {"<=": lambda reached, bound: reached <= bound, ">=": lambda reached, 
 LINES = {
     "overload": (("peak_per_s", "peak {:.0f}/s"), ("offered_per_s", "offered {:.0f}/s"), ("goodput_per_s", "goodput {:.0f}/s"),
                  ("goodput_by_peak", "= {:.2f} of it"), ("refused", "refused {:.0f}"), ("refusal_p99_ms", "after p99 {:.1f} ms"),
-                 ("expired_share", "expired {:.1%} of all"), ("unsent_share", "not sent {:.1%}"), ("past_deadline", "past deadline {}"),
+                 ("expired_share", "expired {:.1%} of all"), ("unsent_share", "not sent {:.1%}"), ("past_deadline", "past deadline {}"), ("receipts_past_deadline", "({} by the ledger)"),
                  ("recovery_by_peak", "next second {:.2f} of peak"), ("p99_ms", "good p99 {:.0f} ms"), ("errors", "errors {}")),
     "mixed": (("alone_p50_ms", "alone p50 {:.2f}"), ("alone_p99_ms", "p99 {:.2f} ms"), ("beside_p50_ms", "beside p50 {:.2f}"),
               ("beside_p99_ms", "p99 {:.2f} ms"), ("p99_by_alone", "= {:.1f} times"), ("bulk_per_s", "bulk {:.0f}/s"),

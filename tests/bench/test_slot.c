@@ -43,6 +43,11 @@ uint64_t ky_now_us(void) /* slot.c's clock: the build renames both */
     return seen.now_us;
 }
 
+uint64_t ky_wall_us(void) /* a thousand seconds ahead of the other */
+{
+    return seen.now_us + 1000000000u;
+}
+
 bool client_is_open(const struct client *c)
 {
     (void)c;
@@ -338,6 +343,36 @@ static void a_refused_stream_is_load_a_lost_connection_is_not(void **state)
     assert_true(b->running.broken);
 }
 
+/* The ledger is asked about what may have been signed: not about what was refused unspent. */
+static void what_missed_its_deadline_is_noted(void **state)
+{
+    char line[128];
+    char expected[128];
+    struct bench *b = *state;
+
+    b->load.past = tmpfile();
+    assert_non_null(b->load.past);
+    send_one(b);
+    answer_well(b, DEADLINE_MS * MS);
+    send_one(b);
+    refuse(MS, KY_BUSY, 8);
+    assert_int_equal(ftell(b->load.past), 0);
+    for (int i = 0; i < 2; i++) {
+        rewind(b->load.past);
+        send_one(b);
+        (void)snprintf(expected, sizeof expected, "%s %llu\n", b->slot.id,
+                       (unsigned long long)ky_wall_us() + DEADLINE_MS * MS);
+        if (i == 0)
+            answer_well(b, DEADLINE_MS * MS + 1);
+        else
+            refuse(DEADLINE_MS * MS, KY_DEADLINE, 4);
+        rewind(b->load.past);
+        assert_non_null(fgets(line, sizeof line, b->load.past));
+        assert_string_equal(line, expected);
+    }
+    assert_int_equal(fclose(b->load.past), 0);
+}
+
 static void what_was_refused_unspent_keeps_its_hash_and_sad(void **state)
 {
     struct bench *b = *state;
@@ -366,6 +401,7 @@ int main(void)
         TEST(a_denial_is_an_error),
         TEST(a_refusal_begun_before_the_clock_is_not_timed),
         TEST(a_refused_stream_is_load_a_lost_connection_is_not),
+        TEST(what_missed_its_deadline_is_noted),
         TEST(what_was_refused_unspent_keeps_its_hash_and_sad),
     };
 #undef TEST

@@ -44,6 +44,7 @@ static bool one_run(struct load *load)
         ok = tickets_fill(&load->tickets, &load->options, &load->population, load->clients);
     if (ok) {
         ok = run(load, tally);
+        ok = (load->past == NULL || fflush(load->past) == 0) && ok; /* before the report is read */
         verified = sample_verify(&load->sample, &load->population, &bad);
         ok = report(load, tally, verified, bad) && ok && tally_errors(tally) == 0 && bad == 0;
     } else if (printf("{\"failed\": true}\n") < 0 || fflush(stdout) != 0) {
@@ -78,8 +79,11 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (!options_parse(argc, argv, &load.options))
         return 2;
+    if (load.options.past != NULL)
+        load.past = fopen(load.options.past, "we");
     load.sample.share = load.options.sample;
-    if (!ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
+    if ((load.options.past != NULL && load.past == NULL) ||
+        !ky_ok(ky_random(&load.sample.state, sizeof load.sample.state)) ||
         !ky_ok(ky_arena_init(&load.reply_arena, KY_ARENA_MAX)) ||
         !population_load(&load.population, load.options.population, load.options.skip,
                          load.options.citizens) ||
@@ -98,6 +102,8 @@ int main(int argc, char **argv)
         client_close(&load.clients[i]);
     if (load.options.steps != NULL)
         ok = population_steps_save(&load.population, load.options.steps) && ok;
+    if (load.past != NULL)
+        ok = fclose(load.past) == 0 && ok;
     tickets_free(&load.tickets);
     sample_free(&load.sample);
     population_free(&load.population);

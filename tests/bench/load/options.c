@@ -42,6 +42,8 @@ static const struct entry {
     {"warmup", REAL, AT(warmup), "seconds before it [0.5]"},
     {"rate", REAL, AT(rate), "requests per second, open loop [closed loop]"},
     {"deadline", NUMBER, AT(deadline_ms), "ms that each request gives the server [none]"},
+    {"past-deadline", TEXT, AT(past),
+     "file for what came after its deadline or was given up: request id, deadline (us since 1970)"},
     {"after", REAL, AT(after), "seconds of closed loop after the clock [0]"},
     {"after-in-flight", NUMBER, AT(after_in_flight), "requests of those seconds [64]"},
     {"sample", REAL, AT(sample), "share of signatures to verify [0.02]"},

@@ -17,6 +17,7 @@ struct options { /* strings borrowed from argv */
     const char *population;
     const char *steps;           /* which codes are spent, from run to run; NULL = not kept */
     const char *status_endpoint; /* of /metrics; NULL = no turns counted */
+    const char *past;            /* file for requests that were not answered in time; NULL = none */
     long kysod;                  /* pid; 0 = no CPU by role */
     enum proof proof;
     bool stream;      /* SignStream, one per connection */

@@ -6,6 +6,8 @@
 #ifndef BENCH_RUN_H
 #define BENCH_RUN_H
 
+#include <stdio.h>
+
 #include "client.h"
 #include "histogram.h"
 #include "kyso/grpc.h"
@@ -47,6 +49,7 @@ struct load {               /* what lives over all runs */
     struct client *clients[CONNECTIONS_MAX]; /* owned */
     struct tickets tickets;
     struct sample sample;
+    FILE *past;                  /* owned; NULL = nobody asks */
     uint64_t serial;             /* of request ids */
     struct ky_arena reply_arena; /* of the one reply that is being looked at */
 };

@@ -69,6 +69,16 @@ static void count_error(struct tally *t, int status, const char *code, const cha
     (void)snprintf(t->last_error, sizeof t->last_error, "%.32s: %.200s", code, text);
 }
 
+/* The ledger can tell whether this was signed after its deadline all the same. */
+static void note_past(const struct slot *s, uint64_t now)
+{
+    const struct load *load = s->running->load;
+    uint64_t deadline_us = ky_wall_us() - (now - s->sent_us) + load->options.deadline_ms * 1000u;
+
+    if (load->past != NULL)
+        (void)fprintf(load->past, "%s %llu\n", s->id, (unsigned long long)deadline_us);
+}
+
 static bool came_late(const struct slot *s, uint64_t now)
 {
     struct tally *t = s->running->tally;
@@ -82,6 +92,7 @@ static bool came_late(const struct slot *s, uint64_t now)
     t->well_past += over > WELL_PAST_US ? s->wire.request.n_hashes : 0;
     if (over > t->past_max_us)
         t->past_max_us = over;
+    note_past(s, now);
     return true;
 }
 
@@ -142,6 +153,8 @@ static bool refused_for_load(struct slot *s, const struct client_outcome *outcom
         return false;
     if (unspent && s->running->load->options.proof == PROOF_TOTP)
         population_take_back(&s->code);
+    if (!unspent)
+        note_past(s, ky_now_us());
     s->kept = unspent && s->running->load->options.proof == PROOF_SAD;
     if (s->timed) {
         histogram_add(&t->refusal, ky_now_us() - s->sent_us);
