@@ -15,7 +15,23 @@
 #define FIELDS_MAX     64u /* of one message type: the width of `seen` */
 #define FIRST_CAPACITY 4u  /* of a repeated field: a power of two */
 
-enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LEN = 2, WIRE_32 = 5 };
+enum wire_type { WIRE_VARINT = 0, WIRE_LEN = 2 };
+
+/* How a type is read. What kyso.v1 does not use is refused: other types, and repeated numbers. */
+static const struct form {
+    size_t size;  /* of one value in the struct, or in a repeated field's array; 0: not read */
+    uint64_t max; /* of a number: what the struct would truncate is refused */
+    enum wire_type wire;
+} forms[] = {
+    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), 1, WIRE_VARINT},
+    [PROTOBUF_C_TYPE_ENUM] = {sizeof(uint32_t), INT32_MAX, WIRE_VARINT},
+    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t), UINT32_MAX, WIRE_VARINT},
+    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t), UINT64_MAX, WIRE_VARINT},
+    [PROTOBUF_C_TYPE_INT64] = {sizeof(uint64_t), UINT64_MAX, WIRE_VARINT},
+    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *), 0, WIRE_LEN},
+    [PROTOBUF_C_TYPE_BYTES] = {sizeof(ProtobufCBinaryData), 0, WIRE_LEN},
+    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(ProtobufCMessage *), 0, WIRE_LEN},
+};
 
 struct frame {
     const ProtobufCMessageDescriptor *type;
@@ -48,71 +64,10 @@ static bool take_varint(const uint8_t **p, const uint8_t *end, uint64_t *out)
     return false;
 }
 
-static enum wire_type wire_of(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return WIRE_32;
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return WIRE_64;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return WIRE_LEN;
-    default:
-        return WIRE_VARINT;
-    }
-}
-
-/* A value that the C struct would truncate is refused, not truncated. */
-static bool varint_fits(const ProtobufCFieldDescriptor *f, uint64_t v)
-{
-    int64_t as_signed = (int64_t)v;
-    switch (f->type) {
-    case PROTOBUF_C_TYPE_BOOL:
-        return v <= 1;
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_SINT32: /* zigzag */
-        return v <= UINT32_MAX;
-    case PROTOBUF_C_TYPE_INT32:
-        return as_signed >= INT32_MIN && as_signed <= INT32_MAX;
-    case PROTOBUF_C_TYPE_ENUM:
-        return as_signed >= INT32_MIN && as_signed <= INT32_MAX &&
-               protobuf_c_enum_descriptor_get_value(f->descriptor, (int)as_signed) != NULL;
-    default:
-        return true;
-    }
-}
-
-/* Bytes that one value takes in the struct, or in the array of a repeated field. */
-static size_t value_size(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return sizeof(uint64_t);
-    default:
-        return sizeof(uint32_t);
-    }
-}
-
 /* One more element: the array doubles at each power of two. NULL: no room in the arena. */
 static uint8_t *append(struct ky_arena *a, uint8_t *to, const ProtobufCFieldDescriptor *f)
 {
-    size_t size = value_size(f->type), n;
+    size_t size = forms[f->type].size, n;
     uint8_t *array;
 
     memcpy(&n, to + f->quantifier_offset, sizeof(n));
@@ -144,53 +99,23 @@ static uint8_t *place_of(struct ky_arena *a, uint8_t *to, const ProtobufCFieldDe
     return to + f->offset;
 }
 
-static bool put_number(struct scan *s, uint8_t *to, const ProtobufCFieldDescriptor *f, uint64_t v)
+static bool take_number(struct scan *s, const ProtobufCFieldDescriptor *f)
 {
-    uint8_t *at = place_of(s->arena, to, f);
-    uint32_t low;
+    const struct frame *fr = &s->stack[s->depth];
+    const struct form *form = &forms[f->type];
+    uint64_t v;
 
-    if (at == NULL)
+    if (!take_varint(&s->p, fr->end, &v) || v > form->max)
         return false;
-    if (f->type == PROTOBUF_C_TYPE_SINT32 || f->type == PROTOBUF_C_TYPE_SINT64)
-        v = v >> 1 ^ (~(v & 1) + 1); /* zigzag: the sign is in the lowest bit */
-    low = (uint32_t)v;
-    if (value_size(f->type) == sizeof(v))
+    if (f->type == PROTOBUF_C_TYPE_ENUM &&
+        protobuf_c_enum_descriptor_get_value(f->descriptor, (int)v) == NULL)
+        return false;
+    uint8_t *at = place_of(s->arena, fr->to, f); /* not repeated: there is room */
+    uint32_t low = (uint32_t)v;
+    if (form->size == sizeof(v))
         memcpy(at, &v, sizeof(v));
     else
         memcpy(at, &low, sizeof(low));
-    return true;
-}
-
-static bool take_fixed(struct scan *s, const uint8_t *end, size_t width, uint64_t *out)
-{
-    uint64_t v = 0;
-    if ((size_t)(end - s->p) < width)
-        return false;
-    for (size_t i = 0; i < width; i++)
-        v |= (uint64_t)s->p[i] << (8 * i);
-    s->p += width;
-    *out = v;
-    return true;
-}
-
-/* A number as its wire type writes it, from before end. */
-static bool take_number(struct scan *s, const ProtobufCFieldDescriptor *f, enum wire_type wire,
-                        const uint8_t *end)
-{
-    uint64_t v;
-    bool there = wire == WIRE_VARINT ? take_varint(&s->p, end, &v) && varint_fits(f, v)
-                                     : take_fixed(s, end, wire == WIRE_32 ? 4 : 8, &v);
-    return there && put_number(s, s->stack[s->depth].to, f, v);
-}
-
-/* A repeated scalar may come packed: the same checks, value by value. */
-static bool take_packed(struct scan *s, const ProtobufCFieldDescriptor *f, const uint8_t *end)
-{
-    enum wire_type wire = wire_of(f->type);
-    while (s->p < end) {
-        if (!take_number(s, f, wire, end))
-            return false;
-    }
     return true;
 }
 
@@ -274,8 +199,6 @@ static bool take_delimited(struct scan *s, const ProtobufCFieldDescriptor *f)
     struct ky_span body = KY_SPAN(s->p, (size_t)len);
     if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         return push(s, f, s->p + len);
-    if (f->type != PROTOBUF_C_TYPE_STRING && f->type != PROTOBUF_C_TYPE_BYTES)
-        return take_packed(s, f, s->p + len);
     s->p += len;
     if (f->type == PROTOBUF_C_TYPE_STRING && !ky_utf8_is_cstr(body))
         return false;
@@ -300,11 +223,12 @@ static bool take_field(struct scan *s)
     const ProtobufCFieldDescriptor *f = field_of(fr->type, (unsigned)(tag >> 3));
     if (f == NULL || !mark_seen(fr, f))
         return false;
-    enum wire_type wire = (enum wire_type)(tag & 7);
-    bool packed = wire == WIRE_LEN && f->label == PROTOBUF_C_LABEL_REPEATED;
-    if (wire != wire_of(f->type) && !packed)
+    const struct form *form = &forms[f->type];
+    if (form->size == 0 || form->wire != (tag & 7))
         return false;
-    return wire == WIRE_LEN ? take_delimited(s, f) : take_number(s, f, wire, fr->end);
+    if (form->wire == WIRE_LEN)
+        return take_delimited(s, f);
+    return f->label != PROTOBUF_C_LABEL_REPEATED && take_number(s, f);
 }
 
 static bool take_message(struct scan *s)

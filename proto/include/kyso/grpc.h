@@ -28,10 +28,11 @@ void *ky_arena_alloc(struct ky_arena *a, size_t n);
 
 /*
  * Checks the bytes against the descriptor while it unpacks them into the arena, as protobuf-c would
- * (proto3; no required or optional fields). Refused with KY_INVALID, the arena to be reset then:
- * unknown fields, a singular field (or oneof) given twice, wire types that do not fit, groups,
- * field number 0, varints over ten bytes, enum values outside their type, strings that are not
- * UTF-8, nesting over 8. The message lives until the arena is reset.
+ * (proto3; of numbers bool, enum, uint32, uint64 and int64, never repeated: kyso.v1 has no others).
+ * Refused with KY_INVALID, the arena to be reset then: fields of other types, unknown fields, a
+ * singular field (or oneof) given twice, wire types that do not fit, groups, field number 0,
+ * varints over ten bytes, enum values outside their type, strings that are not UTF-8, nesting
+ * over 8. The message lives until the arena is reset.
  */
 KY_MUST_CHECK struct ky_status ky_pb_unpack(struct ky_arena *a, const ProtobufCMessageDescriptor *d,
                                             struct ky_span in, ProtobufCMessage **out);
