@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The capped bump allocator that protobuf-c unpacks into. One owner, the front's thread (or the
+ * The capped bump allocator that messages are unpacked into. One owner, the front's thread (or the
  * authority's, for operations). Keeps: a message never costs more heap than the block, and
  * what was in it is wiped before the block is used again.
  */
@@ -11,17 +11,6 @@
 
 #define ARENA_ALIGN 16u
 
-static void *allocator_alloc(void *arena, size_t n)
-{
-    return ky_arena_alloc(arena, n);
-}
-
-static void allocator_free(void *arena, void *p)
-{
-    (void)arena; /* all at once, on reset */
-    (void)p;
-}
-
 struct ky_status ky_arena_init(struct ky_arena *a, size_t cap)
 {
     *a = (struct ky_arena){0};
@@ -31,8 +20,6 @@ struct ky_status ky_arena_init(struct ky_arena *a, size_t cap)
     if (a->block == NULL)
         return KY_STATUS(KY_NOMEM);
     a->cap = cap;
-    a->allocator =
-        (ProtobufCAllocator){.alloc = allocator_alloc, .free = allocator_free, .allocator_data = a};
     return KY_STATUS(KY_OK);
 }
 

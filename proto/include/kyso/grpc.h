@@ -19,7 +19,6 @@ struct ky_arena {
     size_t cap;
     size_t used;
     bool exhausted;
-    ProtobufCAllocator allocator; /* points back at this arena: do not move it */
 };
 KY_MUST_CHECK struct ky_status ky_arena_init(struct ky_arena *a, size_t cap);
 void ky_arena_reset(struct ky_arena *a);
