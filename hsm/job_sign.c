@@ -88,7 +88,7 @@ static void bound_release(struct hsm_worker *w, const struct job_sign *in,
     } else if (drop) {
         hsm_residents_forget(v->residents, in->blob);
     } else if (ky_ok(st) && p->first_use && !b->verified) {
-        hsm_residents_set_verified(v->residents, in->blob, p->spki_sha256);
+        hsm_residents_set_verified(v->residents, in->blob, b->handle, p->spki_sha256);
     }
 }
 

@@ -219,21 +219,32 @@ static void wait_for_one(struct loop *l)
         take_records(l);
 }
 
-/* What has already arrived, and nothing after it. A failed module or channel ends it at once. */
+/* What has ended leaves, unless nobody is there to take it. */
+static void send_rest(struct loop *l)
+{
+    collect(l);
+    if (ky_channel_has_output(&l->channel) && l->exit != HSM_EXIT_CHANNEL)
+        flush_all(l);
+}
+
+/*
+ * What has already arrived, read or not, and nothing after it. A failed module or channel ends it at
+ * once: what threads still run then is for send_rest, when they have ended.
+ */
 static void drain(struct loop *l)
 {
     struct pollfd p = {.fd = l->channel.fd, .events = POLLIN};
 
     do {
+        if (l->untaken && !l->ended)
+            take_records(l);
         while (l->busy > 0 && l->exit == HSM_EXIT_OK)
             wait_for_one(l);
         if (l->ended || poll(&p, 1, 0) != 1)
             break;
         read_channel(l);
     } while (l->exit == HSM_EXIT_OK);
-    collect(l);
-    if (ky_channel_has_output(&l->channel) && l->exit != HSM_EXIT_CHANNEL)
-        flush_all(l);
+    send_rest(l);
 }
 
 static bool jobs_new(struct loop *l)
@@ -289,6 +300,7 @@ int hsm_loop_run(struct hsm_vault *v, struct hsm_pool *pool)
         turn(&l);
     drain(&l);
     hsm_pool_stop(l.pool); /* no thread has one of the jobs from here on */
+    send_rest(&l);         /* what they were running when a module failed need not run again */
     for (size_t i = 0; i < l.job_count; i++)
         hsm_job_wipe(&l.jobs[i]);
     free(l.jobs);

@@ -158,7 +158,7 @@ struct hsm_job *hsm_pool_take(struct hsm_pool *p)
     eventfd_t told = 0;
 
     (void)pthread_mutex_lock(&p->lock);
-    while (p->n == 1 && run_one(p, &p->workers[0]))
+    while (p->n == 1 && !p->stop && run_one(p, &p->workers[0]))
         ;
     if (p->event >= 0)
         (void)eventfd_read(p->event, &told);

@@ -202,14 +202,14 @@ struct ky_status hsm_residents_find(struct hsm_residents *r, const struct hsm_se
     return KY_STATUS(KY_OK);
 }
 
-void hsm_residents_set_verified(struct hsm_residents *r, struct ky_span id,
+void hsm_residents_set_verified(struct hsm_residents *r, struct ky_span id, CK_OBJECT_HANDLE key,
                                 const uint8_t spki_sha256[32])
 {
     struct slot *s = NULL;
 
     (void)pthread_mutex_lock(&r->lock);
     s = slot_for(r, id.data);
-    if (s->state == SLOT_KEY)
+    if (s->state == SLOT_KEY && s->key == key)
         memcpy(s->verified, spki_sha256, sizeof(s->verified));
     (void)pthread_mutex_unlock(&r->lock);
 }

@@ -28,7 +28,8 @@ KY_MUST_CHECK struct ky_status hsm_residents_find(struct hsm_residents *r,
                                                   const struct hsm_session *s, struct ky_span id,
                                                   CK_OBJECT_HANDLE *out_key,
                                                   uint8_t out_verified[32]);
-void hsm_residents_set_verified(struct hsm_residents *r, struct ky_span id,
+/* Says so of that handle only: another thread may have found another for the id since. */
+void hsm_residents_set_verified(struct hsm_residents *r, struct ky_span id, CK_OBJECT_HANDLE key,
                                 const uint8_t spki_sha256[32]);
 KY_MUST_CHECK struct ky_status hsm_residents_add(struct hsm_residents *r, struct ky_span id,
                                                  CK_OBJECT_HANDLE key);

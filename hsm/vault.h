@@ -97,7 +97,7 @@ int hsm_pool_event(const struct hsm_pool *p);
 void hsm_pool_put(struct hsm_pool *p, struct hsm_job *job);
 /*
  * Jobs that have ended since the last call, linked by next, or NULL. Does not wait for threads;
- * without threads it first runs all that was put.
+ * without threads it first runs all that was put, unless stopped.
  */
 struct hsm_job *hsm_pool_take(struct hsm_pool *p);
 /*

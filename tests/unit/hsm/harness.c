@@ -175,6 +175,9 @@ struct vault vault_spawn(const struct vault_options *o)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
+    if (o->narrow)
+        assert_int_equal(
+            setsockopt(channel[1], SOL_SOCKET, SO_SNDBUF, &(int){4096}, sizeof(int)), 0);
     (void)snprintf(sessions, sizeof(sessions), "%u", o->sessions != 0 ? o->sessions : 1);
     (void)snprintf(cache, sizeof(cache), "%u", o->cache_keys != 0 ? o->cache_keys : 100);
     if (o->provision)

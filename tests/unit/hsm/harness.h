@@ -32,6 +32,7 @@ struct vault_options {
     bool serialize;
     bool tuned;    /* software_tuning */
     bool no_token; /* the configured module does not exist */
+    bool narrow;   /* few replies fit its socket */
     bool shim;     /* through shim.c; faults in the environment, see there */
 };
 

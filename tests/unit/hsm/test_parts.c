@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of hsm/ that need no token: the CK_RV table, SubjectPublicKeyInfo both ways
- * against OpenSSL's own encoder, the verifier, and the cache over a counting stand-in for the
+ * against OpenSSL's own encoder, the verifier, the map of residents, and the cache over a counting stand-in for the
  * module.
  */
 #include <openssl/evp.h>
@@ -15,6 +15,7 @@
 
 #include "cache.h"
 #include "ckr.h"
+#include "resident.h"
 #include "spki.h"
 #include "verify.h"
 
@@ -303,6 +304,29 @@ static void test_cache_full_of_pins(void **state)
     hsm_cache_free(c);
 }
 
+/* A handle that was found again meanwhile has proved nothing by what the one before it signed. */
+static void test_verified_is_said_of_one_handle(void **state)
+{
+    const struct hsm_session s = {.module = &module, .handle = 1, .serial = 1};
+    static const uint8_t id[HSM_KEY_ID] = {1, 2, 3}, none[32], spki[32] = {9};
+    struct hsm_residents *r = hsm_residents_new();
+    CK_OBJECT_HANDLE key = 0;
+    uint8_t verified[32];
+
+    (void)state;
+    assert_true(ky_ok(hsm_residents_add(r, KY_SPAN_OF(id), 5)));
+    hsm_residents_forget(r, KY_SPAN_OF(id)); /* by a thread to which 5 failed */
+    assert_true(ky_ok(hsm_residents_add(r, KY_SPAN_OF(id), 6)));
+    hsm_residents_set_verified(r, KY_SPAN_OF(id), 5, spki); /* by one that had signed with 5 before */
+    assert_true(ky_ok(hsm_residents_find(r, &s, KY_SPAN_OF(id), &key, verified)));
+    assert_int_equal(key, 6);
+    assert_memory_equal(verified, none, sizeof(none));
+    hsm_residents_set_verified(r, KY_SPAN_OF(id), 6, spki);
+    assert_true(ky_ok(hsm_residents_find(r, &s, KY_SPAN_OF(id), &key, verified)));
+    assert_memory_equal(verified, spki, sizeof(spki));
+    hsm_residents_free(r);
+}
+
 /* 20 000 steps against a plain model: every handle is either found or destroyed, never both. */
 static void test_cache_against_a_model(void **state)
 {
@@ -353,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_cache_destroys_each_handle_once),
         cmocka_unit_test(test_cache_full_of_pins),
         cmocka_unit_test(test_cache_against_a_model),
+        cmocka_unit_test(test_verified_is_said_of_one_handle),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -254,6 +254,45 @@ static void test_a_slow_call_holds_up_nobody(void **state)
     (void)rmdir(path);
 }
 
+/* What one thread was signing when the module failed another is answered: it need not be signed again. */
+static void test_a_lost_module_keeps_what_others_sign(void **state)
+{
+    const struct vault_options threads = {.shim = true, .sessions = 2};
+    char path[] = "/tmp/kyso-hold-XXXXXX";
+    char fifo[64];
+    uint8_t digest[32] = {4};
+    struct job_sign job = sign_job(&alice, &ecdsa, KY_SPAN_OF(digest));
+    struct job_r_sign r;
+    struct job_r_done done;
+    struct ky_record rec;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    (void)snprintf(fifo, sizeof(fifo), "%s/pipe", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    (void)setenv("KYSO_SHIM_HOLD", fifo, 1);
+    (void)setenv("KYSO_SHIM", "sign:1:1:hold,init:2:9:30", 1); /* CKR_DEVICE_ERROR */
+    struct vault v = vault_start(&threads);
+    vault_post(&v, &job_sign_schema, &job, 1);
+    vault_post(&v, &job_sign_schema, &job, 2);
+    vault_flush(&v);
+    rec = vault_next(&v);
+    assert_int_equal(rec.type, JOB_R_DONE);
+    assert_int_equal(ky_msg_decode(&job_r_done_schema, rec.payload, &done).code, KY_OK);
+    assert_int_equal(done.code, KY_TOKEN_MODULE);
+    uint64_t failed = rec.tag;
+    (void)close(open(fifo, O_WRONLY | O_CLOEXEC));
+    rec = vault_next(&v);
+    assert_int_equal(rec.type, JOB_R_SIGN);
+    assert_int_equal(rec.tag, 3 - failed);
+    assert_int_equal(ky_msg_decode(&job_r_sign_schema, rec.payload, &r).code, KY_OK);
+    assert_true(
+        independently_verified(job.public_key, KY_KEY_P256, &ecdsa, job.digests, r.signatures));
+    assert_int_equal(vault_wait_exit(&v), HSM_EXIT_MODULE);
+    (void)unlink(fifo);
+    (void)rmdir(path);
+}
+
 /*
  * Sessions die under four threads that share handles: every job is still answered, and right. One that met two of them
  * in a row is answered token-session, and the authority then dispatches it again: so does this.
@@ -377,6 +416,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_first_use_trusts_a_seen_handle),
         cmocka_unit_test(test_a_lost_module_or_login_ends_the_vault),
         cmocka_unit_test(test_a_slow_call_holds_up_nobody),
+        cmocka_unit_test(test_a_lost_module_keeps_what_others_sign),
         cmocka_unit_test(test_threads_survive_dying_sessions),
         cmocka_unit_test(test_how_often_the_pin_is_tried),
     };

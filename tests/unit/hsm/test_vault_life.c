@@ -3,11 +3,15 @@
  * Start, login and end of a vault; batches, threads, the cache, resident keys that come and
  * go, and the anchor.
  */
+#include <dirent.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -192,6 +196,69 @@ static void test_drain_finishes_what_was_sent(void **state)
     (void)state;
     drain_with(&plain);
     drain_with(&threads);
+}
+
+static bool is_asleep(pid_t pid)
+{
+    char path[64], line[256];
+    struct dirent *e;
+    bool asleep = true;
+    DIR *d;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    assert_non_null(d = opendir(path));
+    while ((e = readdir(d)) != NULL) {
+        FILE *f;
+
+        if (e->d_name[0] == '.')
+            continue;
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", (int)pid, e->d_name);
+        assert_non_null(f = fopen(path, "r"));
+        assert_non_null(fgets(line, sizeof(line), f));
+        (void)fclose(f);
+        asleep = asleep && strstr(line, ") S ") != NULL;
+    }
+    (void)closedir(d);
+    return asleep;
+}
+
+/* Every thread waits: for the peer, when it has answers that do not fit the socket. */
+static void wait_asleep(const struct vault *v)
+{
+    int there = 0;
+
+    for (unsigned times = 0; times < 3; (void)sched_yield()) {
+        assert_int_equal(ioctl(v->fd, FIONREAD, &there), 0);
+        times = there > 0 && is_asleep(v->pid) ? times + 1 : 0;
+    }
+}
+
+/*
+ * More than the vault has jobs for has been read in one go, and what those jobs answered does not fit
+ * the socket, when it is told to go: the others are still in its buffer.
+ */
+static void test_drain_finishes_what_was_read(void **state)
+{
+    enum { JOBS = 200 };
+    const struct vault_options o = {.sessions = 2, .narrow = true};
+    const struct control_msg drain = {.type = CONTROL_DRAIN};
+    struct vault v = vault_start(&o);
+    struct test_key k;
+    uint8_t digest[32] = {8};
+
+    (void)state;
+    assert_int_equal(vault_generate(&v, KY_KEY_P256, KY_STORE_WRAPPED, &k).code, KY_OK);
+    struct job_sign job = sign_job(&k, &ecdsa, KY_SPAN_OF(digest));
+    assert_int_equal(kill(v.pid, SIGSTOP), 0);
+    for (uint64_t i = 0; i < JOBS; i++)
+        vault_post(&v, &job_sign_schema, &job, i);
+    vault_flush(&v);
+    assert_int_equal(kill(v.pid, SIGCONT), 0);
+    wait_asleep(&v);
+    assert_int_equal(control_send(v.control, &drain, -1).code, KY_OK);
+    for (size_t answered = 0; answered < JOBS; answered++)
+        assert_int_equal(vault_next(&v).type, JOB_R_SIGN);
+    assert_int_equal(vault_wait_exit(&v), HSM_EXIT_OK);
 }
 
 static uint8_t hot(struct vault *v, const struct test_key *k, uint32_t epoch)
@@ -413,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_batch_of_500),
         cmocka_unit_test(test_batch_on_threads),
         cmocka_unit_test(test_drain_finishes_what_was_sent),
+        cmocka_unit_test(test_drain_finishes_what_was_read),
         cmocka_unit_test(test_cache_is_bounded_and_forgets),
         cmocka_unit_test(test_resident_key_of_another_vault),
         cmocka_unit_test(test_two_objects_with_one_id),
