@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the first DATA to the trailers. Request bytes are bounded per call, per connection and per front,
- * and wiped when they were taken: codes and SADs pass through them.
+ * From the first DATA to the trailers. The memory of requests is bounded per call, per connection and per
+ * front, and wiped when they were taken: codes and SADs pass through it.
  */
 #include "call.h"
 
@@ -14,6 +14,7 @@
 #define GRPC_PREFIX      5u
 #define KEEP_BUFFER_MAX  8192u
 #define KEEP_STREAM_MAX  (64u * 1024u)
+#define LARGE_SHARE      8u /* less than this part of a buffer does not need it */
 #define SPARE_CALLS_MAX  1024u
 #define FINISHED_STALLS  2u /* how often front_patience.stall_us a status may lie here */
 #define UNARY_OUTPUT_MAX (1024u * 1024u)
@@ -88,40 +89,68 @@ static void wipe_buffer(struct ky_buf *b)
  */
 static void give_large(struct front *f, struct ky_buf *b)
 {
-    if (f->large.cap > 0 || b->cap <= KEEP_BUFFER_MAX || b->cap > KEEP_STREAM_MAX)
-        return;
-    ky_buf_reset(b);
-    f->large = *b;
-    *b = KY_BUF_INIT(b->max);
+    if (b->cap > f->large.cap && b->cap <= KEEP_STREAM_MAX) {
+        struct ky_buf smaller = f->large;
+
+        ky_buf_reset(b);
+        f->large = *b;
+        smaller.max = b->max;
+        *b = smaller;
+    }
+    ky_buf_free(b);
 }
 
-static void take_large(struct front *f, struct ky_buf *b)
+/* Only for what fills a good part of it: the next may have to grow one of its own. */
+static void take_large(struct front *f, struct ky_buf *b, size_t n)
 {
-    if (f->large.cap == 0 || b->cap > 0 || f->large.cap > b->max)
+    struct ky_buf large = f->large;
+
+    if (large.cap == 0 || large.cap <= b->cap || large.cap > b->max || b->len + n > large.cap ||
+        b->len + n < large.cap / LARGE_SHARE)
         return;
-    b->data = f->large.data;
-    b->cap = f->large.cap;
+    large.max = b->max;
+    ky_buf_put(&large, b->data, b->len);
+    ky_buf_free(b);
+    *b = large;
     f->large = KY_BUF_INIT(0);
+}
+
+/* A large buffer for little that is left of it; without memory it stays where it is. */
+static void shrink(struct front *f, struct ky_buf *b)
+{
+    struct ky_buf small = KY_BUF_INIT(b->max);
+
+    if (b->cap <= KEEP_BUFFER_MAX || b->len >= b->cap / LARGE_SHARE)
+        return;
+    ky_buf_put(&small, b->data, b->len);
+    if (small.len != b->len)
+        return;
+    give_large(f, b);
+    *b = small;
+}
+
+/* Counted is what a call's request keeps from others, not how far it is filled. */
+static size_t held(const struct call *call)
+{
+    return call->in.len > 0 ? call->in.cap : 0;
 }
 
 static void count_held(struct call *call, size_t before)
 {
     struct conn *c = call->conn;
-    c->buffered += call->in.len - before;
-    c->identity->buffered += call->in.len - before;
-    c->front->buffered += call->in.len - before;
+    size_t now = held(call);
+
+    c->buffered += now - before;
+    c->identity->buffered += now - before;
+    c->front->buffered += now - before;
 }
 
 void call_drop_input(struct call *call, size_t n)
 {
-    size_t before = call->in.len;
-    if (n >= before) {
-        give_large(call->conn->front, &call->in);
-        wipe_buffer(&call->in);
-        call->in.len = 0;
-    } else {
-        ky_buf_consume(&call->in, n); /* wipes what it moves away from */
-    }
+    size_t before = held(call);
+
+    ky_buf_consume(&call->in, n); /* wipes what it moves away from */
+    shrink(call->conn->front, &call->in);
     count_held(call, before);
 }
 
@@ -181,7 +210,7 @@ void call_data(struct call *call, const uint8_t *p, size_t n)
 {
     struct conn *c = call->conn;
     struct front *f = c->front;
-    size_t before = call->in.len;
+    size_t before = held(call);
     bool stream = call->method && method_is_stream(call->method);
 
     /* A unary request ends within its stream's window; what is given back only lets one go on. */
@@ -194,15 +223,14 @@ void call_data(struct call *call, const uint8_t *p, size_t n)
         call_finish(call, KY_BUSY, FRONT_RETRY_AFTER_MS, NULL);
         return;
     }
-    if (n > KEEP_BUFFER_MAX / 2)
-        take_large(f, &call->in);
+    take_large(f, &call->in, n);
     ky_buf_put(&call->in, p, n);
+    count_held(call, before);
     if (call->in.failed) {
         call->in.failed = false;
         refuse_message(call, KY_INVALID, "message: longer than this door takes");
         return;
     }
-    count_held(call, before);
     if (stream)
         stream_advance(call);
     else

@@ -36,7 +36,7 @@ struct conn {
     struct ky_buf out;
     size_t out_taken;
     size_t queued;   /* reply bytes waiting in calls */
-    size_t buffered; /* request bytes of unfinished messages */
+    size_t buffered; /* memory of unfinished requests */
     struct conn_calls calls;
     struct call *met; /* whom nghttp2 spoke of last; NULL = nobody who lives */
     uint32_t call_count;

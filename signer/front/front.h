@@ -25,7 +25,7 @@
 #define FRONT_HEADER_LIST_MAX      (16u * 1024u)
 #define FRONT_BACKLOG_MAX          (1024u * 1024u) /* reply bytes a peer may leave unread */
 #define FRONT_CONN_BUFFERED_MAX                                                                    \
-    (4096u * 1024u) /* request bytes one connection may have unfinished */
+    (4096u * 1024u) /* memory one connection may hold for unfinished requests */
 #define FRONT_BUFFERED_MAX   (64u * 1024u * 1024u) /* and all together, half of it for one client */
 #define FRONT_RETRY_AFTER_MS 100u
 #define FRONT_IDENTITIES     256u /* buckets */
@@ -93,7 +93,7 @@ struct front {
     uint64_t calls_due_us; /* no call is due before; 0 = look at them all */
     uint32_t call_count, call_max, spare_count;
     struct ky_buf large; /* a request buffer between two uses, empty; cap 0 = none */
-    size_t buffered;     /* request bytes held for unfinished messages */
+    size_t buffered;     /* memory held for unfinished requests */
     struct identity_list identities[FRONT_IDENTITIES]; /* owned; by the first byte of their keys */
     uint8_t health;                                    /* as health_changed saw it last */
     uint32_t reflections;                              /* answered in this second */

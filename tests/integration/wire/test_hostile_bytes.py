@@ -11,12 +11,13 @@ import threading
 import time
 import unittest
 
-from wire import (BAD_FRAME, BAD_MESSAGE, DATA, END_HEADERS, END_STREAM, FLOOD, HEADERS, PING, WINDOW_UPDATE, WireTest, frame, grpc_message, request_headers, setting)
+from wire import (BAD_FRAME, BAD_MESSAGE, DATA, END_HEADERS, END_STREAM, FLOOD, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, WireTest, frame, grpc_message, request_headers, setting)
 
 SIGN = b"/kyso.v1.Signer/Sign"
 STREAM = b"/kyso.v1.Signer/SignStream"
 GRPC_STATUS = bytes.fromhex("9acac8b21234da8f")  # Huffman code of "grpc-status"
 RSS_SLACK_KIB = 96 * 1024  # a sanitizer's quarantine included
+HELD_KIB = 40 * 1024  # 1 195 calls with 8 KiB each and what HTTP/2 needs for them; with 64 KiB each 75 MiB
 
 
 def varint(n):
@@ -303,6 +304,35 @@ class Hostile(WireTest):
         for h in conns:
             h.close()
         self.base_rss += 128 * 1024  # freed, but a sanitizer keeps it in quarantine
+
+    def hold_little(self, path, before, part):
+        """Many calls that hold a few bytes each; `before` is sent by one stream ahead of each. Returns by how much the front grew."""
+        conns = [self.http2(self.front, settings=setting(4, 1 << 24)) for _ in range(5)]
+
+        def data(stream, body):
+            return b"".join(frame(DATA, 0, stream, body[i:i + 16384]) for i in range(0, len(body), 16384))
+        for h in conns:
+            got = []
+            h.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            h.send(frame(HEADERS, END_HEADERS, 1, request_headers(STREAM)))
+            for stream in range(3, 481, 2):
+                h.send(data(1, before) + frame(HEADERS, END_HEADERS, stream, request_headers(path)) + data(stream, part))
+                got += h.frames_until(lambda f: f[0] in (DATA, RST_STREAM))[0]  # the long message is answered
+            h.send(frame(PING, 0, 0, b"all read"))
+            got += h.frames_until(lambda f: f[0] == PING and f[1] & 1)[0]
+            self.assertEqual(sum(f[0] == DATA for f in got), 239)
+            self.assertFalse([f for f in got if f[0] == RST_STREAM or f[0] == HEADERS and f[1] & END_STREAM], "calls were refused")
+        return self.front.rss_kib() - self.base_rss
+
+    def test_a_large_buffer_is_not_held_for_little(self):
+        """Beside a stream that fills and empties its buffer, calls whose first frame is just over a page."""
+        grown = self.hold_little(SIGN, grpc_message(b"x" * 60000), grpc_message(b"x" * 4200, length=8000))
+        self.assertLess(grown, HELD_KIB)
+
+    def test_a_stream_keeps_no_large_buffer_for_the_rest(self):
+        """A long message, and five bytes of the next."""
+        grown = self.hold_little(STREAM, b"", grpc_message(b"x" * 60000) + b"\0" * 4)
+        self.assertLess(grown, HELD_KIB)
 
 
 if __name__ == "__main__":
