@@ -99,7 +99,7 @@ static int login(struct hsm_vault *v)
         return HSM_EXIT_CHANNEL;
     log_status(v->config, "login-failed", "login", st);
     /* Only what C_Login said itself may be taken for the token's verdict on the PIN. */
-    (void)tell(CONTROL_LOGIN_FAILED, st.code == KY_TOKEN_LOGIN ? st.cause : CKR_DEVICE_ERROR);
+    (void)tell(CONTROL_LOGIN_FAILED, st.code == KY_TOKEN_LOGIN ? st.cause : CKR_OK);
     return HSM_EXIT_LOGIN;
 }
 

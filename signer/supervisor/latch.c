@@ -1,31 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PIN latch. Before a vault gets the PIN a marker is written and synced; a login that
- * succeeds removes it. A marker found at start, or left by a vault that died while
- * logging in, means that a try may already have been counted: nobody logs in again until
- * an operator removes it. So a wrong PIN costs the token one try, however often
- * anything restarts (P11).
+ * The PIN latch (P11). Before a vault gets the PIN a marker is written and synced; a login that succeeds
+ * removes it. It stays, and nobody logs in again until an operator removes it, when it is found at start,
+ * when a vault dies while logging in, when C_Login fails with any value that may follow a look at the PIN,
+ * and when it is the third in a row to fail with any value. So between two acts of an operator a token
+ * counts at most one wrong PIN, and sees at most three failed logins, however often anything restarts.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "supervisor.h"
 
-#define MARKER "login-pending"
+#define MARKER       "login-pending"
+#define FAILURES     "login-failures" /* a byte for each C_Login that failed since one succeeded */
+#define FAILURES_MAX 3
 
-/* PKCS#11 s.6.1: return values that say the PIN itself was refused or must not be tried. */
-#define CKR_PIN_INCORRECT 0xA0u
-#define CKR_PIN_LOCKED 0xA4u
-#define CKR_VENDOR_DEFINED 0x80000000u
+/*
+ * PKCS#11 s.6.1: what C_Login says of the token or the session instead of looking at the PIN. Anything else, a general
+ * or a device error and what a vendor made up too, may come after the token has counted a try.
+ */
+static const uint64_t not_looked_at[] = {
+    0x32, /* CKR_DEVICE_REMOVED */
+    0xB0, /* CKR_SESSION_CLOSED */
+    0xB1, /* CKR_SESSION_COUNT */
+    0xB3, /* CKR_SESSION_HANDLE_INVALID */
+    0xB8, /* CKR_SESSION_READ_WRITE_SO_EXISTS */
+    0xE0, /* CKR_TOKEN_NOT_PRESENT */
+};
 
-bool latch_is_pin_error(uint64_t ckr)
+static bool may_have_looked(uint64_t ckr)
 {
-    /* What a vendor means by a code of its own nobody knows: it may have counted a try. */
-    return (ckr >= CKR_PIN_INCORRECT && ckr <= CKR_PIN_LOCKED) || (ckr & CKR_VENDOR_DEFINED) != 0;
+    for (size_t i = 0; i < sizeof(not_looked_at) / sizeof(not_looked_at[0]); i++)
+        if (ckr == not_looked_at[i])
+            return false;
+    return true;
 }
 
 /* All of it, or KY_INVALID: the token would count a PIN that was cut as a wrong one. */
@@ -76,36 +89,69 @@ struct ky_status latch_read_pin(const struct config *c, struct ky_secret *out_pi
     return read_secret_file(path, out_pin);
 }
 
-static bool marker_path(const struct config *c, char *out, size_t cap)
+static bool path_of(const struct config *c, const char *name, char *out, size_t cap)
 {
-    return (size_t)snprintf(out, cap, "%s/%s", c->state_dir, MARKER) < cap;
+    return (size_t)snprintf(out, cap, "%s/%s", c->state_dir, name) < cap;
 }
 
-struct ky_status latch_arm(const struct config *c, const char *who)
+/* One more line in a file of the state's folder, durable together with its name. Returns the file's size; 0 = it failed. */
+static off_t write_line(const struct config *c, const char *name, int flags, const char *text)
 {
     char path[1024];
-    struct ky_status st = KY_STATUS(KY_OK);
+    struct stat info = { .st_size = 0 };
     int fd, dir;
 
-    if (!marker_path(c, path, sizeof(path)))
-        return KY_STATUS(KY_INVALID);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (!path_of(c, name, path, sizeof(path)))
+        return 0;
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
     dir = open(c->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || dir < 0 || dprintf(fd, "%s\n", who) < 0 || fsync(fd) != 0 || fsync(dir) != 0)
-        st = KY_STATUS_CAUSE(KY_IO, errno);
+    if (fd < 0 || dir < 0 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0 || fsync(dir) != 0 ||
+        fstat(fd, &info) != 0)
+        info.st_size = 0;
     if (fd >= 0)
         close(fd);
     if (dir >= 0)
         close(dir);
-    return st;
+    return info.st_size;
+}
+
+static void remove_file(const struct config *c, const char *name)
+{
+    char path[1024];
+
+    if (path_of(c, name, path, sizeof(path)))
+        (void)unlink(path); /* one that stays closes the latch, now or sooner: the safe side */
+}
+
+struct ky_status latch_arm(const struct config *c, const char *who)
+{
+    return write_line(c, MARKER, O_TRUNC, who) > 0 ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_IO, errno);
 }
 
 void latch_disarm(const struct config *c)
 {
-    char path[1024];
+    remove_file(c, MARKER);
+}
 
-    if (marker_path(c, path, sizeof(path)))
-        (void)unlink(path); /* a marker that stays closes the latch: the safe side */
+void latch_reset(const struct config *c)
+{
+    remove_file(c, FAILURES);
+    remove_file(c, MARKER);
+}
+
+const char *latch_login_failed(const struct config *c, uint64_t ckr)
+{
+    off_t failures;
+
+    if (ckr != LATCH_NOT_TRIED) {
+        if (may_have_looked(ckr))
+            return "the token refused the PIN, or may have counted it";
+        failures = write_line(c, FAILURES, O_APPEND, "");
+        if (failures == 0 || failures >= FAILURES_MAX)
+            return "too many logins in a row failed";
+    }
+    latch_disarm(c);
+    return NULL;
 }
 
 bool latch_is_armed(const struct config *c, char *out_reason, size_t cap)
@@ -114,7 +160,7 @@ bool latch_is_armed(const struct config *c, char *out_reason, size_t cap)
     ssize_t n = 0;
     int fd;
 
-    if (!marker_path(c, path, sizeof(path)))
+    if (!path_of(c, MARKER, path, sizeof(path)))
         return true;
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)

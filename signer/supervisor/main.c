@@ -213,8 +213,7 @@ static int clear_latch(const struct config *c)
 
     bool armed = latch_is_armed(c, reason, sizeof(reason));
 
-    if (armed)
-        latch_disarm(c);
+    latch_reset(c);
     /* Without a marker too: a server whose PIN could not be read is latched, and has left none. */
     (void)snprintf(path, sizeof(path), "%s/run/kysod.lock", c->state_dir);
     fd = open(path, O_RDONLY | O_CLOEXEC);

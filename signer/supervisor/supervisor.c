@@ -102,18 +102,19 @@ static void vault_hello(struct role *r)
 
 static void vault_logged_in(struct role *r)
 {
-    latch_disarm(r->sup->config);
+    latch_reset(r->sup->config);
     r->state = ROLE_STARTING;
 }
 
 static void vault_login_failed(struct role *r, uint64_t ckr)
 {
+    const char *closed;
+
     log_event(LOG_ERROR, "login-failed", LOG_U64("index", r->index), LOG_U64("ckr", ckr));
     r->state = ROLE_STARTING; /* it said so itself: role_ended must not close the latch again */
-    if (latch_is_pin_error(ckr))
-        close_latch(r->sup, "the token refused the PIN");
-    else
-        latch_disarm(r->sup->config); /* a token that was not there did not count a try */
+    closed = latch_login_failed(r->sup->config, ckr);
+    if (closed)
+        close_latch(r->sup, closed);
 }
 
 /* The new one is ready before the worn one is let go: recycling leaves no gap. */

@@ -86,9 +86,12 @@ struct supervisor {
 KY_MUST_CHECK struct ky_status latch_read_pin(const struct config *c, struct ky_secret *out_pin);
 /* Writes and syncs the login-pending marker. */
 KY_MUST_CHECK struct ky_status latch_arm(const struct config *c, const char *who);
-void latch_disarm(const struct config *c);
+void latch_disarm(const struct config *c);         /* no login came of it */
+void latch_reset(const struct config *c);          /* a login succeeded, or an operator says so */
+#define LATCH_NOT_TRIED 0u                         /* CKR_OK: the vault did not come to C_Login */
+/* Disarms and returns NULL where another login may follow; else says why none may, and the marker stays. */
+const char *latch_login_failed(const struct config *c, uint64_t ckr);
 bool latch_is_armed(const struct config *c, char *out_reason, size_t cap);
-bool latch_is_pin_error(uint64_t ckr);
 
 /* listen.c */
 KY_MUST_CHECK struct ky_status listen_open_all(struct supervisor *s);

@@ -35,7 +35,7 @@ enum control_type {
     /* from a role */
     CONTROL_HELLO = 20, /* vault: C_Initialize is done, send the PIN */
     CONTROL_LOGGED_IN,
-    CONTROL_LOGIN_FAILED, /* arg = CK_RV; the vault exits after it */
+    CONTROL_LOGIN_FAILED, /* arg = CK_RV, 0: not tried; the vault exits after it */
     CONTROL_READY,        /* arg = port for a front */
     CONTROL_KILL,         /* authority: SIGKILL vault (index, generation); it missed a deadline */
     CONTROL_SEALED,       /* authority: seals itself, text says why */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fault 34 and P11: however often anything starts, a PIN that the token refuses costs one try for each act of an operator, and none
-when the token says that one more would lock it. The token counts its tries itself, in a file that outlives every process."""
+"""Fault 34 and P11: however often anything starts, a PIN that the token refuses, or may have looked at, costs one try for each act of an
+operator, and none when the token says that one more would lock it; logins that fail for another reason end after three. The token counts its tries itself, in a file that outlives every process."""
 
 import os
 import unittest
@@ -92,12 +92,12 @@ class Pin(FaultCase):
         self.assertEqual(self.logins(), [])
 
     def test_34_whatever_the_token_calls_it(self):
-        """What a vendor's own code means nobody knows: it may have counted."""
+        """What a vendor's own code means nobody knows, and a general error may follow a look at the PIN: it may have counted."""
         self.launch()
         self.wait_for_vaults()
         self.h.stop_server()
         for rv, value in (("CKR_PIN_INCORRECT", "0xa0"), ("CKR_PIN_LOCKED", "0xa4"), ("CKR_PIN_EXPIRED", "0xa3"),
-                          ("0x80000077", "0x80000077")):
+                          ("CKR_GENERAL_ERROR", "0x5"), ("CKR_DEVICE_ERROR", "0x30"), ("0x80000077", "0x80000077")):
             with self.subTest(rv=rv):
                 self.obey(f"C_Login return {rv}")
                 self.launch()
@@ -116,11 +116,28 @@ class Pin(FaultCase):
         self.assertTrue(os.path.exists(f"{self.h.state}/state/login-pending"))
 
     def test_34_a_token_that_was_not_there_counted_nothing(self):
-        self.obey("C_Login times 2 return CKR_DEVICE_ERROR")
+        self.obey("C_Login times 2 return CKR_TOKEN_NOT_PRESENT")
         self.launch()
         self.wait_for_vaults()
-        self.assertEqual(self.logins(), ["0x30", "0x30", "0x0", "0x0"])
+        self.assertEqual(self.logins(), ["0xe0", "0xe0", "0x0", "0x0"])
         self.assertEqual(self.lines("latch-closed"), [])
+
+    def test_34_no_fourth_login_in_a_row(self):
+        """Whatever they fail with, and whoever starts anything anew between them."""
+        self.obey("C_Login return CKR_DEVICE_REMOVED")
+        self.launch()
+        self.h.wait_for(lambda: self.logins(), "a login that fails")
+        self.h.stop_server()
+        self.launch()
+        self.closes()
+        for _ in range(2):
+            self.h.stop_server()
+            self.launch()
+            self.closes()
+        self.assertEqual(self.logins(), ["0x32"] * 3)
+        self.clear_latch()
+        self.closes()
+        self.assertEqual(self.logins(), ["0x32"] * 6)
 
 
 if __name__ == "__main__":

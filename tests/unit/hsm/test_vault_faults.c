@@ -355,20 +355,26 @@ static off_t logins(const char *path)
 static void test_how_often_the_pin_is_tried(void **state)
 {
     char path[160]; /* in the token's folder, which goes when the group ends */
-    static const char *const flags[] = {"token:1:99:20000",
-                                        "token:1:99:40000"}; /* FINAL_TRY, LOCKED */
+    static const struct {
+        const char *faults;
+        uint64_t says;
+    } rows[] = {
+        {"token:1:99:20000", CKR_PIN_LOCKED}, /* FINAL_TRY */
+        {"token:1:99:40000", CKR_PIN_LOCKED}, /* LOCKED */
+        {"open:1:1:30", 0},                   /* no verdict of C_Login's */
+    };
 
     (void)state;
     (void)snprintf(path, sizeof(path), "%s.logins", getenv("SOFTHSM2_CONF"));
     (void)setenv("KYSO_SHIM_LOGINS", path, 1);
-    for (size_t i = 0; i < 2; i++) {
-        (void)setenv("KYSO_SHIM", flags[i], 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        (void)setenv("KYSO_SHIM", rows[i].faults, 1);
         struct vault v = vault_spawn(&shimmed);
         assert_int_equal(vault_control(&v).type, CONTROL_HELLO);
         vault_send_pin(&v, TEST_PIN);
         struct control_msg m = vault_control(&v);
         assert_int_equal(m.type, CONTROL_LOGIN_FAILED);
-        assert_int_equal(m.arg, CKR_PIN_LOCKED);
+        assert_int_equal(m.arg, rows[i].says);
         assert_int_equal(vault_wait_exit(&v), HSM_EXIT_LOGIN);
         assert_int_equal(logins(path), 0);
     }
