@@ -187,9 +187,11 @@ static enum ky_code sign_approval(struct asked *q)
 
     if (code != KY_OK)
         return code;
+    if (t->state != TX_PENDING) /* an ended one may not have its hashes any more */
+        return KY_TX_ENDED;
     if (!ky_span_eq(t->hashes, q->m.hashes) || !ky_span_eq(t->display, q->m.display_text))
         return KY_PROOF_OTHER_TX;
-    if (t->state != TX_PENDING || authority_now_s(q->a) >= t->not_after_s)
+    if (authority_now_s(q->a) >= t->not_after_s)
         return KY_TX_ENDED;
     code = judge_device(q->a, t, &w, &q->why, &proof);
     if (code == KY_PROOF_WRONG_CODE)

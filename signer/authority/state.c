@@ -357,8 +357,7 @@ void state_free(struct state **state)
     free_values(&s->subjects);
     state_steps_free(s);
     free_values(&s->clients);
-    free_values(&s->tx_by_id);
-    map_free(&s->tx_by_sad);
+    state_tx_free_all(s);
     free_values(&s->flights);
     while (s->free_flights != NULL) {
         struct flight *next = s->free_flights->next_free;

@@ -86,9 +86,9 @@ struct tx {
     uint8_t code_len;
     uint8_t code[STATE_CODE_MAX];
     uint8_t used[KY_HASHES_MAX / 8];
-    struct ky_span hashes;  /* borrowed from `tail` */
+    struct ky_span hashes;  /* borrowed from `tail`; empty once a SAD has ended */
     struct ky_span display; /* the same */
-    uint8_t tail[];
+    uint8_t *tail;          /* owned */
 };
 #define TX_ID_LEN 33u /* "t" and 32 hex digits */
 void tx_id_write(const uint8_t key[MAP_KEY_LEN], char out[TX_ID_LEN + 1]);
@@ -221,6 +221,7 @@ void state_tx_end(struct state *s, struct tx *t, uint8_t state, uint64_t now_s);
 void state_tx_void_all(struct state *s, uint64_t now_s);
 void state_tx_file(struct state *s, struct tx *t, uint64_t due_s); /* into the wheel */
 void state_tx_free(struct state *s, struct tx *t);
+void state_tx_free_all(struct state *s);
 /* Of a snapshot: false when there is no memory or it is there already. */
 bool state_tx_restore(struct state *s, const struct tx *from, struct ky_span code,
                       struct ky_span hashes, struct ky_span display);

@@ -103,6 +103,13 @@ static bool has_sad(const struct tx *t)
     return !ky_span_all_zero(KY_SPAN_OF(t->sad_sha256));
 }
 
+static void drop_tail(struct tx *t)
+{
+    free(t->tail);
+    t->tail = NULL;
+    t->hashes = t->display = (struct ky_span){0};
+}
+
 void state_tx_free(struct state *s, struct tx *t)
 {
     unfile(t);
@@ -110,7 +117,21 @@ void state_tx_free(struct state *s, struct tx *t)
         map_remove(&s->tx_by_sad, map_key_bytes(t->sad_sha256));
     map_remove(&s->tx_by_id, map_key_bytes(t->key));
     ky_wipe(t->code, sizeof(t->code));
+    drop_tail(t);
     free(t);
+}
+
+void state_tx_free_all(struct state *s)
+{
+    size_t cursor = 0;
+
+    for (struct tx *t = map_next(&s->tx_by_id, &cursor); t != NULL;
+         t = map_next(&s->tx_by_id, &cursor)) {
+        drop_tail(t);
+        free(t);
+    }
+    map_free(&s->tx_by_id);
+    map_free(&s->tx_by_sad);
 }
 
 static void sweep(struct state *s, struct tx **head, uint64_t now_s)
@@ -162,6 +183,8 @@ void state_tx_end(struct state *s, struct tx *t, uint8_t state, uint64_t now_s)
     ky_wipe(t->code, sizeof(t->code));
     t->code_len = 0;
     t->state = state;
+    if (has_sad(t))
+        drop_tail(t); /* its 256 hashes for ten minutes more would be half a gigabyte at 28 000 signatures a second */
     s->tx_open--;
     state_tx_file(s, t, now_s + STATE_ENDED_KEEP_S);
 }
@@ -194,15 +217,20 @@ static bool private_text(struct ky_reader *r, struct ky_span hash, struct ky_spa
     return true;
 }
 
-/* A transaction with its variable bytes behind it. */
+/* A transaction with its variable bytes beside it. */
 static struct tx *tx_new(const struct tx *from, struct ky_span code, struct ky_span hashes,
                          struct ky_span display)
 {
-    struct tx *t = malloc(sizeof(*t) + hashes.len + display.len);
+    struct tx *t = malloc(sizeof(*t));
+    uint8_t *tail = malloc(hashes.len + display.len + 1);
 
-    if (t == NULL)
+    if (t == NULL || tail == NULL) {
+        free(t);
+        free(tail);
         return NULL;
+    }
     *t = *from;
+    t->tail = tail;
     t->wheel_next = NULL;
     t->wheel_at = NULL;
     if (code.len > 0 && code.len <= sizeof(t->code)) {
@@ -222,6 +250,8 @@ static bool tx_add(struct state *s, struct tx *t)
 {
     if (t == NULL || state_tx(s, t->key) != NULL ||
         !map_put(&s->tx_by_id, map_key_bytes(t->key), t)) {
+        if (t != NULL)
+            drop_tail(t);
         free(t);
         return false;
     }

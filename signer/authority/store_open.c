@@ -43,7 +43,7 @@ static const char SETTINGS[] = "PRAGMA locking_mode = EXCLUSIVE;"
                                "PRAGMA synchronous = FULL;"
                                "PRAGMA mmap_size = 0;"
                                "PRAGMA temp_store = MEMORY;"
-                               "PRAGMA cache_size = -65536;"
+                               "PRAGMA cache_size = -16384;"
                                "PRAGMA journal_size_limit = 67108864;"
                                "PRAGMA cell_size_check = ON;"
                                "PRAGMA trusted_schema = OFF;";

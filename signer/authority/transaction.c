@@ -298,13 +298,15 @@ static enum ky_code authorize_pending(struct asked *q)
     if (t == NULL || t->client_row != q->client->row ||
         !ky_span_eq(name_span(&t->relying_party), q->m.relying_party))
         return KY_PROOF_OTHER_TX;
+    if (t->state != TX_PENDING) /* an ended one may not have its hashes any more */
+        return KY_TX_ENDED;
     struct cache_entry *c = cache_get(q->a, ROW_CREDENTIAL, t->credential_row);
     enum ky_code code = judge_allowed(q, c, (uint32_t)(t->hashes.len / ky_hash_len(t->hash)));
     if (code != KY_OK)
         return code;
     if (says_other(q, t, c))
         return KY_PROOF_OTHER_TX;
-    if (t->state != TX_PENDING || authority_now_s(q->a) >= t->not_after_s ||
+    if (authority_now_s(q->a) >= t->not_after_s ||
         t->credential_epoch != c->credential.epoch)
         return KY_TX_ENDED;
     if (!credential_usable(&c->credential, authority_now_s(q->a)))

@@ -159,6 +159,14 @@ static void sad_spends_each_hash_once(void **state)
     m = sad_msg(w, "s5", auth.tx.sad, KY_SPAN(hashes, 32)); /* past its count */
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
+    /* It answers for ten minutes more, and does not hold its hashes for that. */
+    const struct tx *t = state_tx_by_id(w->a->state, auth.tx.transaction_id);
+    assert_int_equal(TX_SPENT, t->state);
+    assert_int_equal(0, t->hashes.len);
+    world_stop(w); /* a snapshot of it, and back */
+    world_boot(w);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
 }
 
 static void sad_is_bound(void **state)
