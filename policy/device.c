@@ -143,12 +143,16 @@ static bool prepare(struct policy_device_key *key)
     return key->pkey_ctx != NULL && EVP_PKEY_verify_init(key->pkey_ctx) == 1;
 }
 
-/* Another point in a key that is set up already: a third cheaper than to make one. A point off the curve is refused. */
+/*
+ * Another point in a key that is set up already: a third cheaper than to make one. A point off the curve is refused. The context is
+ * set up again (half a microsecond): nobody promises that it has not taken a copy of the key that it was set up with.
+ */
 static bool repoint(struct policy_device_key *key, uint8_t type, struct ky_span point)
 {
     return key != NULL && key->type == type && type == POLICY_DEVICE_ES256 &&
            point.data[0] == 0x04 &&
-           EVP_PKEY_set1_encoded_public_key(key->pkey, point.data, point.len) == 1;
+           EVP_PKEY_set1_encoded_public_key(key->pkey, point.data, point.len) == 1 &&
+           EVP_PKEY_verify_init(key->pkey_ctx) == 1;
 }
 
 static struct ky_status make(uint8_t type, struct ky_span bytes, struct policy_device_key **out_key)
