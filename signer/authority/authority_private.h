@@ -65,8 +65,8 @@ struct peer {
     /* a vault's */
     struct job_slot *first, *last; /* outstanding, in the order they were sent */
     uint32_t outstanding;
-    uint32_t slow; /* of these, key generations: others stay away while there is another vault */
-    uint64_t load_us, patient_us; /* what they cost; of these, what can wait */
+    uint32_t generating; /* of these, keys: others stay away while there is another vault */
+    uint64_t load_us, bulk_us; /* what they cost; of these, bulk */
     struct cost_window window;
     bool killed;
     bool gave_up;  /* it said itself that the token failed it: no key of its jobs is suspect */
@@ -79,7 +79,7 @@ struct job_part { /* split.c: these hashes of a request; group NULL = the job is
 };
 struct job_slot {
     struct job job;
-    uint8_t lane, kind; /* cost.c */
+    uint8_t kind; /* cost.c */
     uint32_t cost_us;
     struct share *share; /* borrowed: of its client */
     struct job_part part;
@@ -102,13 +102,16 @@ struct share { /* one client's jobs of one lane, first come first served; queue.
     struct share *next, *prev; /* of the lane's ring; NULL = none of its jobs waits */
     struct job_list jobs;
     int64_t credit_us;
+    int64_t lent_us; /* of it, in this pass */
     uint64_t cost_us; /* of its jobs */
     uint64_t pass;    /* in which none of it can go */
+    uint64_t era;     /* of its lane, when it last had jobs */
 };
 struct lane {
     struct share *turn; /* ring */
     uint32_t shares;
     uint64_t cost_us;
+    uint64_t era; /* times it was empty: what was owed before is forgiven */
 };
 struct job_queue {
     struct lane lanes[LANE_COUNT];
@@ -118,10 +121,10 @@ struct job_queue {
     uint64_t bulk_due_us; /* citizens' time since bulk's last */
 };
 struct vaults { /* as counted at the start of a pass */
-    uint32_t up, slow;
+    uint32_t up, generating;
     struct peer *clear; /* kept nearly empty of what can wait; NULL = none signs */
 };
-#define COST_KINDS     32u
+#define COST_KINDS     16u
 #define COST_MAX_US    4000000u
 #define AFFINITY_SLOTS 65536u
 struct affinity {
@@ -140,7 +143,7 @@ struct dispatcher {
     uint32_t in_flight;
     struct affinity *affinity; /* owned */
     struct map by_tag;         /* (front, tag) -> slot: DOOR_CANCEL */
-    struct map killers;        /* key row -> count, as a pointer's value */
+    struct map killers;        /* key row -> vaults it took along, and when last, as a pointer's value */
     uint32_t forget[64];
     uint32_t forget_count;
     uint64_t vault_us; /* when there was last a vault to send to */
@@ -262,11 +265,6 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd);
 /* turn.c. One turn over everything that is readable. True when work is left that waits for no event. */
 bool authority_turn(struct authority *a);
 
-/* queue.c: how long a job of this client and lane would wait for a vault, as far as can be told. */
-uint64_t queue_wait_us(const struct authority *a, const struct client *c, enum job_lane lane);
-/* vaults.c */
-bool vault_is_up(const struct peer *p);
-
 /* dispatch.c */
 void dispatch_init(struct authority *a);
 void dispatch_free(struct authority *a);
@@ -275,7 +273,7 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
 void dispatch_vault_gone(struct authority *a,
                          struct peer *vault); /* after waitpid: its jobs go back to the queue */
 void dispatch_send(struct authority *a, bool committed_only);
-void dispatch_tick(struct authority *a); /* deadlines: of queued jobs and of vaults */
+void dispatch_tick(struct authority *a); /* the time that jobs at vaults have */
 const struct job *dispatch_queued(const struct authority *a,
                                   const struct reply_to *who); /* not yet sent, or NULL */
 void dispatch_cancel(

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kinds are key type, lane and "many hashes": bulk comes with warm keys, citizens with cold ones, many hashes share one unwrap. A
- * vault's answers are set against the time since its last ones. Only a vault that had work throughout says what work takes; one that
+ * Kinds are key type and lane: bulk comes with warm keys or with many hashes for one unwrap, citizens with cold ones. What a
+ * vault did is set against the time since it last did something; an answer without work (a refusal, a deadline) is none. Only a vault that had work throughout says what work takes; one that
  * was idle meanwhile can only show that an estimate is too high. No clock is read but the turn's.
  */
 #include "cost.h"
 
-#define MANY        8u /* hashes */
 #define WINDOW_US   5000u
 #define LEARN_SHARE 8 /* of the difference, each window */
 #define DEAR_NS     500000u
@@ -19,12 +18,12 @@ static const uint32_t first_ns[KY_KEY_TYPE_COUNT] = {
     [KY_KEY_RSA2048] = 1100000, [KY_KEY_RSA3072] = 3500000, [KY_KEY_RSA4096] = 7500000,
     [KY_KEY_ED25519] = 60000,
 };
-_Static_assert(4 * KY_KEY_TYPE_COUNT <= KIND_GENERATE, "each kind has its place");
+_Static_assert(2 * KY_KEY_TYPE_COUNT <= KIND_GENERATE, "each kind has its place");
 
 void cost_init(struct dispatcher *d)
 {
-    for (uint32_t i = 0; i < 4 * KY_KEY_TYPE_COUNT; i++)
-        d->cost_ns[i] = first_ns[i / 4];
+    for (uint32_t i = 0; i < 2 * KY_KEY_TYPE_COUNT; i++)
+        d->cost_ns[i] = first_ns[i / 2];
     d->cost_ns[KIND_OTHER] = 1000000;
     d->cost_ns[KIND_GENERATE] = 500000000;
 }
@@ -34,14 +33,13 @@ bool cost_is_dear(uint8_t key_type)
     return key_type < KY_KEY_TYPE_COUNT && first_ns[key_type] >= DEAR_NS;
 }
 
-uint8_t cost_kind(const struct job_slot *s)
+uint8_t cost_kind(const struct job *job)
 {
-    if (s->lane == LANE_GENERATE)
+    if (job->lane == LANE_GENERATE)
         return KIND_GENERATE;
-    if (s->job.signatures == 0 || s->job.key_type >= KY_KEY_TYPE_COUNT)
+    if (job->signatures == 0 || job->key_type >= KY_KEY_TYPE_COUNT)
         return KIND_OTHER;
-    return (uint8_t)(4 * s->job.key_type + 2 * (s->lane == LANE_BULK) +
-                     (s->job.signatures >= MANY));
+    return (uint8_t)(2 * job->key_type + (job->lane == LANE_BULK));
 }
 
 uint32_t cost_us(const struct authority *a, uint8_t kind, uint32_t signatures)
@@ -81,12 +79,12 @@ void cost_sending(struct authority *a, struct peer *v)
 {
     if (v->outstanding > 0)
         return;
-    v->window.idle = true; /* since its last answer */
+    v->window.idle = true; /* since it last did something */
     close_window(a, v);
     v->window.since_us = v->window.until_us = a->mono_us;
 }
 
-void cost_answered(struct authority *a, struct peer *v, const struct job_slot *s)
+void cost_done(struct authority *a, struct peer *v, const struct job_slot *s)
 {
     struct cost_window *w = &v->window;
 

@@ -16,7 +16,9 @@
 
 #include "kyso/wire.h"
 
-#define DARK_US 1000000u /* a vault that is only being replaced is back sooner */
+#define DARK_US  1000000u /* a vault that is only being replaced is back sooner */
+#define PATIENCE 4u       /* times what a job was thought to cost */
+#define LONGEST  8u       /* times the limit for one signature */
 
 typedef void (*done_fn)(struct authority *a, const struct job *job, const struct job_result *r);
 
@@ -77,8 +79,9 @@ static uint32_t suspect_more(struct authority *a, uint32_t key_row)
 /* Not for ever: it may have been the token's bad hour. Then one more death is enough. */
 bool dispatch_quarantined(const struct authority *a, uint32_t key_row)
 {
-    struct suspect s = key_row == 0 ? (struct suspect){0} : suspect_of(a, key_row);
-
+    if (key_row == 0 || a->jobs.killers.count == 0)
+        return false;
+    struct suspect s = suspect_of(a, key_row);
     return s.kills >= KEY_KILLS_MAX && a->mono_us / 1000000 - s.last_s < QUARANTINE_S;
 }
 
@@ -115,11 +118,14 @@ static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 
 /*
  * Results leave after the jobs that made them, so any of what it had may have been the one: only a
- * vault that had nothing else tells whose fault it was.
+ * vault that had nothing else tells whose fault it was. Parts of one request are at several vaults:
+ * if these die together, that is one death, and the parts must be tried one by one like all others.
  */
 static void blame(struct authority *a, const struct peer *vault)
 {
-    uint32_t row = vault->outstanding == 1 ? vault->first->job.key_row : 0;
+    const struct job_slot *only = vault->outstanding == 1 ? vault->first : NULL;
+    uint32_t row =
+        only != NULL && (only->part.group == NULL || only->alone) ? only->job.key_row : 0;
 
     for (struct job_slot *s = vault->first; s != NULL; s = s->next)
         run_alone(a, s);
@@ -172,8 +178,8 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
                   LOG_U64("generation", vault->generation));
         return;
     }
-    cost_answered(a, vault, s);
     if (r->type != JOB_R_DONE) {
+        cost_done(a, vault, s);
         vaults_release(a, s);
         if (s->job.key_row != 0 && a->jobs.killers.count > 0)
             (void)map_remove(&a->jobs.killers, map_key_number(0, s->job.key_row));
@@ -184,9 +190,11 @@ void dispatch_result(struct authority *a, struct peer *vault, const struct ky_re
         done = (struct job_r_done){.code = KY_INTERNAL};
     struct ky_status status = KY_STATUS_CAUSE(
         done.code < KY_CODE_COUNT ? (enum ky_code)done.code : KY_INTERNAL, done.cause);
-    if (status.code == KY_DEADLINE) {
+    if (ky_ok(status)) {
+        cost_done(a, vault, s);
+    } else if (status.code == KY_DEADLINE) {
         a->shed++;
-    } else if (!ky_ok(status)) {
+    } else {
         a->jobs_failed++;
         log_event(LOG_WARN, "job-failed", LOG_CODE(status), LOG_STR("job", s->job.schema->name));
     }
@@ -219,43 +227,43 @@ static void send_forgets(struct authority *a)
     d->forget_count = 0;
 }
 
-/*
- * Would it be signed for nobody? Before the commit it can still get its receipt; after it, it waits for the next turn. Idle vaults
- * try whatever has time left: an estimate that refused everything would never be put right.
- */
 static bool is_late(const struct authority *a, const struct job_slot *s)
 {
     uint64_t deadline_us = s->job.to.deadline_us;
-    uint64_t needs_us = a->turn_us + (a->jobs.in_flight > 0 ? s->cost_us : 0);
+    uint64_t start_us = a->mono_us + a->turn_us;
 
-    return deadline_us != 0 && a->mono_us + needs_us > deadline_us;
+    return deadline_us != 0 &&
+           (start_us > deadline_us || (start_us + s->cost_us > deadline_us && vaults_idle(a) == 0));
+}
+
+/*
+ * Why a queued job must not be sent any more, or KY_OK. Signed too late it would be for nobody; but idle vaults try whatever has
+ * time left, because an estimate that refused everything would never be put right.
+ */
+static enum ky_code past_sending(const struct authority *a, const struct job_slot *s)
+{
+    if (is_late(a, s))
+        return KY_DEADLINE;
+    return dispatch_quarantined(a, s->job.key_row) ? KY_UNAVAILABLE : KY_OK;
 }
 
 static bool send_next(struct authority *a, struct job_slot *s, bool committed_only)
 {
-    struct job_queue *q = &a->jobs.queue;
-
     if (committed_only && s->turn == a->turns)
         return false; /* I1; what else its share has is younger still */
     if (split_is_void(s)) {
         queue_fail(a, s, KY_CANCELLED);
         return true;
     }
-    if (is_late(a, s)) {
-        if (!committed_only)
-            return false;
-        a->shed++;
-        queue_fail(a, s, KY_DEADLINE);
-        return true;
+    enum ky_code code = past_sending(a, s);
+    if (code != KY_OK && committed_only) { /* after the commit it waits: its receipt needs one */
+        a->shed += code == KY_DEADLINE;
+        queue_fail(a, s, code);
     }
+    if (code != KY_OK)
+        return committed_only;
     struct peer *v = vaults_choose(a, s);
-    if (v == NULL)
-        return false;
-    queue_take(q, s);
-    if (vaults_give(a, s, v))
-        return true;
-    queue_put_back(q, s);
-    return false;
+    return v != NULL && vaults_give(a, s, v);
 }
 
 void dispatch_send(struct authority *a, bool committed_only)
@@ -280,12 +288,18 @@ void authority_forget_key(struct authority *a, uint32_t key_row)
 
 /* --- time ---------------------------------------------------------------------------------------------------- */
 
+/* One signature has the configured time whatever was estimated; many have what they may need, within bounds. */
 static uint64_t limit_us(const struct authority *a, const struct job_slot *s)
 {
     const struct config_limits *l = &a->config->limits;
+    uint64_t one_us = 1000u * (uint64_t)l->sign_deadline_ms;
 
-    return 1000u * (uint64_t)(s->job.schema->type == JOB_GENERATE ? l->generate_deadline_ms
-                                                                  : l->sign_deadline_ms);
+    if (s->job.lane == LANE_GENERATE)
+        return 1000u * (uint64_t)l->generate_deadline_ms;
+    uint64_t most_us = one_us * (s->job.signatures < LONGEST ? s->job.signatures : LONGEST);
+    uint64_t needs_us = (uint64_t)PATIENCE * s->cost_us;
+    needs_us = needs_us < most_us ? needs_us : most_us;
+    return needs_us > one_us ? needs_us : one_us;
 }
 
 /* A job's time runs from when it can be running: within the first `sessions` of what its vault has. */

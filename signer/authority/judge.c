@@ -4,6 +4,9 @@
  * Reads state and rows; changes nothing but by the record of a refusal. Keeps P17: no outcome without its charge.
  */
 #include "judge.h"
+#include "cost.h"
+#include "queue.h"
+#include "vaults.h"
 
 #include <string.h>
 
@@ -144,12 +147,10 @@ enum ky_code judge_tenancy(struct authority *a, const struct request *r, const s
 
 enum ky_code judge_signable(struct asked *q)
 {
-    uint32_t count = 0;
-
     if (!credential_usable(&q->credential->credential, authority_now_s(q->a)))
         return KY_INACTIVE;
     return policy_hashes_check(q->credential->credential.key_type, &q->algorithm, q->m.hashes,
-                               &count)
+                               &q->hash_count)
         .code;
 }
 
@@ -160,22 +161,36 @@ uint32_t judge_hash_count(const struct door_tx *m)
     return len == 0 ? 1 : (uint32_t)((m->hashes.len + len - 1) / len);
 }
 
+/*
+ * What the request takes by itself once it is its turn: with less time left dispatch would only throw it away, its proof spent. A
+ * vault that is idle tries it, as dispatch does.
+ */
+static uint64_t needs_us(const struct asked *q)
+{
+    const struct authority *a = q->a;
+    const struct job job = {.lane = q->lane,
+                            .key_type = q->credential->credential.key_type,
+                            .signatures = (uint16_t)q->hash_count};
+
+    return a->turn_us +
+           (vaults_idle(a) > a->jobs.queue.count ? 0 : cost_us(a, cost_kind(&job), q->hash_count));
+}
+
 /* Who waits for a vault longer than this is better off asking again; bulk is patient. */
 static bool is_in_time(struct asked *q)
 {
     static const uint64_t patience_us[LANE_COUNT] = {
         [LANE_CITIZEN] = 1000000, [LANE_BULK] = 10000000};
     const struct authority *a = q->a;
-    uint64_t deadline_us = q->to.deadline_us;
 
-    q->hash_count = judge_hash_count(&q->m);
     q->lane =
         q->m.proof == KY_PROOF_SAD || q->hash_count > CITIZEN_HASHES ? LANE_BULK : LANE_CITIZEN;
     uint64_t wait_us = queue_wait_us(a, q->client, (enum job_lane)q->lane);
+    uint64_t left_us = q->to.deadline_us == 0 ? UINT64_MAX : q->to.deadline_us - a->mono_us;
     uint64_t most_us = patience_us[q->lane];
-    if (deadline_us != 0 && (deadline_us - a->mono_us) / 3 < most_us)
-        most_us = (deadline_us - a->mono_us) / 3; /* the machine may be slower then than it was */
-    if (wait_us <= most_us)
+    if (left_us / 3 < most_us)
+        most_us = left_us / 3; /* the machine may be slower then than it was */
+    if (wait_us <= most_us && wait_us + needs_us(q) <= left_us)
         return true;
     q->retry_after_ms = wait_us < RETRY_MAX_MS * 1000u ? (uint32_t)(wait_us / 1000) : RETRY_MAX_MS;
     if (q->retry_after_ms < RETRY_MIN_MS)

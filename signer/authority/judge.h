@@ -21,8 +21,8 @@ struct asked { /* one request of a relying party while it is judged */
     struct ledger_denied why;  /* what a refusal's record will say */
     char tx_id[TX_ID_LEN + 1]; /* of the transaction made or found; spans of records point here */
     uint32_t retry_after_ms;
-    uint32_t hash_count; /* of a SIGN that was let in */
-    uint8_t lane;        /* ... enum job_lane */
+    uint32_t hash_count; /* judge_signable() */
+    uint8_t lane;        /* of a SIGN that was let in: enum job_lane */
 };
 struct proof { /* what was proved, for the record that spends it */
     uint32_t authenticator_row;

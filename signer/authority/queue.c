@@ -8,6 +8,7 @@
 
 #include "cost.h"
 #include "jobs.h"
+#include "vaults.h"
 
 #define QUANTUM_US 1000 /* of vault time, before another client's turn */
 #define BULK_WAITS 7u   /* citizens' time for each of bulk's, while both wait */
@@ -16,9 +17,9 @@ static struct share *share_of(struct authority *a, const struct job_slot *s)
 {
     struct client *c = s->job.client_row == 0 ? NULL : authority_client(a, s->job.client_row);
 
-    if (c == NULL || (s->lane != LANE_CITIZEN && s->lane != LANE_BULK))
-        return &a->jobs.queue.own[s->lane];
-    return &c->shares[s->lane == LANE_BULK][cost_is_dear(s->job.key_type)];
+    if (c == NULL || (s->job.lane != LANE_CITIZEN && s->job.lane != LANE_BULK))
+        return &a->jobs.queue.own[s->job.lane];
+    return &c->shares[s->job.lane == LANE_BULK][cost_is_dear(s->job.key_type)];
 }
 
 static void ring_add(struct lane *l, struct share *h)
@@ -30,6 +31,15 @@ static void ring_add(struct lane *l, struct share *h)
     if (l->turn == NULL)
         l->turn = h;
     l->shares++;
+    if (h->era != l->era)
+        h->credit_us = 0; /* while nobody waited nobody was kept waiting */
+    h->era = l->era;
+}
+
+static void give_back_loan(struct share *h)
+{
+    h->credit_us -= h->lent_us;
+    h->lent_us = 0;
 }
 
 static void ring_remove(struct lane *l, struct share *h)
@@ -40,6 +50,8 @@ static void ring_remove(struct lane *l, struct share *h)
         l->turn = h->next == h ? NULL : h->next;
     h->next = h->prev = NULL;
     l->shares--;
+    l->era += l->shares == 0;
+    give_back_loan(h);
     if (h->credit_us > 0)
         h->credit_us = 0; /* nobody saves up while away */
 }
@@ -47,7 +59,7 @@ static void ring_remove(struct lane *l, struct share *h)
 /* Counts it in, and its share into the ring when this is its first job. */
 static void count_in(struct job_queue *q, struct job_slot *s)
 {
-    struct lane *l = &q->lanes[s->lane];
+    struct lane *l = &q->lanes[s->job.lane];
 
     if (s->share->next == NULL)
         ring_add(l, s->share);
@@ -58,11 +70,12 @@ static void count_in(struct job_queue *q, struct job_slot *s)
 
 void queue_put(struct authority *a, struct job_slot *s)
 {
-    s->lane = s->job.schema->type == JOB_GENERATE ? LANE_GENERATE : s->job.lane;
-    s->kind = cost_kind(s);
+    if (s->job.schema->type == JOB_GENERATE)
+        s->job.lane = LANE_GENERATE;
+    s->kind = cost_kind(&s->job);
     s->cost_us = cost_us(a, s->kind, s->job.signatures);
     s->share = share_of(a, s);
-    if (s->lane == LANE_CITIZEN)
+    if (s->job.lane == LANE_CITIZEN)
         a->jobs.citizen_us = a->mono_us;
     if (s->job.client_row != 0 && !cost_is_dear(s->job.key_type))
         a->jobs.cheap_us = a->mono_us;
@@ -78,7 +91,7 @@ void queue_put_back(struct job_queue *q, struct job_slot *s)
 
 void queue_remove(struct job_queue *q, struct job_slot *s)
 {
-    struct lane *l = &q->lanes[s->lane];
+    struct lane *l = &q->lanes[s->job.lane];
 
     job_list_remove(&s->share->jobs, s);
     s->share->cost_us -= s->cost_us;
@@ -86,7 +99,7 @@ void queue_remove(struct job_queue *q, struct job_slot *s)
     q->count--;
     if (s->share->jobs.count == 0)
         ring_remove(l, s->share);
-    if (l->shares == 0 && s->lane == LANE_BULK)
+    if (l->shares == 0 && s->job.lane == LANE_BULK)
         q->bulk_due_us = 0;
 }
 
@@ -97,23 +110,35 @@ void queue_begin(struct job_queue *q)
     q->pass++;
 }
 
+/* So many rounds for all that can go in this pass. If nobody goes by them there were none: each gives back what it was lent. */
+static void lend(const struct job_queue *q, struct lane *l, int64_t us)
+{
+    struct share *h = l->turn;
+
+    for (uint32_t i = 0; i < l->shares; i++, h = h->next)
+        if (h->pass != q->pass) {
+            h->credit_us += us;
+            h->lent_us += us;
+        }
+}
+
 /* Whose turn it is in a lane: the next share that is not kept back and has credit left. */
 static struct job_slot *lane_next(const struct job_queue *q, struct lane *l)
 {
-    uint32_t stuck = 0;
-
-    for (struct share *h = l->turn; h != NULL && stuck < l->shares; h = l->turn) {
-        if (h->pass == q->pass) {
-            stuck++;
-        } else if (h->credit_us > 0) {
-            return h->jobs.first;
-        } else {
-            stuck = 0;
-            h->credit_us += QUANTUM_US;
+    for (;;) {
+        struct share *h = l->turn;
+        int64_t most_us = INT64_MIN;
+        for (uint32_t i = 0; i < l->shares; i++, h = h->next) {
+            if (h->pass == q->pass)
+                continue;
+            if (h->credit_us > 0)
+                return h->jobs.first;
+            most_us = h->credit_us > most_us ? h->credit_us : most_us;
         }
-        l->turn = h->next;
+        if (most_us == INT64_MIN)
+            return NULL;
+        lend(q, l, QUANTUM_US * (1 - most_us / QUANTUM_US));
     }
-    return NULL;
 }
 
 struct job_slot *queue_next(struct job_queue *q)
@@ -135,16 +160,30 @@ struct job_slot *queue_next(struct job_queue *q)
 void queue_stuck(struct job_queue *q, struct job_slot *s)
 {
     s->share->pass = q->pass;
+    give_back_loan(s->share);
+}
+
+/* Somebody goes by the rounds that were lent: so they have taken place for all. */
+static void settle_loans(struct lane *l)
+{
+    struct share *h = l->turn;
+
+    for (uint32_t i = 0; i < l->shares; i++, h = h->next)
+        h->lent_us = 0;
 }
 
 void queue_take(struct job_queue *q, struct job_slot *s)
 {
+    struct lane *l = &q->lanes[s->job.lane];
     uint64_t bulk_us = (uint64_t)BULK_WAITS * s->cost_us;
 
+    if (s->share->lent_us > 0)
+        settle_loans(l);
     s->share->credit_us -= s->cost_us;
-    if (s->lane == LANE_CITIZEN && q->lanes[LANE_BULK].shares > 0)
+    l->turn = s->share->credit_us > 0 ? s->share : s->share->next;
+    if (s->job.lane == LANE_CITIZEN && q->lanes[LANE_BULK].shares > 0)
         q->bulk_due_us += s->cost_us;
-    else if (s->lane == LANE_BULK)
+    else if (s->job.lane == LANE_BULK)
         q->bulk_due_us -= bulk_us < q->bulk_due_us ? bulk_us : q->bulk_due_us;
     queue_remove(q, s);
 }
@@ -160,11 +199,12 @@ uint64_t queue_wait_us(const struct authority *a, const struct client *c, enum j
     uint64_t turns_us =
         own_us * (l->shares > 0 ? l->shares : 1); /* the others take as much meanwhile */
     uint64_t wait_us = turns_us < l->cost_us ? turns_us : l->cost_us;
+    uint64_t least_us = vaults_least_us(a);
     uint32_t vaults = 0;
 
     if (lane == LANE_BULK)
         wait_us += q->lanes[LANE_CITIZEN].cost_us;
     for (const struct peer *p = a->peers; p != NULL; p = p->next)
-        vaults += vault_is_up(p) && p->slow == 0;
-    return wait_us / (vaults > 0 ? vaults : 1);
+        vaults += vault_is_up(p) && p->generating == 0;
+    return wait_us / (vaults > 0 ? vaults : 1) + (least_us == UINT64_MAX ? 0 : least_us);
 }

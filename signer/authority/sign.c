@@ -80,7 +80,7 @@ static enum ky_code reserve(struct asked *q, const struct ledger_intent *m,
     f->replies[f->reply_count++] = q->to;
     a->sign_in_flight++;
     q->client->in_flight++;
-    uint32_t parts = split_parts(a, &msg);
+    uint32_t parts = split_parts(a, &job);
     struct ky_status status =
         parts > 1 ? split_submit(a, &job, &msg, parts) : job_submit(a, &job, &msg);
     if (!ky_ok(status)) {

@@ -7,6 +7,7 @@
 #include "split.h"
 
 #include "cost.h"
+#include "vaults.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,29 +26,14 @@ struct job_group {
     uint8_t signatures[];
 };
 
-static uint32_t idle_vaults(const struct authority *a)
+uint32_t split_parts(const struct authority *a, const struct job *job)
 {
-    uint32_t n = 0;
-
-    for (const struct peer *p = a->peers; p != NULL; p = p->next)
-        n += vault_is_up(p) && p->outstanding == 0;
-    return n;
-}
-
-static uint32_t hash_count(const struct job_sign *m)
-{
-    size_t len = ky_hash_len(m->hash);
-
-    return len == 0 ? 1 : (uint32_t)(m->digests.len / len);
-}
-
-uint32_t split_parts(const struct authority *a, const struct job_sign *m)
-{
-    uint32_t worth = hash_count(m) / (cost_is_dear(m->key_type) ? PART_HASHES_DEAR : PART_HASHES);
+    uint32_t worth =
+        job->signatures / (cost_is_dear(job->key_type) ? PART_HASHES_DEAR : PART_HASHES);
 
     if (worth < 2 || a->jobs.queue.count > 0)
         return 1;
-    uint32_t idle = idle_vaults(a);
+    uint32_t idle = vaults_idle(a);
     worth = worth < idle ? worth : idle;
     return worth == 0 ? 1 : worth < PARTS_MAX ? worth : PARTS_MAX;
 }
@@ -72,7 +58,7 @@ struct ky_status split_submit(struct authority *a, const struct job *job, const 
                               uint32_t parts)
 {
     const struct ky_key_info *key = ky_key_info(m->key_type);
-    uint32_t n = hash_count(m);
+    uint32_t n = job->signatures;
     struct job_group *g = key == NULL ? NULL : calloc(1, sizeof(*g) + (size_t)n * key->sig_len);
     struct ky_status status = KY_STATUS(KY_OK);
     uint32_t from = 0;

@@ -9,7 +9,7 @@
 #include "jobs.h"
 
 /* In how many parts this job is worth being sent now: 1 unless vaults are idle and nothing else waits for them. */
-uint32_t split_parts(const struct authority *a, const struct job_sign *m);
+uint32_t split_parts(const struct authority *a, const struct job *job);
 /* As job_submit(), in so many parts. */
 KY_MUST_CHECK struct ky_status split_submit(struct authority *a, const struct job *job,
                                             const struct job_sign *m, uint32_t parts);

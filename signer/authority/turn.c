@@ -160,8 +160,9 @@ static void commit(struct authority *a)
 {
     struct ky_status status = KY_STATUS(KY_SEALED);
 
-    if (!a->failed) {
+    if (!a->failed)
         dispatch_send(a, true);
+    if (!a->failed) { /* what it gave up has receipts, too */
         peers_flush(a, true, false);
         uint64_t before = a->hooks.mono_us(a->hooks.context);
         status = a->store == NULL ? KY_STATUS(KY_OK) : store_commit(a->store);

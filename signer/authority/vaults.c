@@ -8,16 +8,17 @@
 #include "vaults.h"
 
 #include "cost.h"
+#include "queue.h"
 #include "split.h"
 
-#define AHEAD_US       12000u  /* given ahead to a vault, and two turns' worth */
-#define CLEAR_AHEAD_US 2000u   /* ... of what can wait, to the clear one */
-#define SEEN_FOR_US    250000u /* how long "lately" is */
+#define AHEAD_US       12000u    /* given ahead to a vault, and two turns' worth */
+#define CLEAR_AHEAD_US 2000u     /* ... of bulk, to the clear one */
+#define SEEN_FOR_US    10000000u /* how long "lately" is: people come seldom, and hardly alone */
 #define LEAN_US        2000u /* a vault that has the key hot may be so much busier than the least busy */
 #define PLENTY_US      5000u /* of work at every vault: more cannot make them sign faster */
 #define REST_US        2000u /* from the start of a turn to the next, while there is plenty */
-#define TURNS_AHEAD    2u /* jobs for each session that are always given */
-#define GENERATE_SHARE 4u /* of the vaults may generate at once, but always one */
+#define TURNS_AHEAD    2u    /* jobs for each session, however much they add up to */
+#define GENERATE_SHARE 4u    /* of the vaults may generate at once, but always one */
 
 bool vault_is_up(const struct peer *p)
 {
@@ -29,18 +30,37 @@ uint32_t vaults_window(const struct authority *a)
     return a->config->token.sessions == 0 ? 1 : a->config->token.sessions;
 }
 
+uint32_t vaults_idle(const struct authority *a)
+{
+    uint32_t n = 0;
+
+    for (const struct peer *p = a->peers; p != NULL; p = p->next)
+        n += vault_is_up(p) && p->outstanding == 0;
+    return n;
+}
+
+uint64_t vaults_least_us(const struct authority *a)
+{
+    uint64_t least_us = UINT64_MAX;
+
+    for (const struct peer *p = a->peers; p != NULL; p = p->next)
+        if (vault_is_up(p) && p->load_us < least_us)
+            least_us = p->load_us;
+    return least_us;
+}
+
 void vaults_look(struct authority *a)
 {
     struct vaults *v = &a->jobs.vaults;
 
-    v->up = v->slow = 0;
+    v->up = v->generating = 0;
     v->clear = NULL;
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
         if (!vault_is_up(p))
             continue;
         v->up++;
-        v->slow += p->slow > 0;
-        if (p->slow == 0 && (v->clear == NULL || p->index < v->clear->index))
+        v->generating += p->generating > 0;
+        if (p->generating == 0 && (v->clear == NULL || p->index < v->clear->index))
             v->clear = p;
     }
 }
@@ -50,53 +70,60 @@ static bool lately(const struct authority *a, uint64_t seen_us)
     return seen_us != 0 && a->mono_us - seen_us < SEEN_FOR_US;
 }
 
-static bool is_patient(const struct job_slot *s)
-{
-    return s->lane == LANE_BULK || cost_is_dear(s->job.key_type);
-}
-
-/* Must this job wait for the sake of others that were seen lately? */
-static bool gives_way(const struct authority *a, const struct job_slot *s)
-{
-    return (s->lane == LANE_BULK && lately(a, a->jobs.citizen_us)) ||
-           (s->lane != LANE_SERVER && cost_is_dear(s->job.key_type) && lately(a, a->jobs.cheap_us));
-}
-
 static bool generates_here(const struct vaults *all, const struct peer *p)
 {
-    return p->slow == 0 && all->slow < (all->up < GENERATE_SHARE ? 1 : all->up / GENERATE_SHARE);
+    return p->generating == 0 &&
+           all->generating < (all->up < GENERATE_SHARE ? 1 : all->up / GENERATE_SHARE);
 }
 
-static bool has_room(const struct authority *a, const struct peer *p, const struct job_slot *s,
-                     bool gives)
+/* A key that is suspect is tried by one vault at a time. */
+static bool runs_alone_here(const struct authority *a, const struct peer *here,
+                            const struct job_slot *s)
+{
+    if (!s->alone || here->outstanding > 0)
+        return false;
+    for (const struct peer *p = a->peers; p != NULL && s->job.key_row != 0; p = p->next)
+        if (p->first != NULL && p->first->alone && p->first->job.key_row == s->job.key_row)
+            return false;
+    return true;
+}
+
+/* Must this job stay off the clear vault for the sake of others that were seen lately? */
+static bool is_kept_off(const struct authority *a, const struct peer *p, const struct job_slot *s)
 {
     const struct vaults *all = &a->jobs.vaults;
-    uint32_t few = TURNS_AHEAD * vaults_window(a);
+
+    if (p != all->clear || s->job.lane == LANE_SERVER)
+        return false;
+    if (cost_is_dear(s->job.key_type) && lately(a, a->jobs.cheap_us) &&
+        all->up - all->generating > 1)
+        return true;
+    return s->job.lane == LANE_BULK && lately(a, a->jobs.citizen_us) &&
+           p->bulk_us >= CLEAR_AHEAD_US;
+}
+
+/* What counts is the work in front of the job, not the job: a long one that had to fit would never go while short ones come. */
+static bool has_room(const struct authority *a, const struct peer *p, const struct job_slot *s)
+{
+    const struct vaults *all = &a->jobs.vaults;
+    uint32_t window = vaults_window(a);
     uint64_t ahead_us = AHEAD_US + 2 * a->turn_us;
 
     if (a->jobs.alone > 0)
-        return s->alone && p->outstanding == 0;
-    if (s->lane == LANE_GENERATE)
+        return runs_alone_here(a, p, s);
+    if (s->job.lane == LANE_GENERATE)
         return generates_here(all, p);
-    if (p->slow > 0 && all->slow < all->up)
+    if ((p->generating > 0 && all->generating < all->up) || is_kept_off(a, p, s))
         return false;
-    if (gives && p == all->clear) {
-        if (all->up - all->slow > 1 && cost_is_dear(s->job.key_type))
-            return false;
-        if (p->patient_us > 0 && p->patient_us + s->cost_us > CLEAR_AHEAD_US)
-            return false;
-    }
-    return p->outstanding < few || (p->outstanding < VAULT_CREDIT * vaults_window(a) &&
-                                    p->load_us + s->cost_us <= ahead_us);
+    if (p->outstanding < window || p->load_us < ahead_us)
+        return p->outstanding < VAULT_CREDIT * window;
+    return p->outstanding < TURNS_AHEAD * window && s->cost_us <= ahead_us;
 }
 
 uint64_t vaults_rest_until_us(const struct authority *a)
 {
-    uint64_t least_us = UINT64_MAX;
+    uint64_t least_us = vaults_least_us(a);
 
-    for (const struct peer *p = a->peers; p != NULL; p = p->next)
-        if (vault_is_up(p) && p->load_us < least_us)
-            least_us = p->load_us;
     return least_us == UINT64_MAX || least_us < PLENTY_US ? 0 : a->mono_us + REST_US;
 }
 
@@ -106,12 +133,11 @@ struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)
         s->job.key_row == 0 || s->part.group != NULL || a->jobs.affinity == NULL
             ? NULL
             : &a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS];
-    bool gives = gives_way(a, s);
     struct peer *least = NULL;
     struct peer *known = NULL;
 
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
-        if (!vault_is_up(p) || !has_room(a, p, s, gives))
+        if (!vault_is_up(p) || !has_room(a, p, s))
             continue;
         if (least == NULL || p->load_us < least->load_us)
             least = p;
@@ -137,6 +163,7 @@ bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v)
     if (!ky_ok(ky_channel_send(&v->channel, &schema, s->payload.data, s->job.id,
                                s->job.to.deadline_us)))
         return false;
+    queue_take(&a->jobs.queue, s);
     cost_sending(a, v);
     split_moved(s, true);
     s->attempt++;
@@ -147,9 +174,9 @@ bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v)
     v->last = s;
     v->outstanding++;
     v->load_us += s->cost_us;
-    v->patient_us += is_patient(s) ? s->cost_us : 0;
-    v->slow += s->lane == LANE_GENERATE;
-    a->jobs.vaults.slow += s->lane == LANE_GENERATE;
+    v->bulk_us += s->job.lane == LANE_BULK ? s->cost_us : 0;
+    v->generating += s->job.lane == LANE_GENERATE;
+    a->jobs.vaults.generating += s->job.lane == LANE_GENERATE;
     a->jobs.in_flight++;
     if (s->job.key_row != 0 && a->jobs.affinity != NULL)
         a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS] =
@@ -164,8 +191,8 @@ void vaults_release(struct authority *a, struct job_slot *s)
     job_chain_remove(&v->first, &v->last, s);
     v->outstanding--;
     v->load_us -= s->cost_us;
-    v->patient_us -= is_patient(s) ? s->cost_us : 0;
-    v->slow -= s->lane == LANE_GENERATE;
+    v->bulk_us -= s->job.lane == LANE_BULK ? s->cost_us : 0;
+    v->generating -= s->job.lane == LANE_GENERATE;
     split_moved(s, false);
     a->jobs.in_flight--;
     s->vault = NULL;

@@ -7,11 +7,14 @@
 
 #include "authority_private.h"
 
+bool vault_is_up(const struct peer *p);
+uint32_t vaults_idle(const struct authority *a);     /* have nothing to do */
+uint64_t vaults_least_us(const struct authority *a); /* of work, at any; UINT64_MAX = none is up */
 /* Counts the vaults for one pass over the queue. */
 void vaults_look(struct authority *a);
 struct peer *vaults_choose(const struct authority *a,
                            const struct job_slot *s); /* NULL = none takes it now */
-/* The job is this vault's (I5). False: its channel is full, and nothing has changed. */
+/* The queued job is this vault's (I5). False: its channel is full, and nothing has changed. */
 bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v);
 /* The opposite, whatever came of it. */
 void vaults_release(struct authority *a, struct job_slot *s);

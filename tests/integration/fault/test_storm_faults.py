@@ -38,21 +38,22 @@ class Storm(FaultCase):
         self.assertEqual(self.lines("key-quarantined"), [])
 
     def test_41_a_poisonous_key_in_a_crowd(self):
-        """The first vault dies with others' jobs in hand, two more find out whose it was, and nobody else pays."""
-        self.may_end = 3
+        """Of many requests of one poisonous key some reach each vault; these die with others' jobs in hand, two more find out
+        whose it was, and what is left of it ends unsigned. Nobody else pays."""
+        self.may_end = self.vaults + 2
         mallory = self.h.add_citizen("mallory", totps=1, device=None)
         self.learn_keys(mallory)
         crowd = [(c, r) for c in self.people for r in self.requests(c, 30)]
-        poison = self.one(mallory, "dead41")
+        poison = self.requests(mallory, 40, "dead41")
         self.obey("C_Sign data dead41 crash")
         calls = [(c, r, self.stub.Sign.future(r, timeout=10)) for c, r in crowd[:40]]
-        lost = self.stub.Sign.future(poison, timeout=10)
+        lost = [self.stub.Sign.future(r, timeout=10) for r in poison]
         calls += [(c, r, self.stub.Sign.future(r, timeout=10)) for c, r in crowd[40:]]
         for citizen, request, call in calls:
             k.verify(self.keys[citizen["credential_id"]], request.request.algorithm, request.request.hashes[0],
                      call.result().signatures[0])
-        self.assertEqual(lost.exception().code(), CODE.UNAVAILABLE)
-        self.assertLessEqual(len(self.fired("C_Sign")), 3)
+        self.assertEqual({call.exception().code() for call in lost}, {CODE.UNAVAILABLE})
+        self.assertLessEqual(len(self.fired("C_Sign")), self.may_end)
         self.assertEqual(len(self.lines("key-quarantined")), 1)
 
     def test_31_every_session_lost_under_load(self):

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "store_private.h"
+
 static void limit_files(rlim_t bytes)
 {
     struct rlimit l;
@@ -80,6 +82,42 @@ static void failed_commit_of_a_receipt(void **state)
     struct ledger_receipt receipt;
     assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
     assert_int_equal(LEDGER_ABANDONED, receipt.outcome);
+}
+
+/* After this turn's first record none fits into the ledger any more. */
+static void no_second_record(void *context, int what, const char *db, const char *table,
+                             sqlite3_int64 row)
+{
+    struct world *w = context;
+
+    (void)what, (void)db, (void)table, (void)row;
+    w->a->store->leaf.max = 1;
+}
+
+/* What the last look at the queue gives up has receipts like everything else: without them nothing of the turn is committed. */
+static void receipt_that_fails_before_the_commit(void **state)
+{
+    struct world *w = *state;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+    struct door_tx wrong = sign_msg(w, "r2", 2);
+
+    vault_die(w, 0);
+    world_run(w);
+    front_send_deadline(w, FRONT_SIGNER, &door_sign_schema, &m, w->mono_us + 50000);
+    world_run(w);
+    assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
+    world_advance(w, 60000);
+    wrong.proof = KY_PROOF_TOTP;
+    wrong.proof_secret = text("000000");
+    front_send(w, FRONT_SIGNER, &door_sign_schema, &wrong);
+    (void)sqlite3_update_hook(w->a->store->db, no_second_record, w);
+    world_turn(w);
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    world_crash(w);
+    world_boot(w);
+    assert_int_equal(0, ledger_count(w, LEDGER_DENIED));
+    assert_int_equal(1, ledger_count(w, LEDGER_RECEIPT)); /* of the start, for the orphan */
 }
 
 static void failed_commit_of_a_denial(void **state)
@@ -170,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(failed_commit_of_an_intent),  T(failed_commit_of_a_receipt),
+        T(receipt_that_fails_before_the_commit),
         T(failed_commit_of_a_denial),   T(stays_sealed),
         T(replies_wait_for_the_commit), T(a_full_buffer_does_not_let_it_out),
     };

@@ -19,6 +19,8 @@
 #define WORLD_VAULTS  2
 #define WORLD_START_S 1800000000u /* a multiple of 30 */
 #define WORLD_RP      "bank"
+#define BANK          1u /* rows of clients */
+#define OTHER         3u
 
 enum { FRONT_SIGNER, FRONT_APPROVER, FRONT_COUNT };
 
@@ -85,6 +87,12 @@ void vault_die(struct world *w,
 void vault_pump(struct world *w);
 /* Answers the last held job of this vault (by its tag) as if it were of that generation and attempt. */
 void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uint32_t attempt);
+struct fake_job { /* made up: nobody waits for its answer, and it has no record */
+    uint8_t lane, key_type;
+    uint32_t client_row, key_row;
+    uint16_t signatures; /* 0 = one */
+};
+void submit_jobs(struct world *w, uint32_t count, struct fake_job of);
 /* Answers the last held job as it should be answered. */
 void vault_answer_held(struct world *w, uint32_t index);
 void vault_refuse_held(struct world *w, uint32_t index, enum ky_code code);

@@ -207,3 +207,25 @@ void vault_refuse_held(struct world *w, uint32_t index, enum ky_code code)
     reply(v, &job_r_done_schema, &d, v->last_tag);
     assert_true(ky_ok(ky_channel_flush(&v->channel)));
 }
+
+void submit_jobs(struct world *w, uint32_t count, struct fake_job of)
+{
+    static const uint8_t digest[32] = {1};
+    struct job job = {.for_what = JOB_FOR_SIGN,
+                      .intent = UINT64_MAX,
+                      .schema = &job_sign_schema,
+                      .lane = of.lane,
+                      .key_type = of.key_type,
+                      .signatures = of.signatures == 0 ? 1 : of.signatures,
+                      .client_row = of.client_row,
+                      .key_row = of.key_row};
+    struct job_sign m = {.purpose = KY_PURPOSE_CITIZEN,
+                         .storage = KY_STORE_WRAPPED,
+                         .key_type = of.key_type,
+                         .hash = KY_SHA256,
+                         .key_row = of.key_row,
+                         .digests = KY_SPAN_OF(digest)};
+
+    for (uint32_t i = 0; i < count; i++)
+        assert_true(ky_ok(job_submit(w->a, &job, &m)));
+}
