@@ -180,7 +180,7 @@ static uint64_t needs_us(const struct asked *q)
 static bool is_in_time(struct asked *q)
 {
     static const uint64_t patience_us[LANE_COUNT] = {
-        [LANE_CITIZEN] = 1000000, [LANE_BULK] = 10000000};
+        [LANE_CITIZEN] = 5000000, [LANE_BULK] = 60000000};
     const struct authority *a = q->a;
 
     q->lane =

@@ -308,7 +308,7 @@ static void long_queue_is_busy_before_any_proof(void **state)
     struct world *w = *state;
     struct answer got;
 
-    full_of(w, BANK, 2);
+    full_of(w, BANK, 6);
     ask_totp(w, 0, &got);
     assert_int_equal(KY_BUSY, got.code);
     assert_in_range(got.retry_after_ms, 1000, 2000);
@@ -321,7 +321,7 @@ static void others_queue_refuses_nobody_else(void **state)
     struct world *w = *state;
     struct answer got;
 
-    full_of(w, OTHER, 2);
+    full_of(w, OTHER, 6);
     ask_totp(w, 0, &got);
     assert_int_equal(0, got.type); /* waits for a vault */
     assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
