@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kinds are key type and lane: bulk comes with warm keys or with many hashes for one unwrap, citizens with cold ones. What a
- * vault did is set against the time since it last did something; an answer without work (a refusal, a deadline) is none. Only a vault that had work throughout says what work takes; one that
- * was idle meanwhile can only show that an estimate is too high. No clock is read but the turn's.
+ * vault did is set against the time since it last did something; an answer without work (a refusal, a deadline) is none. Only a
+ * vault that had work for all its sessions throughout says what work takes; another can only show that an estimate is too high.
+ * No clock is read but the turn's.
  */
 #include "cost.h"
+
+#include "vaults.h"
 
 #define WINDOW_US   5000u
 #define LEARN_SHARE 8 /* of the difference, each window */
@@ -91,6 +94,8 @@ void cost_done(struct authority *a, struct peer *v, const struct job_slot *s)
     if (w->until_us != a->mono_us && w->until_us - w->since_us >= WINDOW_US)
         close_window(a, v); /* all answers of that turn are in */
     w->until_us = a->mono_us;
-    w->cost_us += s->cost_us;
+    w->idle = w->idle || v->outstanding < vaults_window(a); /* a place of it was free */
+    /* As it is estimated now: what stood in the queue since the estimate was half as high would double it again. */
+    w->cost_us += cost_us(a, s->kind, s->job.signatures);
     w->kinds |= 1u << s->kind;
 }

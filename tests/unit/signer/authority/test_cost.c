@@ -8,6 +8,7 @@
 
 struct bed {
     struct authority *a;
+    struct config config;
     struct peer v;
     struct job_slot s;
 };
@@ -19,6 +20,8 @@ static int setup(void **state)
     assert_non_null(b);
     b->a = calloc(1, sizeof(*b->a));
     assert_non_null(b->a);
+    b->a->config = &b->config;
+    b->config.token.sessions = 1;
     cost_init(&b->a->jobs);
     b->s.job = (struct job){.lane = LANE_BULK, .key_type = KY_KEY_P256, .signatures = 1};
     b->s.kind = cost_kind(&b->s.job);
@@ -37,10 +40,12 @@ static int teardown(void **state)
     return 0;
 }
 
-/* `jobs` answers, `us` after the last ones; the vault has more to do unless it is left idle. */
+/* `jobs` answers of what was queued at the first estimate, `us` after the last ones; the vault has more to do unless it is left idle. */
 static void answers(struct bed *b, uint32_t jobs, uint64_t us, bool left_idle)
 {
     b->a->mono_us += us;
+    if (b->v.outstanding == 0)
+        b->v.outstanding = 1; /* they are there until they are answered */
     for (uint32_t i = 0; i < jobs; i++)
         cost_done(b->a, &b->v, &b->s);
     b->v.outstanding = left_idle ? 0 : 1;
@@ -57,12 +62,10 @@ static void busy_vault_teaches_both_ways(void **state)
 
     cost_sending(b->a, &b->v);
     for (int i = 0; i < 200; i++) {
-        b->s.cost_us = now_us(b);
         answers(b, 10, 7000, false);
     }
     assert_in_range(now_us(b), 690, 710);
     for (int i = 0; i < 200; i++) {
-        b->s.cost_us = now_us(b);
         answers(b, 100, 8000, false);
     }
     assert_in_range(now_us(b), 78, 82);
@@ -80,12 +83,31 @@ static void idle_vault_teaches_only_that_it_is_less(void **state)
     }
     assert_int_equal(first, now_us(b));
     for (int i = 0; i < 50; i++) {
-        b->s.cost_us = now_us(b);
         cost_sending(b->a, &b->v);
         answers(b, 1, 30, true);
         b->a->mono_us += 20000;
     }
     assert_in_range(now_us(b), 28, 35);
+}
+
+/* Eight sessions of which some are free: 4 ms each, one after another, says nothing of eight at once. */
+static void vault_with_free_sessions_teaches_only_that_it_is_less(void **state)
+{
+    struct bed *b = *state;
+    uint32_t first = now_us(b);
+
+    b->config.token.sessions = 8;
+    cost_sending(b->a, &b->v);
+    for (int i = 0; i < 50; i++)
+        answers(b, 2, 8000, false);
+    assert_int_equal(first, now_us(b));
+    for (int i = 0; i < 100; i++) {
+        b->v.outstanding = 8;
+        b->a->mono_us += 8000;
+        for (int j = 0; j < 16; j++)
+            cost_done(b->a, &b->v, &b->s);
+    }
+    assert_in_range(now_us(b), 480, 520);
 }
 
 static void one_hang_is_no_habit(void **state)
@@ -143,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(busy_vault_teaches_both_ways),
         T(idle_vault_teaches_only_that_it_is_less),
+        T(vault_with_free_sessions_teaches_only_that_it_is_less),
         T(one_hang_is_no_habit),
         T(generation_teaches_nothing),
         T(kinds_are_apart),
