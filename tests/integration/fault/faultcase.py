@@ -108,7 +108,11 @@ class FaultCase(ServerCase):
         self.h.wait_for(lambda: self.lines(*words), words, seconds)
 
     def kill_forked(self):
-        for _, rest in self.calls("C_Sign", "forked"):
+        """Whatever script it was that forked them."""
+        self.calls_start = 0
+        forked = self.calls("C_Sign", "forked")
+        self.assertTrue(forked)
+        for _, rest in forked:
             os.kill(int(rest[1]), signal.SIGKILL)
 
     # --- requests --------------------------------------------------------------------------------
