@@ -145,7 +145,7 @@ void authority_refuse(struct authority *a, const struct reply_to *to, enum ky_co
 
 enum job_lane { /* in this order, where vaults are short (queue.c) */
     LANE_SERVER,   /* checkpoint, anchor, operators; of a job that says nothing */
-    LANE_GENERATE, /* keys: job_submit() knows them */
+    LANE_GENERATE, /* keys: queue_put() knows them */
     LANE_CITIZEN,  /* somebody waits: a code or an approval, few hashes */
     LANE_BULK,     /* SADs, many hashes */
     LANE_COUNT

@@ -16,7 +16,7 @@
 #define TURN_LOOKS_AT_CLOCK 16u
 #define TURN_REQUESTS       1024u /* decided per turn, so that a commit stays short */
 #define HEARTBEAT_US        20000u
-#define VAULT_CREDIT        200u /* jobs at one vault */
+#define VAULT_CREDIT        200u /* jobs at one vault, for each of its sessions */
 #define JOB_ATTEMPTS        3u   /* the first and two more */
 #define KEY_KILLS_MAX       2u   /* vaults a key may take along by itself before it is quarantined */
 #define QUARANTINE_S        300u

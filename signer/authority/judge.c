@@ -212,7 +212,6 @@ static bool has_share(const struct asked *q)
 
 enum ky_code judge_room(struct asked *q)
 {
-
     q->retry_after_ms = RETRY_MIN_MS;
     if (q->credential != NULL && dispatch_quarantined(q->a, q->credential->row))
         return KY_UNAVAILABLE;
