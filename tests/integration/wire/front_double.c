@@ -22,9 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kyso/alg.h"
+#include "front_double_answers.h"
 #include "kyso/control.h"
-#include "kyso/door.h"
 #include "kyso/record.h"
 #include "kyso/secret.h"
 #include "kyso/wire.h"
@@ -42,7 +41,7 @@ struct held {
 };
 
 struct totals {
-    unsigned long records, signs, cancels, answered;
+    unsigned long records, signs, cancels;
     unsigned long events[DOOR_EVENT_FLOOD + 1];
     uint8_t spki[KY_SPKI_HASH_LEN];
     uint32_t uid;
@@ -51,7 +50,7 @@ struct totals {
 };
 
 struct play {
-    struct ky_channel channel;
+    struct answers answers;
     int control;
     int channel_fd;
     pid_t front;
@@ -63,262 +62,12 @@ struct play {
     struct held shuffled[SHUFFLE];
     size_t shuffled_count;
     struct totals totals;
-    uint8_t answer[KY_RECORD_MAX];
 };
 
 static void die(const char *what)
 {
     perror(what);
     exit(3);
-}
-
-static void reply(struct play *p, const struct ky_schema *s, const void *msg, uint64_t tag)
-{
-    if (!ky_ok(ky_channel_send(&p->channel, s, msg, tag, 0))) {
-        (void)fprintf(stderr, "double: cannot send %s\n", s->name);
-        exit(3);
-    }
-    p->totals.answered++;
-}
-
-static void refuse(struct play *p, uint16_t code, uint64_t tag)
-{
-    reply(p, &door_refused_schema,
-          &(struct door_refused){.code = code, .retry_after_ms = code == KY_BUSY ? 250 : 0}, tag);
-}
-
-/* A "signature" is its hash over and over, so that a test sees which one it got. */
-static void answer_sign(struct play *p, const struct door_tx *tx, uint64_t tag)
-{
-    size_t hash_len = ky_hash_len(tx->hash), count = tx->hashes.len / hash_len;
-    size_t sig_len = tx->scheme == KY_ECDSA || tx->scheme == KY_EDDSA ? 64 : 256;
-    struct door_r_sign r = {.request_id = tx->request_id,
-                            .transaction_id = ky_span_text("tx-1"),
-                            .count = (uint16_t)count,
-                            .sig_len = (uint16_t)sig_len,
-                            .scheme = tx->scheme};
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < sig_len; j++)
-            p->answer[i * sig_len + j] = tx->hashes.data[i * hash_len + j % hash_len];
-    r.signatures = KY_SPAN(p->answer, count * sig_len);
-    reply(p, &door_r_sign_schema, &r, tag);
-}
-
-static void answer_tx(struct play *p, struct ky_span request_id, struct ky_span transaction_id,
-                      bool authorized, uint64_t tag)
-{
-    static const uint8_t sad[KY_SAD_LEN] = {0x5a, 0x5a, 0x5a};
-    struct door_r_tx r = {.request_id = request_id,
-                          .transaction_id = transaction_id,
-                          .state = authorized ? 2 : 1,
-                          .not_after_s = 1900000000};
-    memset(r.tx_digest, 0xd1, sizeof(r.tx_digest));
-    memset(r.nonce, 0x0e, sizeof(r.nonce));
-    if (authorized)
-        r.sad = KY_SPAN_OF(sad);
-    else
-        r.matching_code = ky_span_text("42");
-    reply(p, &door_r_tx_schema, &r, tag);
-}
-
-static struct door_r_cred credential(struct ky_span id)
-{
-    static const uint8_t der[] = {0x30, 0x03, 0x02, 0x01, 0x07};
-    return (struct door_r_cred){.credential_id = id,
-                                .subject_id = ky_span_text("citizen-1"),
-                                .key_type = KY_KEY_P256,
-                                .state = 2,
-                                .storage = KY_STORE_WRAPPED,
-                                .epoch = 3,
-                                .max_hashes = 16,
-                                .certificate = KY_SPAN_OF(der),
-                                .public_key = KY_SPAN_OF(der)};
-}
-
-static void put_item(struct ky_buf *list, const struct ky_schema *s, const void *msg)
-{
-    struct ky_buf item = KY_BUF_INIT(KY_RECORD_MAX);
-    if (!ky_ok(ky_msg_encode(s, msg, &item)))
-        exit(3);
-    ky_put_bytes(list, ky_buf_span(&item));
-    ky_buf_free(&item);
-}
-
-static void answer_list(struct play *p, const struct door_cred_list *q, uint64_t tag)
-{
-    struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX), chain = KY_BUF_INIT(4096);
-    struct door_r_list r = {.next_page_token = q->page_token};
-    uint32_t n = q->page_size ? q->page_size : 2;
-
-    ky_put_bytes(&chain, ky_span_text("issuer"));
-    for (uint32_t i = 0; i < n; i++) {
-        char id[32];
-        (void)snprintf(id, sizeof(id), "cred-%u", (unsigned)i);
-        struct door_r_cred c = credential(ky_span_text(id));
-        c.chain = ky_buf_span(&chain);
-        put_item(&items, &door_r_cred_schema, &c);
-    }
-    r.items = ky_buf_span(&items);
-    reply(p, &door_r_cred_list_schema, &r, tag);
-    ky_buf_free(&items);
-    ky_buf_free(&chain);
-}
-
-static struct door_r_approval approval(struct ky_span transaction_id, const struct ky_buf *choices)
-{
-    static const uint8_t hashes[64] = {1, 2, 3};
-    struct door_r_approval a = {.transaction_id = transaction_id,
-                                .server_id = ky_span_text("server"),
-                                .client = ky_span_text("gateway"),
-                                .relying_party = ky_span_text("bank"),
-                                .subject_id = ky_span_text("citizen-1"),
-                                .credential_id = ky_span_text("cred-1"),
-                                .credential_epoch = 3,
-                                .scheme = KY_RSA_PSS,
-                                .hash = KY_SHA256,
-                                .salt_len = 32,
-                                .hashes = KY_SPAN_OF(hashes),
-                                .display_text =
-                                    ky_span_text("H\xe1\xbb\xa3p \xc4\x91\xe1\xbb\x93ng"),
-                                .not_after_s = 1900000000,
-                                .state = 1,
-                                .choices = ky_buf_span(choices)};
-    memset(a.nonce, 0x0e, sizeof(a.nonce));
-    return a;
-}
-
-static void answer_approvals(struct play *p, const struct door_approval_ref *q, bool one,
-                             uint64_t tag)
-{
-    struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX), choices = KY_BUF_INIT(64);
-    struct door_r_approval a;
-
-    ky_put_bytes(&choices, ky_span_text("17"));
-    ky_put_bytes(&choices, ky_span_text("42"));
-    if (one) {
-        a = approval(q->transaction_id, &choices);
-        reply(p, &door_r_approval_schema, &a, tag);
-    } else {
-        a = approval(ky_span_text("tx-1"), &choices);
-        put_item(&items, &door_r_approval_schema, &a);
-        a = approval(ky_span_text("tx-2"), &choices);
-        put_item(&items, &door_r_approval_schema, &a);
-        reply(p, &door_r_approval_list_schema, &(struct door_r_list){.items = ky_buf_span(&items)},
-              tag);
-    }
-    ky_buf_free(&items);
-    ky_buf_free(&choices);
-}
-
-static void answer_info(struct play *p, uint64_t tag)
-{
-    static const uint8_t algorithms[] = {KY_ECDSA, KY_SHA256, KY_RSA_PSS, KY_SHA512};
-    struct door_r_info r = {.server_id = ky_span_text("server"),
-                            .version = ky_span_text("0"),
-                            .client = ky_span_text("gateway"),
-                            .algorithms = KY_SPAN_OF(algorithms),
-                            .max_hashes = 256};
-    reply(p, &door_r_info_schema, &r, tag);
-}
-
-/* The name that a request's rule hangs on. */
-static struct ky_span rule_of(uint16_t type, const void *m)
-{
-    const struct door_tx *tx = m;
-    const struct door_cred_get *get = m;
-    const struct door_tx_ref *ref = m;
-    const struct door_approval_ref *approval_ref = m;
-    const struct door_decide *decide = m;
-
-    switch (type) {
-    case DOOR_SIGN:
-    case DOOR_TX_BEGIN:
-    case DOOR_TX_AUTHORIZE:
-        return tx->credential_id;
-    case DOOR_CRED_GET:
-        return get->credential_id;
-    case DOOR_TX_WAIT:
-    case DOOR_TX_CANCEL:
-        return ref->transaction_id;
-    case DOOR_APPROVAL_GET:
-        return approval_ref->transaction_id;
-    case DOOR_APPROVAL_DECIDE:
-        return decide->transaction_id;
-    default:
-        return KY_SPAN(NULL, 0);
-    }
-}
-
-static const struct ky_schema *const requests[] = {
-    &door_info_schema,         &door_cred_list_schema,       &door_cred_get_schema,
-    &door_tx_begin_schema,     &door_tx_authorize_schema,    &door_sign_schema,
-    &door_tx_wait_schema,      &door_tx_cancel_schema,       &door_approval_list_schema,
-    &door_approval_get_schema, &door_approval_decide_schema, &door_operate_schema,
-};
-
-union any {
-    struct door_info info;
-    struct door_cred_list list;
-    struct door_cred_get get;
-    struct door_tx tx;
-    struct door_tx_ref ref;
-    struct door_approval_ref approval_ref;
-    struct door_decide decide;
-    struct door_operate operate;
-};
-
-static bool decode(uint16_t type, struct ky_span payload, union any *out)
-{
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
-        if (requests[i]->type == type)
-            return ky_ok(ky_msg_decode(requests[i], payload, out));
-    return false;
-}
-
-static void answer(struct play *p, uint16_t type, const union any *m, uint64_t tag)
-{
-    switch (type) {
-    case DOOR_INFO:
-        answer_info(p, tag);
-        break;
-    case DOOR_CRED_LIST:
-        answer_list(p, &m->list, tag);
-        break;
-    case DOOR_CRED_GET: {
-        struct door_r_cred c = credential(m->get.credential_id);
-        reply(p, &door_r_cred_schema, &c, tag);
-        break;
-    }
-    case DOOR_TX_BEGIN:
-        answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), false, tag);
-        break;
-    case DOOR_TX_AUTHORIZE:
-        answer_tx(p, m->tx.request_id, ky_span_text("tx-1"), true, tag);
-        break;
-    case DOOR_SIGN:
-        answer_sign(p, &m->tx, tag);
-        break;
-    case DOOR_TX_WAIT:
-    case DOOR_TX_CANCEL:
-        answer_tx(p, KY_SPAN(NULL, 0), m->ref.transaction_id, type == DOOR_TX_WAIT, tag);
-        break;
-    case DOOR_APPROVAL_LIST:
-    case DOOR_APPROVAL_GET:
-        answer_approvals(p, &m->approval_ref, type == DOOR_APPROVAL_GET, tag);
-        break;
-    case DOOR_APPROVAL_DECIDE: {
-        struct door_r_decision d = {.transaction_id = m->decide.transaction_id,
-                                    .state = m->decide.decision + 1u};
-        reply(p, &door_r_decision_schema, &d, tag);
-        break;
-    }
-    case DOOR_OPERATE:
-        reply(p, &door_r_operate_schema, &(struct door_r_operate){.result = m->operate.operation},
-              tag);
-        break;
-    default:
-        break;
-    }
 }
 
 static struct held hold(const struct ky_record *r, uint64_t due_us)
@@ -333,9 +82,9 @@ static struct held hold(const struct ky_record *r, uint64_t due_us)
 
 static void answer_held(struct play *p, struct held *h)
 {
-    union any m;
-    if (decode(h->type, KY_SPAN(h->payload, h->len), &m))
-        answer(p, h->type, &m, h->tag);
+    union asked m;
+    if (answers_decode(h->type, KY_SPAN(h->payload, h->len), &m))
+        answers_give(&p->answers, h->type, &m, h->tag);
     free(h->payload);
 }
 
@@ -347,7 +96,7 @@ static void shuffle(struct play *p, const struct ky_record *r)
             answer_held(p, &p->shuffled[--p->shuffled_count]);
 }
 
-static void note(struct play *p, const struct ky_record *r, const union any *m)
+static void note(struct play *p, const struct ky_record *r, const union asked *m)
 {
     struct totals *t = &p->totals;
     memcpy(t->spki, r->type == DOOR_OPERATE ? t->spki : m->info.spki, sizeof(t->spki));
@@ -366,7 +115,7 @@ static void note(struct play *p, const struct ky_record *r, const union any *m)
 
 static void on_record(struct play *p, const struct ky_record *r)
 {
-    union any m;
+    union asked m;
     struct door_event event;
     char rule[KY_NAME_MAX + 1];
 
@@ -380,20 +129,20 @@ static void on_record(struct play *p, const struct ky_record *r)
             p->totals.events[event.kind] += event.count;
         return;
     }
-    if (!decode(r->type, r->payload, &m)) {
+    if (!answers_decode(r->type, r->payload, &m)) {
         (void)fprintf(stderr, "double: record of type %u does not decode\n", r->type);
         exit(3);
     }
     note(p, r, &m);
-    (void)ky_span_to_cstr(rule_of(r->type, &m), rule, sizeof(rule));
+    (void)ky_span_to_cstr(answers_rule(r->type, &m), rule, sizeof(rule));
     if (strncmp(rule, "slow-", 5) == 0 && p->held_count < HELD_MAX)
         p->held[p->held_count++] = hold(r, ky_now_us() + strtoull(rule + 5, NULL, 10) * 1000u);
     else if (strncmp(rule, "refuse-", 7) == 0)
-        refuse(p, (uint16_t)strtoul(rule + 7, NULL, 10), r->tag);
+        answers_refuse(&p->answers, (uint16_t)strtoul(rule + 7, NULL, 10), r->tag);
     else if (strcmp(rule, "shuffle") == 0)
         shuffle(p, r);
     else if (strcmp(rule, "never") != 0)
-        answer(p, r->type, &m, r->tag);
+        answers_give(&p->answers, r->type, &m, r->tag);
 }
 
 static void answer_due(struct play *p, uint64_t now_us)
@@ -413,15 +162,15 @@ static void beat(struct play *p, uint64_t now_us)
     if (now_us < p->next_beat_us)
         return;
     p->next_beat_us = now_us + HEARTBEAT_US;
-    (void)!ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema,
+    (void)!ky_ok(ky_channel_send(&p->answers.channel, &door_heartbeat_schema,
                                  &(struct door_heartbeat){p->serving}, 0, 0));
 }
 
 static void read_channel(struct play *p)
 {
     struct ky_record r;
-    struct ky_status st = ky_channel_read(&p->channel);
-    while (ky_ok(st) && ky_channel_next(&p->channel, &r, &st))
+    struct ky_status st = ky_channel_read(&p->answers.channel);
+    while (ky_ok(st) && ky_channel_next(&p->answers.channel, &r, &st))
         on_record(p, &r);
     if (!ky_ok(st))
         p->closed = true;
@@ -433,7 +182,7 @@ static void print_stats(const struct play *p)
     (void)printf("{\"records\":%lu,\"signs\":%lu,\"cancels\":%lu,\"answered\":%lu,\"uid\":%u,"
                  "\"secret_len\":%u,"
                  "\"hashes_len\":%u,\"proof\":%u,\"ttl_s\":%u,\"deadline_in_ms\":%llu,\"events\":[",
-                 t->records, t->signs, t->cancels, t->answered, (unsigned)t->uid, t->secret_len,
+                 t->records, t->signs, t->cancels, p->answers.answered, (unsigned)t->uid, t->secret_len,
                  t->hashes_len, t->proof, t->ttl_s, (unsigned long long)t->deadline_in_ms);
     for (unsigned i = 0; i <= DOOR_EVENT_FLOOD; i++)
         (void)printf("%s%lu", i ? "," : "", t->events[i]);
@@ -495,7 +244,7 @@ static void run(struct play *p)
         struct pollfd fds[] = {{STDIN_FILENO, POLLIN, 0},
                                {p->hang || p->closed ? -1 : p->channel_fd, POLLIN, 0}};
         uint64_t now_us;
-        if (ky_channel_has_output(&p->channel) && fds[1].fd >= 0)
+        if (ky_channel_has_output(&p->answers.channel) && fds[1].fd >= 0)
             fds[1].events |= POLLOUT;
         if (poll(fds, 2, 5) < 0 && errno != EINTR)
             die("poll");
@@ -508,7 +257,7 @@ static void run(struct play *p)
             continue;
         answer_due(p, now_us);
         beat(p, now_us);
-        if (!ky_ok(ky_channel_flush(&p->channel)))
+        if (!ky_ok(ky_channel_flush(&p->answers.channel)))
             p->closed = true;
     }
 }
@@ -596,9 +345,9 @@ int main(int argc, char **argv)
         return 3;
     }
     (void)fcntl(p.channel_fd, F_SETFL, O_NONBLOCK);
-    ky_channel_init(&p.channel, p.channel_fd, 64u * 1024u * 1024u);
+    ky_channel_init(&p.answers.channel, p.channel_fd, 64u * 1024u * 1024u);
     beat(&p, ky_now_us()); /* it serves before anybody is told the port */
-    if (!ky_ok(ky_channel_flush(&p.channel)))
+    if (!ky_ok(ky_channel_flush(&p.answers.channel)))
         die("heartbeat");
     (void)printf("{\"port\":%llu,\"pid\":%d}\n", (unsigned long long)ready.arg, (int)p.front);
     (void)fflush(stdout);
@@ -614,6 +363,6 @@ int main(int argc, char **argv)
         free(p.held[i].payload);
     for (size_t i = 0; i < p.shuffled_count; i++)
         free(p.shuffled[i].payload);
-    ky_channel_wipe(&p.channel);
+    ky_channel_wipe(&p.answers.channel);
     return 0;
 }
