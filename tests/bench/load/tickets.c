@@ -239,7 +239,8 @@ static bool pump(struct filling *f)
 /*
  * Tickets are used in turn, so all of an earlier round's are there still, each with less: what
  * counts is hashes. They also run out together, and then only the new ones are left: if these were
- * few, so would be the keys that they use.
+ * few, so would be the keys that they use. Approvals are used up one after another, and whose is
+ * not yet used can have no second.
  */
 static size_t goal_of(const struct tickets *t, const struct options *o)
 {
@@ -250,7 +251,9 @@ static size_t goal_of(const struct tickets *t, const struct options *o)
     if (wanted <= left)
         return t->count;
     wanted = (wanted - left + each - 1) / each;
-    return t->count + (wanted > o->spread ? wanted : o->spread);
+    if (o->proof == PROOF_SAD && wanted < o->spread)
+        wanted = o->spread;
+    return t->count + wanted;
 }
 
 bool tickets_fill(struct tickets *t, const struct options *o, struct population *p,
