@@ -21,6 +21,9 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef KYSO_COVERAGE
+#include <gcov.h>
+#endif
 
 #include <cmocka.h>
 
@@ -89,6 +92,9 @@ void harness_maybe_vault(int argc, char **argv)
 
     if (__lsan_do_leak_check != NULL)
         __lsan_do_leak_check();
+#ifdef KYSO_COVERAGE
+    __gcov_dump();
+#endif
     _exit(code);
 }
 
