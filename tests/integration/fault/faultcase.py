@@ -50,8 +50,8 @@ class FaultCase(ServerCase):
 
     def obey(self, text):
         """From the token's next call on, this is the script; what calls() tells begins here."""
+        self.calls_start = os.path.getsize(self.module_log)  # first: it may be obeyed at once
         self.write_script(text)
-        self.calls_start = os.path.getsize(self.module_log)
 
     # --- the module's log ------------------------------------------------------------------------
 

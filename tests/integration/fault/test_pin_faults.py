@@ -6,6 +6,7 @@ import os
 import unittest
 
 from faultcase import FaultCase, k
+from storm import ROUNDS
 
 
 class Pin(FaultCase):
@@ -61,7 +62,7 @@ class Pin(FaultCase):
         self.spoil_pin()
         self.launch()
         self.closes()
-        for _ in range(3):
+        for _ in range(ROUNDS):
             self.h.stop_server()
             self.launch()
             self.closes()
