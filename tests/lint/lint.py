@@ -2,6 +2,7 @@
 """The project's own rules, each a function from a tree to a list of complaints. `lint.py ROOT` runs them on the project; `lint.py
 --self-test` plants one violation per rule in a copy of nothing but that violation, and fails if a rule stays silent."""
 
+import fnmatch
 import os
 import re
 import subprocess
@@ -130,8 +131,36 @@ def rule_workplace(root):
             yield f"{path}:{line_of(text, m.start())}: names something outside the project"
 
 
+# Faults that have no test yet, and why they may.
+NOT_YET = {23: "crash campaign", 46: "crash campaign", 47: "crash campaign", 48: "crash campaign", 49: "rollback", 50: "rollback",
+           52: "PostgreSQL", 53: "PostgreSQL", 54: "PostgreSQL", 56: "witness", 59: "ceremony", 60: "ceremony"}
+
+
+def rule_fault_catalogue(root):
+    """tests/FAULTS.md has a row for each fault, and each row names tests that exist, by the fault's number."""
+    path = "tests/FAULTS.md"
+    try:
+        text = open(os.path.join(root, path)).read()
+    except OSError:
+        text = ""
+    tests = set()
+    for _, source in files(root, ".c", ".py", dirs=("tests",)):
+        tests.update(re.findall(r"^(?:static void|\s+def) ((?:fault|test|p)_?\d+_\w+)\(", source, re.M))
+    rows = dict(re.findall(r"^\| (\d+) \|.*\|(.*)\|$", text, re.M))
+    for number in range(1, 61):
+        names = re.findall(r"`([\w*]+)`", rows.get(str(number), ""))
+        if not names and not ("not yet" in rows.get(str(number), "") and number in NOT_YET):
+            yield f"{path}: fault {number} has no test"
+        if names and not any(n.startswith((f"test_{number:02}_", f"fault_{number:02}_")) for n in names):
+            yield f"{path}: no test of fault {number} carries its number"
+        for name in names:
+            if not fnmatch.filter(tests, name):
+                yield f"{path}: fault {number}: there is no test {name}"
+
+
 RULES = [rule_includes, rule_banned_calls, rule_memcmp, rule_header_line, rule_header_form, rule_unfinished,
-         rule_headers_compile_alone, rule_symbol_prefixes, rule_workplace]
+         rule_headers_compile_alone, rule_symbol_prefixes, rule_workplace,
+         rule_fault_catalogue]
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 VIOLATIONS = {
@@ -142,6 +171,7 @@ VIOLATIONS = {
     "rule_header_form": [("proto/a.c", "// SPDX-License-Identifier: Apache-2.0\nint x;\n")],
     "rule_unfinished": [("proto/a.c", SPDX + "/* TO" "DO: later */\n")],
     "rule_headers_compile_alone": [("proto/a.h", SPDX + "uint32_t f(void);\n")],
+    "rule_fault_catalogue": [("tests/FAULTS.md", "| 1 | x | y | `test_01_gone` |\n"), ("tests/test_a.py", "def test_01_here(self):\n")],
     "rule_workplace": [("proto/a.c", SPDX + "/* see /wo" "rk/notes */\n")],
 }
 

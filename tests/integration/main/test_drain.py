@@ -55,7 +55,7 @@ class Drain(ServerCase):
         self.assertEqual(self.h.stop_server(), 0)
         return time.monotonic() - began
 
-    def test_term_under_load_answers_what_was_accepted(self):
+    def test_58_term_under_load_answers_what_was_accepted(self):
         requests = self.requests(4)
         stub, answered, refused, lock = self.signer(), {}, [], threading.Lock()
         enough, stopping = threading.Event(), threading.Event()
@@ -96,7 +96,7 @@ class Drain(ServerCase):
                 self.assertVerifies(request, answered[request.request_id])
         self.assertTrue(self.h.ledger("start")[-1]["clean"])
 
-    def test_term_under_a_stream(self):
+    def test_58_term_under_a_stream(self):
         """A stream's last replies are whole, and it ends with a status that allows a retry."""
         requests = self.requests(2)
         replies, began = {}, threading.Event()

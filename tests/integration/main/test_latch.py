@@ -225,7 +225,7 @@ class State(StartCase):
         done = self.h.kysod("--init", "--operator", f"demo:{self.h.state}/operator.key.pub")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
 
-    def test_second_server_on_the_same_state(self):
+    def test_51_second_server_on_the_same_state(self):
         self.h.run_server()
         for words in ((), ("--init", "--operator", f"demo:{self.h.state}/operator.key.pub")):
             done = self.h.kysod(*words)

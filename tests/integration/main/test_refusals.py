@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must be refused: an unrevealing status outside, a precise record on the ledger."""
 
+import contextlib
 import os
 import time
 import unittest
@@ -33,12 +34,13 @@ class Proofs(ServerCase):
         with self.refused(DENIED, "proof-wrong"):
             self.sign(self.guessed[0], code="000000")
 
-    def test_malformed_codes(self):
+    def test_21_malformed_codes(self):
         for i, code in enumerate(("1", "12345", "123456789", "12345a", "12345６")):
             with self.subTest(code=code), self.refused(DENIED, "proof-malformed"):
                 self.sign(self.guessed[i % 2], code=code)  # each is charged: stay below the lock
+            self.assertEqual(self.h.ledger("denied")[-1]["charged"], 1, "the person and the client")
 
-    def test_code_reused(self):
+    def test_18_code_reused(self):
         code = self.clock.code(self.alice)
         self.sign(self.alice, code=code)
         with self.refused(DENIED, "proof-replayed"):
@@ -47,7 +49,7 @@ class Proofs(ServerCase):
         with self.refused(DENIED, "proof-replayed"):
             self.sign(second, code=code)
 
-    def test_earlier_step_after_later_one(self):
+    def test_19_earlier_step_after_later_one(self):
         authenticator = self.bob["totps"][2]
         now = int(time.time() // 30)
         self.sign(self.bob, code=harness.code_at(authenticator, now))
@@ -72,7 +74,7 @@ class Proofs(ServerCase):
 
     # --- approvals --------------------------------------------------------------------------------
 
-    def test_approval_of_another_transaction(self):
+    def test_25_approval_of_another_transaction(self):
         device = self.device(self.bob)
         _, other = self.begin(self.stub, self.bob)
         self.stub.CancelTransaction(signer_pb2.CancelTransactionRequest(
@@ -95,7 +97,7 @@ class Proofs(ServerCase):
         return signer_pb2.ApprovalProof(transaction_id=begun.transaction_id, authenticator_id=device.authenticator_id,
                                         matching_code=code, signature=device.sign(begun.tx_digest, 1, code))
 
-    def test_approval_by_another_client(self):
+    def test_25_approval_by_another_client(self):
         request, begun = self.begin(self.stub, self.bob)
         proof = self.inline(self.bob, begun, self.device(self.bob))
         with self.refused(DENIED, "proof-other-tx"):
@@ -103,7 +105,7 @@ class Proofs(ServerCase):
                 self.bob, list(request.hashes), rp="gateway"), approval=proof)
         self.cancel(begun)
 
-    def test_approval_for_another_credential(self):
+    def test_25_approval_for_another_credential(self):
         request, begun = self.begin(self.stub, self.alice)
         proof = self.inline(self.alice, begun, self.device(self.alice))
         second = dict(self.alice, credential_id=self.alice["second"])
@@ -111,7 +113,7 @@ class Proofs(ServerCase):
             self.sign(second, request=self.request(second, list(request.hashes)), approval=proof)
         self.cancel(begun)
 
-    def test_approval_by_anothers_device(self):
+    def test_25_approval_by_anothers_device(self):
         request, begun = self.begin(self.stub, self.bob)
         with self.refused(DENIED, "proof-unconfirmed"):
             self.sign(self.bob, request=request, approval=self.inline(self.bob, begun, self.device(self.alice)))
@@ -128,7 +130,7 @@ class Proofs(ServerCase):
         with self.refused(CODE.FAILED_PRECONDITION, detail="tx-ended"):
             self.approve(approver, device, begun)
 
-    def test_cancelled_and_expired(self):
+    def test_27_cancelled_and_expired(self):
         approver, device = self.approver(), self.device(self.bob)
         _, begun = self.begin(self.stub, self.bob)
         self.cancel(begun)
@@ -181,45 +183,56 @@ class Proofs(ServerCase):
 
     # --- what is asked -----------------------------------------------------------------------------------
 
-    def test_digests(self):
-        for size in (1, 31, 33, 64):
-            with self.subTest(size=size), self.refused(CODE.INVALID_ARGUMENT):
-                self.sign(self.bob, code="000000", request=self.request(self.bob, [b"x" * size]))
+    @contextlib.contextmanager
+    def nothing_spent(self):
+        """Turned away by what it asks: no intent, and nobody is charged for the proof beside it."""
+        before = len(self.h.ledger())
+        yield
+        self.assertEqual([r for r in self.h.ledger()[before:] if r["type"] == "intent" or r.get("charged")], [])
+
+    def test_08_digest_sizes(self):
+        with self.nothing_spent():
+            for size in (1, 20, 31, 33, 64, 65):
+                with self.subTest(size=size), self.refused(CODE.INVALID_ARGUMENT):
+                    self.sign(self.bob, code="000000", request=self.request(self.bob, [b"x" * size]))
+
+    def test_09_all_zero_hash(self):
+        with self.refused(DENIED, "hash-forbidden"):
+            self.sign(self.bob, code="000000", request=self.request(self.bob, [bytes(32)]))
+
+    def test_10_batch_sizes_and_repeats(self):
         for hashes in ([], [b"a" * 32] * 2, [os.urandom(32) for _ in range(257)]):
             request = self.request(self.bob)
             del request.hashes[:]
             request.hashes.extend(hashes)
-            with self.subTest(n=len(hashes)), self.refused(CODE.INVALID_ARGUMENT):
+            with self.subTest(n=len(hashes)), self.nothing_spent(), self.refused(CODE.INVALID_ARGUMENT):
                 self.sign(self.bob, code="000000", request=request)
-        with self.refused(DENIED, "hash-forbidden"):
-            self.sign(self.bob, code="000000", request=self.request(self.bob, [bytes(32)]))
 
-    def test_algorithms(self):
+    def test_08_algorithm_mismatch(self):
         cases = [dict(scheme=T.SIGNATURE_SCHEME_RSA_PKCS1), dict(scheme=T.SIGNATURE_SCHEME_UNSPECIFIED),
                  dict(hash_algorithm=T.HASH_ALGORITHM_UNSPECIFIED), dict(hash_algorithm=T.HASH_ALGORITHM_SHA384),
                  dict(pss=32)]
         for options in cases:
-            with self.subTest(options=options), self.refused(CODE.INVALID_ARGUMENT):
+            with self.subTest(options=options), self.nothing_spent(), self.refused(CODE.INVALID_ARGUMENT):
                 self.sign(self.bob, code="000000", request=self.request(self.bob, **options))
-        sha1 = self.request(self.bob, [os.urandom(20)])
-        with self.refused(CODE.INVALID_ARGUMENT):
-            self.sign(self.bob, code="000000", request=sha1)
 
-    def test_display_text(self):
+    def test_11_display_text(self):
         for text in ("a\0b", "a\u202eb", "x" * 2001):
-            with self.subTest(text=text[:5]), self.refused(CODE.INVALID_ARGUMENT):
+            with self.subTest(text=text[:5]), self.nothing_spent(), self.refused(CODE.INVALID_ARGUMENT):
                 self.sign(self.bob, code="000000", request=self.request(self.bob, text=text))
 
-    def test_request_id_conflict(self):
+    def test_17_request_id_conflict(self):
         first = self.sign_request(self.bob)
         self.stub.Sign(first, timeout=10)
-        other = signer_pb2.SignRequest(request_id=first.request_id, request=self.request(self.bob), totp=first.totp)
-        with self.refused(CODE.ALREADY_EXISTS, detail="conflict"):
+        other = self.sign_request(self.bob, request_id=first.request_id)
+        with self.refused(CODE.ALREADY_EXISTS, "conflict", detail="conflict"):
             self.stub.Sign(other, timeout=10)
+        other.request_id = new_id()
+        self.stub.Sign(other, timeout=10)  # the conflict spent nothing
 
     # --- who asks --------------------------------------------------------------------------------------------
 
-    def test_unknown_certificate(self):
+    def test_13_unknown_certificate(self):
         before = len(self.h.ledger())
         stub = self.signer("stranger")
         with self.assertRaises(grpc.RpcError) as caught:
@@ -227,7 +240,7 @@ class Proofs(ServerCase):
         self.assertEqual(caught.exception.code(), CODE.UNAUTHENTICATED)
         self.assertDenied("unauthenticated", before)
 
-    def test_no_certificate(self):
+    def test_13_no_certificate(self):
         with self.assertRaises(grpc.RpcError) as caught:
             self.signer(None).Info(signer_pb2.InfoRequest(), timeout=5)
         self.assertEqual(caught.exception.code(), CODE.UNAVAILABLE)
@@ -240,11 +253,11 @@ class Proofs(ServerCase):
             self.approver("portal").ListPending(approver_pb2.ListPendingRequest(
                 authenticator_id=self.alice["device"]["authenticator_id"]), timeout=10)
 
-    def test_anothers_credential_is_as_absent(self):
+    def test_14_anothers_credential_is_as_absent(self):
         private = self.h.add_credential("carol", relying_parties=("gateway",))
         answers = []
         for credential_id in (private, "c00000009-0123456789abcdef", "nothing"):
-            with self.refused(CODE.NOT_FOUND) as caught:
+            with self.refused(CODE.NOT_FOUND, "not-found") as caught:
                 self.sign(dict(self.carol, credential_id=credential_id), code="000000")
             answers.append((caught.exception.details(), k.error_detail(caught.exception)))
         self.assertEqual(len(set(answers)), 1, answers)
@@ -279,7 +292,7 @@ class Proofs(ServerCase):
         with self.refused(CODE.FAILED_PRECONDITION, "inactive", detail="inactive"):
             self.sign(heidi)
 
-    def test_second_authenticator_on_an_active_credential(self):
+    def test_30_second_authenticator_on_an_active_credential(self):
         before = len(self.h.ledger())
         done = self.h.kyso("authenticator", "enroll-device", "--subject", "alice", "--generate",
                            f"{self.h.dir}/evil.pem", check=False)
@@ -297,7 +310,7 @@ class Restart(ServerCase):
     def seed(cls):
         cls.alice = cls.h.add_citizen("alice", totps=2)
 
-    def test_code_reused_after_a_restart(self):
+    def test_18_code_reused_after_a_restart(self):
         stub = self.signer()
         first = self.sign_request(self.alice)
         signed = stub.Sign(first, timeout=10)

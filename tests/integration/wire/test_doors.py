@@ -158,7 +158,7 @@ class Everywhere(WireTest):
 
 
 class Certificates(WireTest):
-    """Item 13: only a certificate of the configured issuers, for clients, in its time, gets in."""
+    """Fault 13: only a certificate of the configured issuers, for clients, in its time, gets in."""
 
     def refuses(self, front, identity):
         try:
@@ -173,7 +173,7 @@ class Certificates(WireTest):
         finally:
             s.close()
 
-    def test_refused(self):
+    def test_13_refused(self):
         front = self.start()
         self.issuer.issue("server as client", usage=ExtendedKeyUsageOID.SERVER_AUTH).write(self.folder, "wrong-usage")
         self.issuer.issue("no usage", usage=None).write(self.folder, "no-usage")
@@ -187,7 +187,7 @@ class Certificates(WireTest):
         self.assertEqual(front.wait_stats(lambda s: s["events"][BAD_CERTIFICATE] == 4)["events"][BAD_CERTIFICATE], 4)
         self.assert_alive(front)
 
-    def test_expires_while_connected(self):
+    def test_13_expires_while_connected(self):
         front = self.start()
         brief = self.issuer.issue("brief", seconds=3)
         stub = self.signer(front, identity=brief)
@@ -199,7 +199,7 @@ class Certificates(WireTest):
         self.refused(lambda: stub.Sign(self.sign_request(), timeout=10), grpc.StatusCode.UNAVAILABLE)
         self.assertGreaterEqual(front.wait_stats(lambda s: s["events"][BAD_CERTIFICATE])["events"][BAD_CERTIFICATE], 1)
 
-    def test_identity_is_the_key(self):
+    def test_13_identity_is_the_key(self):
         """Two certificates over different keys: the record carries each one's SPKI."""
         front = self.start()
         for name in ("one", "two"):
@@ -209,9 +209,9 @@ class Certificates(WireTest):
 
 
 class Tls(WireTest):
-    """Item 12."""
+    """Fault 12."""
 
-    def test_older_protocol(self):
+    def test_12_older_protocol(self):
         front = self.start()
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             self.tls(front, maximum=ssl.TLSVersion.TLSv1_2)
@@ -236,7 +236,7 @@ class Tls(WireTest):
         with self.tls(self.start()) as tls:
             self.assertEqual(tls.cipher()[0], "TLS_AES_128_GCM_SHA256")
 
-    def test_no_resumption(self):
+    def test_12_no_resumption_and_so_no_early_data(self):
         front = self.start()
         h = self.http2(front)
         self.assertIsNotNone(h.read_frame())

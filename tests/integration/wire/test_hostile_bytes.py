@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes that no client of good will sends: gRPC framing and protobuf (wire items 1 to 8, 10, 11, 15, 16).
+"""Bytes that no client of good will sends: gRPC framing and protobuf (faults 1 to 8, 10, 11, 15, 16).
 
 Each ends in a closed connection or INVALID_ARGUMENT (3), memory stays bounded, others are undisturbed."""
 import hashlib
@@ -34,6 +34,16 @@ def field(number, wire, data):
 
 def delimited(number, data):
     return field(number, 2, varint(len(data)) + data)
+
+
+HASH = hashlib.sha256(b"x").digest()
+
+
+def request(algorithm=field(1, 0, b"\x01") + field(2, 0, b"\x01"), hashes=(HASH,), text=b"Pay", rp=b"bank"):
+    """A Sign request, its code in the last ten bytes."""
+    inner = delimited(1, rp) + delimited(2, b"cred-1") + delimited(3, algorithm)
+    inner += b"".join(delimited(4, x) for x in hashes) + delimited(5, text)
+    return delimited(1, b"id") + delimited(2, inner) + delimited(3, delimited(1, b"123456"))
 
 
 class Hostile(WireTest):
@@ -76,8 +86,7 @@ class Hostile(WireTest):
         at += len(GRPC_STATUS)
         return int(block[at + 1:at + 1 + block[at]])
 
-    # item 1
-    def test_lengths(self):
+    def test_01_lengths(self):
         self.assertEqual(self.status(self.answer(grpc_message(b""))), 3)
         for length in (65537, 1 << 24, 0x7fffffff, 0xffffffff):
             for path in (SIGN, STREAM):
@@ -88,8 +97,7 @@ class Hostile(WireTest):
         self.assertEqual(self.status(self.answer(grpc_message(self.good) * 2)), 3)
         self.assertGreater(self.front.wait_stats(lambda s: s["events"][BAD_MESSAGE] >= 11)["events"][BAD_MESSAGE], 10)
 
-    # item 2
-    def test_truncated(self):
+    def test_02_truncated(self):
         whole = grpc_message(self.good)
         for cut in (1, 4, 5, 6, len(whole) - 1):
             self.assertEqual(self.status(self.answer(whole[:cut])), 3, cut)
@@ -102,14 +110,12 @@ class Hostile(WireTest):
             self.assertTrue(h.ends(5), cut)
         self.assertGreaterEqual(self.front.wait_stats(lambda s: s["events"][BAD_FRAME] >= 4)["events"][BAD_FRAME], 4)
 
-    # item 3
-    def test_unknown_fields(self):
+    def test_03_unknown_fields(self):
         self.assert_invalid(self.good + b"".join(field(1000 + i, 0, b"\x01") for i in range(8000)))
         self.assert_invalid(self.good + field(1000, 0, b"\x01") * 8000)
         self.assert_invalid(self.good + delimited(15, b""))
 
-    # item 4
-    def test_nesting(self):
+    def test_04_deep_nesting(self):
         deep = b""
         for _ in range(10000):
             deep = delimited(2, deep)[:60000]
@@ -120,8 +126,7 @@ class Hostile(WireTest):
         self.assert_invalid(delimited(1, b"id") + delimited(2, nest))
         self.assert_invalid(field(2, 3, b"") * 30000)
 
-    # item 5
-    def test_varints_tags_groups(self):
+    def test_05_varints_tags_groups(self):
         for bad in (b"\x00\x01", b"\x00", field(0, 2, b"\x00"), field(1, 3, b"") + field(1, 4, b""), field(1, 4, b""),
                     field(1, 6, b"\x01"), field(1, 7, b"\x01"), field(1, 0, b"\x01"), field(1, 5, b"\x01\x02\x03\x04"),
                     field(2, 2, b"\xff" * 10 + b"\x01"), field(2, 2, b"\xff" * 11), b"\xff" * 11, b"\x80" * 64,
@@ -130,34 +135,49 @@ class Hostile(WireTest):
             with self.subTest(bad.hex()[:40]):
                 self.assert_invalid(self.good + bad)
 
-    # item 6
-    def test_duplicates(self):
+    def test_06_duplicates(self):
         self.assert_invalid(self.good + delimited(1, b"other"))
         self.assert_invalid(self.good + delimited(2, b""))
         self.assert_invalid(self.good + delimited(5, b"\0" * 32))  # a second member of the oneof
         self.assert_invalid(self.good + delimited(3, delimited(1, b"654321")))
         self.assertEqual(self.front.stats()["signs"], 1, "only the one that setUp sent")
 
-    # items 7 and 8 and 11, below what a protobuf library would let a client send
-    def test_values(self):
-        h = hashlib.sha256(b"x").digest()
-        def request(algorithm=None, hashes=(h,), text=b"Pay", rp=b"bank"):
-            algorithm = field(1, 0, b"\x01") + field(2, 0, b"\x01") if algorithm is None else algorithm
-            inner = delimited(1, rp) + delimited(2, b"cred-1") + delimited(3, algorithm)
-            inner += b"".join(delimited(4, x) for x in hashes) + delimited(5, text)
-            return delimited(1, b"id") + delimited(2, inner) + delimited(3, delimited(1, b"123456"))
+    # What follows is below what a protobuf library would let a client send. None of it is a record for the authority.
+
+    def assert_each_invalid(self, cases):
         self.assertEqual(self.status(self.answer(grpc_message(request()))), 0)
-        cases = [request(algorithm=field(1, 0, varint(v)) + field(2, 0, b"\x01")) for v in (5, 127, 1 << 31, (1 << 64) - 1)]
-        cases += [request(algorithm=field(1, 0, b"\x01") + field(2, 0, varint(v))) for v in (4, 1 << 40)]
-        cases += [request(algorithm=field(1, 0, b"\x01") + field(2, 0, b"\x01") + field(4, 0, b"\x02"))]
-        cases += [request(hashes=[bytes(n)]) for n in (0, 1, 20, 31, 33, 48, 64, 65)]
-        cases += [request(hashes=[]), request(hashes=[h, h]), request(hashes=[struct.pack(">I", i) * 8 for i in range(257)])]
-        cases += [request(text=t) for t in (b"a\0b", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x80\xae",
-                                            b"\xe2\x81\xa6x", b"\x1b[2J", b"\xc2\x85")]
-        cases += [request(rp=b"a\0b"), request(rp=b"\xff")]
+        signs = self.front.stats()["signs"]
         for case in cases:
             with self.subTest(case.hex()[:80]):
                 self.assert_invalid(case)
+        self.assertEqual(self.front.stats()["signs"], signs)
+        self.assertGreaterEqual(self.front.wait_stats(lambda s: s["events"][BAD_MESSAGE] >= len(cases))["events"][BAD_MESSAGE],
+                                len(cases))
+
+    def test_07_enum_out_of_range(self):
+        one = field(1, 0, b"\x01") + field(2, 0, b"\x01")
+        self.assert_each_invalid(
+            [request(algorithm=field(1, 0, varint(v)) + field(2, 0, b"\x01")) for v in (0, 5, 127, 1 << 31, (1 << 64) - 1)] +
+            [request(algorithm=field(1, 0, b"\x01") + field(2, 0, varint(v))) for v in (0, 4, 1 << 40)] +
+            [request(algorithm=one + field(4, 0, b"\x02"))])
+
+    def test_07_empty_oneof(self):
+        """No proof at all, or an approval that names nothing. An empty code is a wrong one: the authority's to charge."""
+        whole = request()
+        self.assert_each_invalid([whole[:-10], whole[:-10] + delimited(4, b"")])
+
+    def test_08_digest_sizes(self):
+        self.assert_each_invalid([request(hashes=[bytes(n)]) for n in (0, 1, 20, 31, 33, 48, 64, 65)])
+
+    def test_10_batch_sizes_and_repeats(self):
+        self.assert_each_invalid([request(hashes=[]), request(hashes=[HASH, HASH]),
+                                  request(hashes=[struct.pack(">I", i) * 8 for i in range(257)])])
+
+    def test_11_display_text(self):
+        self.assert_each_invalid(
+            [request(text=t) for t in (b"a\0b", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x80\xae",
+                                       b"\xe2\x81\xa6x", b"\x1b[2J", b"\xc2\x85")] +
+            [request(rp=b"a\0b"), request(rp=b"\xff")])
 
     def test_compressed_flag(self):
         self.assertEqual(self.status(self.answer(grpc_message(self.good, compressed=1))), 12)
@@ -210,8 +230,7 @@ class Hostile(WireTest):
                 pass
             s.close()
 
-    # item 15
-    def test_never_reads(self):
+    def test_15_never_reads(self):
         """Large replies for a peer that reads nothing: it is held back, then closed, and memory stays."""
         h = self.http2(self.front, settings=setting(4, 1 << 30), receive=4096)
         h.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
@@ -239,7 +258,7 @@ class Hostile(WireTest):
         self.assertLess(peak, self.base_rss + RSS_SLACK_KIB)
         self.assertGreaterEqual(self.front.wait_stats(lambda s: s["events"][FLOOD])["events"][FLOOD], 1)
 
-    def test_slow_peers(self):
+    def test_15_slow_peers(self):
         """No handshake, half a handshake, no preface, one byte at a time: each is closed; others go on."""
         silent = [socket.create_connection(("127.0.0.1", self.front.port)) for _ in range(50)]
         mute = [self.tls(self.front) for _ in range(10)]
@@ -263,7 +282,6 @@ class Hostile(WireTest):
                 pass
             s.close()
 
-    # item 16: the request is with the authority; the connection goes
     def test_headers_without_end(self):
         """A header list that is begun and left: nothing of it is a frame too few, and still it ends."""
         h = self.http2(self.front)
@@ -280,7 +298,8 @@ class Hostile(WireTest):
         self.assertTrue(h.stream_end(1))
         self.assertLess(time.monotonic() - start, 1.5)
 
-    def test_reset_after_request(self):
+    def test_16_reset_after_request(self):
+        """The request is with the authority; the connection goes."""
         h = self.http2(self.front)
         h.request(1, SIGN, grpc_message(self.sign_request(request_id="gone", credential="slow-500").SerializeToString()))
         s = self.front.wait_stats(lambda s: s["signs"] == 2)

@@ -113,7 +113,7 @@ static void test_failures_while_locked_change_nothing(void **state)
     assert_int_equal(s.locked_until_s, before.locked_until_s);
 }
 
-static void test_clock_jumps(void **state)
+static void fault_55_clock_jumps(void **state)
 {
     (void)state;
     static const int64_t jumps[] = {-1, -30, -3600, -86400, -(int64_t)T0};
@@ -262,7 +262,7 @@ int main(void)
         cmocka_unit_test(test_doubling_stops_at_the_maximum),
         cmocka_unit_test(test_success_clears),
         cmocka_unit_test(test_failures_while_locked_change_nothing),
-        cmocka_unit_test(test_clock_jumps),
+        cmocka_unit_test(fault_55_clock_jumps),
         cmocka_unit_test(test_ends_of_time),
         cmocka_unit_test(test_not_me),
         cmocka_unit_test(test_client_thresholds),

@@ -59,7 +59,7 @@ static void test_unknown_operations(void **state)
 }
 
 /* All the rows there are: signers 0, 1, 2, 3 across. */
-static void test_enrolment(void **state)
+static void fault_30_enrolment(void **state)
 {
     (void)state;
     static const struct {
@@ -108,7 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
         cmocka_unit_test(test_unknown_operations),
-        cmocka_unit_test(test_enrolment),
+        cmocka_unit_test(fault_30_enrolment),
         cmocka_unit_test(test_delay_saturates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

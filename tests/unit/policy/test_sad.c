@@ -20,7 +20,7 @@ static struct ky_span digests(uint8_t *out, size_t n, size_t len)
     return KY_SPAN(out, n * len);
 }
 
-static void test_hash_counts(void **state)
+static void fault_10_hash_counts(void **state)
 {
     (void)state;
     static uint8_t bytes[(KY_HASHES_MAX + 1) * 32];
@@ -33,7 +33,7 @@ static void test_hash_counts(void **state)
     }
 }
 
-static void test_hash_lengths(void **state)
+static void fault_08_hash_lengths(void **state)
 {
     (void)state;
     static const size_t lens[] = {[KY_SHA256] = 32, [KY_SHA384] = 48, [KY_SHA512] = 64};
@@ -52,7 +52,7 @@ static void test_hash_lengths(void **state)
     }
 }
 
-static void test_forbidden(void **state)
+static void fault_09_forbidden(void **state)
 {
     (void)state;
     uint8_t bytes[3 * 32];
@@ -113,7 +113,7 @@ static void test_algorithm_fits_key(void **state)
     }
 }
 
-static void test_duplicate_hashes(void **state)
+static void fault_10_duplicate_hashes(void **state)
 {
     (void)state;
     uint8_t bytes[5 * 32];
@@ -337,11 +337,11 @@ static void test_take_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hash_counts),
-        cmocka_unit_test(test_hash_lengths),
-        cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(fault_10_hash_counts),
+        cmocka_unit_test(fault_08_hash_lengths),
+        cmocka_unit_test(fault_09_forbidden),
         cmocka_unit_test(test_algorithm_fits_key),
-        cmocka_unit_test(test_duplicate_hashes),
+        cmocka_unit_test(fault_10_duplicate_hashes),
         cmocka_unit_test(test_take_exhaustively),
         cmocka_unit_test(test_spend_all),
         cmocka_unit_test(test_take_writes_its_size),

@@ -128,7 +128,7 @@ static void test_spent_steps(void **state)
 }
 
 /* P24: whatever the clock does, a step at or below the last one never works again. */
-static void test_clock_jumps(void **state)
+static void fault_55_clock_jumps(void **state)
 {
     (void)state;
     static const int64_t jumps[] = {0, 1, -1, 30, -30, 60, -60, 3600, -3600, 86400, -86400};
@@ -162,7 +162,7 @@ static void test_floor(void **state)
     EXPECT(KY_PROOF_REPLAYED, check_step(&p, t, now, &out), "last_step alone");
 }
 
-static void test_step_zero_and_far_ends(void **state)
+static void fault_22_step_zero_and_far_ends(void **state)
 {
     (void)state;
     uint64_t out = 0;
@@ -218,7 +218,7 @@ static void test_shared_codes(void **state)
            "one behind");
 }
 
-static void test_malformed(void **state)
+static void fault_21_malformed(void **state)
 {
     (void)state;
     /* The right code is 287082 (step 1): each of these is it with something wrong. */
@@ -310,11 +310,11 @@ int main(void)
         cmocka_unit_test(test_rfc6238),
         cmocka_unit_test(test_window_edges),
         cmocka_unit_test(test_spent_steps),
-        cmocka_unit_test(test_clock_jumps),
+        cmocka_unit_test(fault_55_clock_jumps),
         cmocka_unit_test(test_floor),
-        cmocka_unit_test(test_step_zero_and_far_ends),
+        cmocka_unit_test(fault_22_step_zero_and_far_ends),
         cmocka_unit_test(test_shared_codes),
-        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(fault_21_malformed),
         cmocka_unit_test(test_every_digit_counts),
         cmocka_unit_test(test_bad_authenticator),
     };

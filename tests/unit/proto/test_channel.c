@@ -174,7 +174,7 @@ static const char *const bad_headers[] = {
     "19000000 0100 0080",
 };
 
-static void test_bad_headers(void **state)
+static void fault_01_bad_headers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ROWS(bad_headers); i++) {
@@ -366,7 +366,7 @@ int main(void)
         WITH_PAIR(test_records_of_one_read_lie_side_by_side),
         WITH_PAIR(test_byte_by_byte),
         WITH_PAIR(test_parted_anywhere),
-        cmocka_unit_test(test_bad_headers),
+        cmocka_unit_test(fault_01_bad_headers),
         WITH_PAIR(test_largest_record),
         WITH_PAIR(test_untaken_records_are_bounded),
         WITH_PAIR(test_what_passed_is_wiped),

@@ -105,7 +105,7 @@ static const struct {
  * Each form at each place in a longer text, so that the eight-byte shortcut is crossed at every
  * offset.
  */
-static void test_display_text(void **state)
+static void fault_11_display_text(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ROWS(texts); i++) {
@@ -192,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_compare),       cmocka_unit_test(test_names),
-        cmocka_unit_test(test_to_cstr),       cmocka_unit_test(test_display_text),
+        cmocka_unit_test(test_to_cstr),       cmocka_unit_test(fault_11_display_text),
         cmocka_unit_test(test_every_byte),    cmocka_unit_test(test_buffer),
         cmocka_unit_test(test_buffer_growth),
     };

@@ -7,32 +7,6 @@
 
 #include "kyso/wire.h"
 
-static void begin(struct world *w, const char *id, struct answer *got)
-{
-    struct door_tx m = sign_msg(w, id, 1);
-
-    ask(w, FRONT_SIGNER, &door_tx_begin_schema, &m, got);
-    assert_int_equal(DOOR_R_TX, got->type);
-}
-
-struct approval { /* an inline one, with the bytes it points to */
-    struct door_tx m;
-    uint8_t signature[80];
-};
-
-static void approve_inline(struct world *w, const char *id, const struct answer *tx,
-                           struct approval *out)
-{
-    out->m = sign_msg(w, id, 1);
-    out->m.proof = KY_PROOF_APPROVAL;
-    out->m.transaction_id = tx->tx.transaction_id;
-    out->m.authenticator_id = text(w->device_id);
-    out->m.matching_code = tx->tx.matching_code;
-    out->m.proof_signature.data = out->signature;
-    device_sign(w->device, tx->tx.tx_digest, KY_DECISION_APPROVE, tx->tx.matching_code,
-                out->signature, &out->m.proof_signature.len);
-}
-
 static void inline_signs_once(void **state)
 {
     struct world *w = *state;
@@ -41,7 +15,7 @@ static void inline_signs_once(void **state)
     struct ledger_intent intent;
     uint8_t evidence[32];
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
@@ -56,13 +30,13 @@ static void inline_signs_once(void **state)
     assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
 }
 
-static void every_binding_matters(void **state)
+static void fault_25_every_binding_matters(void **state)
 {
     struct world *w = *state;
     struct answer tx, got;
     struct approval p;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     struct door_tx m = p.m;
     m.hashes = sign_msg(w, "s1", 2).hashes;
@@ -104,19 +78,19 @@ static void every_binding_matters(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
-static void approval_of_another_transaction(void **state)
+static void fault_25_approval_of_another_transaction(void **state)
 {
     struct world *w = *state;
     struct answer first, second, got;
     struct approval p;
     struct door_tx_ref cancel = {.relying_party = text(WORLD_RP)};
 
-    begin(w, "b1", &first);
+    world_begin(w, "b1", &first);
     approve_inline(w, "s1", &first, &p);
     memcpy(cancel.spki, spki_bank, 32);
     cancel.transaction_id = first.tx.transaction_id;
     ask(w, FRONT_SIGNER, &door_tx_cancel_schema, &cancel, &got);
-    begin(w, "b2", &second); /* same words, another nonce */
+    world_begin(w, "b2", &second); /* same words, another nonce */
     p.m.transaction_id = second.tx.transaction_id;
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
@@ -129,7 +103,7 @@ static void wrong_matching_code_ends_it(void **state)
     struct approval p;
     struct ledger_ended ended;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     const char *other = ky_span_eq(tx.tx.matching_code, text("55")) ? "56" : "55";
     p.m.matching_code = text(other);
@@ -152,7 +126,7 @@ static void erased_code_matches_nothing(void **state)
     struct answer tx, got;
     struct approval p;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     state_tx_by_id(w->a->state, tx.tx.transaction_id)->code_len = 0;
     tx.tx.matching_code = (struct ky_span){0};
     approve_inline(w, "s1", &tx, &p);
@@ -162,18 +136,18 @@ static void erased_code_matches_nothing(void **state)
 }
 
 /* Fault 27. */
-static void ttl_to_the_millisecond(void **state)
+static void fault_27_ttl_to_the_millisecond(void **state)
 {
     struct world *w = *state;
     struct answer tx, got;
     struct approval p;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     world_advance(w, 120000000u - 1000);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
-    begin(w, "b2", &tx);
+    world_begin(w, "b2", &tx);
     approve_inline(w, "s2", &tx, &p);
     world_advance(w, 120000000u + 1000);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
@@ -216,7 +190,7 @@ static void device_sees_and_approves(void **state)
     struct answer tx, shown, again, got;
     uint8_t digest[32];
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     struct door_approval_ref r = approval_ref(w->device_id, tx.tx.transaction_id);
     ask(w, FRONT_APPROVER, &door_approval_get_schema, &r, &shown);
     assert_int_equal(DOOR_R_APPROVAL, shown.type);
@@ -275,7 +249,7 @@ static void other_devices_see_nothing(void **state)
     struct answer tx, got;
     struct decision d;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     struct door_approval_ref r = approval_ref(w->other_device, tx.tx.transaction_id);
     ask(w, FRONT_APPROVER, &door_approval_get_schema, &r, &got);
     assert_denied(w, &got, KY_NOT_FOUND, KY_NOT_FOUND);
@@ -300,14 +274,14 @@ static void rejections(void **state)
     struct decision d;
     struct ledger_ended ended;
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     decide_msg(w, &tx, KY_DECISION_REJECT, &d);
     d.m.signature.len = 0;
     ask(w, FRONT_APPROVER, &door_approval_decide_schema, &d.m, &got);
     assert_int_equal(TX_REJECTED, got.decision.state);
     assert_true(ledger_last(w, LEDGER_ENDED, &ended));
     assert_int_equal(0, ended.not_me);
-    begin(w, "b2", &tx);
+    world_begin(w, "b2", &tx);
     decide_msg(w, &tx, KY_DECISION_NOT_ME, &d);
     d.m.signature.len = 0; /* unsigned: cannot lock anybody */
     ask(w, FRONT_APPROVER, &door_approval_decide_schema, &d.m, &got);
@@ -327,7 +301,7 @@ static void not_me_locks_until_unlocked(void **state)
     char code[9];
     struct ledger_unlocked unlocked = {.subject_row = w->subject_row};
 
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     decide_msg(w, &tx, KY_DECISION_NOT_ME, &d);
     ask(w, FRONT_APPROVER, &door_approval_decide_schema, &d.m, &got);
     assert_int_equal(TX_REJECTED, got.decision.state);
@@ -358,7 +332,7 @@ static void approvals_work_while_codes_are_locked(void **state)
     m.proof_secret = text("000000");
     for (int i = 0; i < 5; i++)
         ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
-    begin(w, "b1", &tx);
+    world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
@@ -372,11 +346,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(inline_signs_once),
-        T(every_binding_matters),
-        T(approval_of_another_transaction),
+        T(fault_25_every_binding_matters),
+        T(fault_25_approval_of_another_transaction),
         T(wrong_matching_code_ends_it),
         T(erased_code_matches_nothing),
-        T(ttl_to_the_millisecond),
+        T(fault_27_ttl_to_the_millisecond),
         T(device_sees_and_approves),
         T(other_devices_see_nothing),
         T(rejections),

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void same_id_same_signature(void **state)
+static void fault_16_same_id_same_signature(void **state)
 {
     struct world *w = *state;
     struct answer first, again;
@@ -23,7 +23,7 @@ static void same_id_same_signature(void **state)
     assert_int_equal(1, w->vaults[0].signed_jobs);
 }
 
-static void same_answer_after_restarts(void **state)
+static void fault_16_same_answer_after_restarts(void **state)
 {
     struct world *w = *state;
     struct answer first, again;
@@ -44,7 +44,7 @@ static void same_answer_after_restarts(void **state)
     assert_int_equal(1, w->vaults[0].signed_jobs);
 }
 
-static void same_id_other_content(void **state)
+static void fault_17_same_id_other_content(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -64,6 +64,12 @@ static void same_id_other_content(void **state)
     n.proof = KY_PROOF_NONE;
     ask(w, FRONT_SIGNER, &door_tx_begin_schema, &n, &got); /* the id of another kind of request */
     assert_denied(w, &got, KY_CONFLICT, KY_CONFLICT);
+    n = totp_msg(w, "r1", 2, code, 1);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+    assert_denied(w, &got, KY_CONFLICT, KY_CONFLICT);
+    n.request_id = text("r2");
+    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got); /* the conflict spent nothing */
+    assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
 static void ids_are_each_clients_own(void **state)
@@ -118,7 +124,7 @@ static void repeat_attaches_to_the_flight(void **state)
     assert_int_equal(1, ledger_count(w, LEDGER_RECEIPT));
 }
 
-static void suspended_credential_repeats_nothing(void **state)
+static void fault_29_suspended_credential_repeats_nothing(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -172,10 +178,10 @@ static void window_forgets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(same_id_same_signature),        T(same_answer_after_restarts),
-        T(same_id_other_content),         T(ids_are_each_clients_own),
-        T(repeat_attaches_to_the_flight), T(suspended_credential_repeats_nothing),
-        T(refused_id_may_try_again),      T(window_forgets),
+        T(fault_16_same_id_same_signature), T(fault_16_same_answer_after_restarts),
+        T(fault_17_same_id_other_content),  T(ids_are_each_clients_own),
+        T(repeat_attaches_to_the_flight),   T(fault_29_suspended_credential_repeats_nothing),
+        T(refused_id_may_try_again),        T(window_forgets),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -311,7 +311,7 @@ static void another_token_seals(void **state)
     expect_sealed(w, "no anchor");
 }
 
-static void second_server_is_refused(void **state)
+static void fault_51_second_server_is_refused(void **state)
 {
     struct world *w = *state;
     struct world *other = calloc(1, sizeof(*other));
@@ -459,7 +459,7 @@ int main(void)
         T(leaves_put_in_for_the_anchor_seal),
         T(missing_database_is_not_made_again),
         T(another_token_seals),
-        T(second_server_is_refused),
+        T(fault_51_second_server_is_refused),
         T(another_server_id_seals),
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),

@@ -32,7 +32,7 @@ static void signs_and_records(void **state)
     assert_int_equal(0, w->a->sign_in_flight);
 }
 
-static void same_step_is_spent(void **state)
+static void fault_18_same_step_is_spent(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -46,7 +46,7 @@ static void same_step_is_spent(void **state)
     assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
 }
 
-static void two_at_once_spend_once(void **state)
+static void fault_18_two_at_once_spend_once(void **state)
 {
     struct world *w = *state;
     char code[9];
@@ -73,7 +73,7 @@ static void two_at_once_spend_once(void **state)
     assert_int_equal(DOOR_REFUSED, types[1]);
 }
 
-static void older_step_after_newer(void **state)
+static void fault_19_older_step_after_newer(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -88,7 +88,7 @@ static void older_step_after_newer(void **state)
 }
 
 /* Fault 20: t-1, t-1 again, then t: accept, deny, accept. */
-static void older_then_newer(void **state)
+static void fault_20_older_then_newer(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -105,7 +105,7 @@ static void older_then_newer(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
-static void spent_through_another_credential(void **state)
+static void fault_18_spent_through_another_credential(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -119,7 +119,7 @@ static void spent_through_another_credential(void **state)
     assert_denied(w, &got, KY_DENIED, KY_PROOF_REPLAYED);
 }
 
-static void spent_after_clean_restart(void **state)
+static void fault_18_spent_after_clean_restart(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -209,9 +209,10 @@ static void clock_backwards_reopens_nothing(void **state)
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
 }
 
-static void bad_codes_are_charged_and_lock(void **state)
+static void fault_21_bad_codes_are_charged_and_lock(void **state)
 {
-    static const char *const codes[] = {"000000", "12345", "123456789", "12a456", "999999"};
+    static const char *const codes[] = {"000000", "12345", "123456789", "\xd9\xa1\xd9\xa2\xd9\xa3",
+                                        "999999"};
     struct world *w = *state;
     struct answer got;
     struct ledger_denied denied;
@@ -279,7 +280,7 @@ static void parallel_guesses_see_five(void **state)
     assert_int_equal(5, authority_subject_account(w->a, w->subject_row).lockout.total);
 }
 
-static void unknown_and_foreign_look_alike(void **state)
+static void fault_14_unknown_and_foreign_look_alike(void **state)
 {
     struct world *w = *state;
     struct answer absent, foreign;
@@ -308,7 +309,7 @@ static void guessed_id_of_a_real_row(void **state)
     assert_denied(w, &got, KY_NOT_FOUND, KY_NOT_FOUND);
 }
 
-static void strangers_and_wrong_doors(void **state)
+static void fault_13_strangers_and_wrong_doors(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -333,7 +334,18 @@ static void strangers_and_wrong_doors(void **state)
     assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
 }
 
-static void bad_digests(void **state)
+/* Nothing of that is recorded as an intent, reaches a vault or spends the code. */
+static void signs_after_all(struct world *w, const struct door_tx *m)
+{
+    struct answer got;
+
+    assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
+    assert_int_equal(0, w->vaults[0].row_count);
+    ask(w, FRONT_SIGNER, &door_sign_schema, m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+static void fault_09_zero_hash_and_sha1_are_recorded(void **state)
 {
     static const uint8_t zero[32];
     struct world *w = *state;
@@ -349,16 +361,32 @@ static void bad_digests(void **state)
     n.hash = 9; /* SHA-1 has no number here */
     ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
     assert_denied(w, &got, KY_DENIED, KY_HASH_FORBIDDEN);
-    n = m;
-    n.hashes.len = 31;
-    ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
-    assert_denied(w, &got, KY_INVALID, KY_INVALID);
-    n = m;
+    assert_int_equal(2, ledger_count(w, LEDGER_DENIED));
+    signs_after_all(w, &m);
+}
+
+/* What a front would not let through, from a front that does. */
+static void fault_08_digest_sizes_and_schemes(void **state)
+{
+    static const uint8_t bytes[] =
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef+";
+    static const size_t sizes[] = {0, 31, 33, 65};
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+    struct door_tx m = totp_msg(w, "r1", 1, code, 0);
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct door_tx n = m;
+        n.hashes = KY_SPAN(bytes, sizes[i]);
+        ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
+        assert_denied(w, &got, KY_INVALID, KY_INVALID);
+    }
+    struct door_tx n = m;
     n.scheme = KY_RSA_PKCS1;
     ask(w, FRONT_SIGNER, &door_sign_schema, &n, &got);
     assert_denied(w, &got, KY_INVALID, KY_INVALID);
-    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got); /* nothing of that spent the code */
-    assert_int_equal(DOOR_R_SIGN, got.type);
+    signs_after_all(w, &m);
 }
 
 static void set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s)
@@ -415,7 +443,7 @@ static void spraying_suspends_the_client(void **state)
 }
 
 /* Fault 24: a sealed seed of another epoch does not open. */
-static void authenticators_that_do_not_count(void **state)
+static void fault_24_authenticators_that_do_not_count(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -445,24 +473,25 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(signs_and_records),
-        T(same_step_is_spent),
-        T(two_at_once_spend_once),
-        T(older_step_after_newer),
-        T(older_then_newer),
-        T(spent_through_another_credential),
-        T(spent_after_clean_restart),
+        T(fault_18_same_step_is_spent),
+        T(fault_18_two_at_once_spend_once),
+        T(fault_19_older_step_after_newer),
+        T(fault_20_older_then_newer),
+        T(fault_18_spent_through_another_credential),
+        T(fault_18_spent_after_clean_restart),
         T(unclean_restart_refuses_the_window),
         T(rollback_to_the_anchor_refuses_the_window),
         T(clock_backwards_reopens_nothing),
-        T(bad_codes_are_charged_and_lock),
+        T(fault_21_bad_codes_are_charged_and_lock),
         T(parallel_guesses_see_five),
-        T(unknown_and_foreign_look_alike),
+        T(fault_14_unknown_and_foreign_look_alike),
         T(guessed_id_of_a_real_row),
-        T(strangers_and_wrong_doors),
-        T(bad_digests),
+        T(fault_13_strangers_and_wrong_doors),
+        T(fault_09_zero_hash_and_sha1_are_recorded),
+        T(fault_08_digest_sizes_and_schemes),
         T(inactive_credentials),
         T(spraying_suspends_the_client),
-        T(authenticators_that_do_not_count),
+        T(fault_24_authenticators_that_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,7 @@ static void begin_names_what_is_digested(void **state)
     assert_false(ky_span_all_zero(KY_SPAN_OF(record.display_sha256)));
 }
 
-static void begin_repeats_and_limits(void **state)
+static void fault_28_begin_repeats_and_limits(void **state)
 {
     struct world *w = *state;
     struct answer first, got;
@@ -169,7 +169,7 @@ static void sad_spends_each_hash_once(void **state)
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
 }
 
-static void sad_is_bound(void **state)
+static void fault_25_sad_is_bound(void **state)
 {
     struct world *w = *state;
     struct answer auth, got;
@@ -216,7 +216,7 @@ static void sad_expires_to_the_second(void **state)
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
 }
 
-static void sad_dies_with_the_credentials_epoch(void **state)
+static void fault_24_sad_dies_with_the_credentials_epoch(void **state)
 {
     struct world *w = *state;
     struct answer auth, got;
@@ -347,12 +347,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(begin_names_what_is_digested),
-        T(begin_repeats_and_limits),
+        T(fault_28_begin_repeats_and_limits),
         T(authorize_repeats_the_same_sad),
         T(sad_spends_each_hash_once),
-        T(sad_is_bound),
+        T(fault_25_sad_is_bound),
         T(sad_expires_to_the_second),
-        T(sad_dies_with_the_credentials_epoch),
+        T(fault_24_sad_dies_with_the_credentials_epoch),
         T(sads_survive_clean_starts_only),
         T(wait_wakes_and_times_out),
         T(pending_expires_by_a_record),

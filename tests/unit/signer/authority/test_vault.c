@@ -264,7 +264,7 @@ static void token_failures_end_in_a_receipt(void **state)
 }
 
 /* P21, fault 29: suspended while in the HSM, acknowledged, and nothing is released. */
-static void revoked_in_flight_is_not_released(void **state)
+static void fault_29_revoked_in_flight_is_not_released(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -303,7 +303,7 @@ static void remove_totp(struct world *w)
 }
 
 /* P21: an authenticator that is removed, and acknowledged so, has given no more signatures. */
-static void removed_authenticator_in_flight_is_not_released(void **state)
+static void fault_29_removed_authenticator_in_flight_is_not_released(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -323,7 +323,7 @@ static void removed_authenticator_in_flight_is_not_released(void **state)
     assert_int_equal(0, receipt.signatures.len);
 }
 
-static void removed_authenticators_sad_is_void(void **state)
+static void fault_24_removed_authenticators_sad_is_void(void **state)
 {
     struct world *w = *state;
     struct answer auth, got;
@@ -510,17 +510,26 @@ static void answers_do_not_reach_another_front(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(dead_vault_hands_its_job_on),          T(last_words_of_a_dead_vault_count),
-        T(hung_vault_is_killed_at_the_deadline), T(late_results_are_dropped),
-        T(another_vaults_result_is_dropped),     T(killer_key_is_quarantined),
+        T(dead_vault_hands_its_job_on),
+        T(last_words_of_a_dead_vault_count),
+        T(hung_vault_is_killed_at_the_deadline),
+        T(late_results_are_dropped),
+        T(another_vaults_result_is_dropped),
+        T(killer_key_is_quarantined),
         T(a_vault_that_gives_up_blames_no_key),
         T(after_a_death_each_job_runs_by_itself),
-        T(token_failures_end_in_a_receipt),      T(revoked_in_flight_is_not_released),
-        T(one_death_quarantines_no_key),         T(removed_authenticator_in_flight_is_not_released),
-        T(removed_authenticators_sad_is_void),   T(expired_in_flight_is_not_released),
-        T(past_deadline_spends_nothing),         T(queued_past_deadline_is_abandoned),
-        T(cancelled_in_the_queue_is_abandoned),  T(cancel_spares_what_a_repeat_waits_for),
-        T(full_queue_is_busy_before_any_proof),  T(answers_do_not_reach_another_front),
+        T(token_failures_end_in_a_receipt),
+        T(fault_29_revoked_in_flight_is_not_released),
+        T(one_death_quarantines_no_key),
+        T(fault_29_removed_authenticator_in_flight_is_not_released),
+        T(fault_24_removed_authenticators_sad_is_void),
+        T(expired_in_flight_is_not_released),
+        T(past_deadline_spends_nothing),
+        T(queued_past_deadline_is_abandoned),
+        T(cancelled_in_the_queue_is_abandoned),
+        T(cancel_spares_what_a_repeat_waits_for),
+        T(full_queue_is_busy_before_any_proof),
+        T(answers_do_not_reach_another_front),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,8 +37,8 @@ struct fake_vault {
     uint32_t held;
     uint32_t rows[512]; /* key rows of citizens' jobs, as they came */
     uint32_t row_count;
-    uint32_t generating; /* JOB_GENERATE, never answered */
-    uint64_t deadline_us; /* of the last one */
+    uint32_t generating;     /* JOB_GENERATE, never answered */
+    uint64_t deadline_us;    /* of the last one */
     uint8_t held_job[16384]; /* the last one */
     size_t held_len;
 };
@@ -131,6 +131,14 @@ struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, c
                         int64_t steps_from_now);
 void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code,
                  uint8_t *out, size_t *out_len);
+
+/* A pending transaction over the hash of seed 1. */
+void world_begin(struct world *w, const char *id, struct answer *got);
+struct approval { /* an inline one, with the bytes it points to */
+    struct door_tx m;
+    uint8_t signature[80];
+};
+void approve_inline(struct world *w, const char *id, const struct answer *tx, struct approval *out);
 
 /* --- the ledger as the test reads it --- */
 uint64_t ledger_count(struct world *w, uint16_t type);

@@ -141,6 +141,26 @@ void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, s
     EVP_MD_CTX_free(c);
 }
 
+void world_begin(struct world *w, const char *id, struct answer *got)
+{
+    struct door_tx m = sign_msg(w, id, 1);
+
+    ask(w, FRONT_SIGNER, &door_tx_begin_schema, &m, got);
+    assert_int_equal(DOOR_R_TX, got->type);
+}
+
+void approve_inline(struct world *w, const char *id, const struct answer *tx, struct approval *out)
+{
+    out->m = sign_msg(w, id, 1);
+    out->m.proof = KY_PROOF_APPROVAL;
+    out->m.transaction_id = tx->tx.transaction_id;
+    out->m.authenticator_id = text(w->device_id);
+    out->m.matching_code = tx->tx.matching_code;
+    out->m.proof_signature.data = out->signature;
+    device_sign(w->device, tx->tx.tx_digest, KY_DECISION_APPROVE, tx->tx.matching_code,
+                out->signature, &out->m.proof_signature.len);
+}
+
 /* --- the ledger ------------------------------------------------------------------------------------------------------------ */
 
 struct search {

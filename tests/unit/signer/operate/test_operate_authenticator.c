@@ -203,7 +203,7 @@ static void a_late_code_is_a_wrong_one(void **state)
     (void)door_expect_result(d);
 }
 
-static void one_operator_adds_nothing_to_an_active_credential(void **state)
+static void fault_30_one_operator_adds_nothing_to_an_active_credential(void **state)
 {
     struct door *d = *state;
     struct row_authenticator row;
@@ -265,7 +265,7 @@ static void enroll_device(struct door *d, const struct device *n)
         door_send(d, &op_);
 }
 
-static void a_device_lets_another_in(void **state)
+static void fault_30_a_device_lets_another_in(void **state)
 {
     struct door *d = *state;
     EVP_PKEY *second = test_key(KY_KEY_ED25519), *third = test_key(KY_KEY_P256);
@@ -365,7 +365,7 @@ static void another_persons_device_lets_nobody_in(void **state)
     door_expect_refused(d, KY_NOT_FOUND);
 }
 
-static void a_device_that_still_waits_lets_nobody_in(void **state)
+static void fault_30_a_device_that_still_waits_lets_nobody_in(void **state)
 {
     struct door *d = *state;
     char id[40], code[16];
@@ -447,11 +447,11 @@ int main(void)
         TEST(a_seed_is_enrolled_once_for_ever),
         TEST(five_wrong_codes_remove_it),
         TEST(a_late_code_is_a_wrong_one),
-        TEST(one_operator_adds_nothing_to_an_active_credential),
-        TEST(a_device_lets_another_in),
+        TEST(fault_30_one_operator_adds_nothing_to_an_active_credential),
+        TEST(fault_30_a_device_lets_another_in),
         TEST(a_removed_device_stays_out),
         TEST(another_persons_device_lets_nobody_in),
-        TEST(a_device_that_still_waits_lets_nobody_in),
+        TEST(fault_30_a_device_that_still_waits_lets_nobody_in),
         TEST(keys_that_are_not_what_they_say),
         TEST(a_person_has_at_most_sixteen),
     };

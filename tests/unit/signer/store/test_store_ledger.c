@@ -207,7 +207,7 @@ static void an_empty_or_foreign_file_is_refused(void **state)
     assert_null(other);
 }
 
-static void a_second_server_is_refused(void **state)
+static void fault_51_a_second_server_is_refused(void **state)
 {
     struct bench *b = *state;
     struct store *other = NULL;
@@ -411,7 +411,7 @@ int main(void)
         TEST(the_frontier_is_the_tree_of_rfc_6962),
         TEST(create_and_open_are_not_each_other),
         TEST(an_empty_or_foreign_file_is_refused),
-        TEST(a_second_server_is_refused),
+        TEST(fault_51_a_second_server_is_refused),
         TEST(files_are_private),
         TEST(an_export_needs_no_keys_and_cannot_write),
         TEST(an_export_upgrades_nothing),
