@@ -327,6 +327,35 @@ static void test_verified_is_said_of_one_handle(void **state)
     hsm_residents_free(r);
 }
 
+/* The table grows under what it holds, and what was forgotten stays so. */
+static void test_residents_by_the_hundred(void **state)
+{
+    enum { MANY = 700 };
+    const struct hsm_session s = {.module = &module, .handle = 1, .serial = 1};
+    struct hsm_residents *r = hsm_residents_new();
+    CK_OBJECT_HANDLE key = 0;
+    uint8_t id[HSM_KEY_ID] = {0}, verified[32];
+
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        memcpy(id, &(uint32_t){i * 2654435761u}, 4);
+        assert_true(ky_ok(hsm_residents_add(r, KY_SPAN_OF(id), i + 1)));
+        if (i % 3 == 0)
+            hsm_residents_forget(r, KY_SPAN_OF(id));
+    }
+    assert_int_equal(hsm_residents_count(r), MANY - (MANY + 2) / 3);
+    for (unsigned i = 0; i < MANY; i++) {
+        memcpy(id, &(uint32_t){i * 2654435761u}, 4);
+        if (i % 3 == 0)
+            continue;
+        assert_true(ky_ok(hsm_residents_find(r, &s, KY_SPAN_OF(id), &key, verified)));
+        assert_int_equal(key, i + 1);
+    }
+    assert_int_equal(hsm_residents_add(r, KY_SPAN(id, 15), 1).code, KY_INVALID);
+    assert_int_equal(hsm_residents_find(r, &s, KY_SPAN(id, 15), &key, verified).code, KY_INVALID);
+    hsm_residents_free(r);
+}
+
 /* 20 000 steps against a plain model: every handle is either found or destroyed, never both. */
 static void test_cache_against_a_model(void **state)
 {
@@ -378,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_cache_full_of_pins),
         cmocka_unit_test(test_cache_against_a_model),
         cmocka_unit_test(test_verified_is_said_of_one_handle),
+        cmocka_unit_test(test_residents_by_the_hundred),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
