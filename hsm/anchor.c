@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger's anchor: two data objects, written in turn by the authority, so
- * that one is whole whatever happens to the other. A value cannot be changed in
- * place: the new object is made before the old one goes, and CKA_APPLICATION
- * carries a serial number that tells which is newer after a crash in between.
+ * The ledger's anchor: two objects, written in turn by the authority, so that one
+ * is whole whatever happens to the other. A value cannot be changed in place: the
+ * new object is made before the old one goes, and a serial number tells which is
+ * newer after a crash in between. Data objects; where the token keeps none, keys
+ * of no use whose CKA_ID carries serial and value. The authority's MAC is what
+ * makes either an anchor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,20 +14,25 @@
 #include "ckr.h"
 #include "vault.h"
 
-enum { ANCHORS_MAX = 16, ANCHOR_SERIAL_DIGITS = 20, ANCHOR_MAX = 1024 };
+enum { ANCHORS_MAX = 16, SERIAL_LEN = 20, ANCHOR_MAX = 1024 }; /* the serial is decimal text */
 
 static const struct hsm_flag anchor_flags[] = {
     {CKA_TOKEN, CK_TRUE},
     {CKA_PRIVATE, CK_TRUE},
     {CKA_MODIFIABLE, CK_FALSE},
 };
-static const CK_OBJECT_CLASS class_data = CKO_DATA;
+static const struct hsm_flag anchor_key_flags[] = {
+    {CKA_SENSITIVE, CK_TRUE}, {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_FALSE},
+    {CKA_VERIFY, CK_FALSE},   {CKA_ENCRYPT, CK_FALSE},     {CKA_DECRYPT, CK_FALSE},
+    {CKA_WRAP, CK_FALSE},     {CKA_UNWRAP, CK_FALSE},      {CKA_DERIVE, CK_FALSE},
+};
 
 struct anchors { /* the objects of one slot */
     CK_OBJECT_HANDLE found[ANCHORS_MAX];
     CK_ULONG count;
-    CK_ULONG newest; /* index; meaningless when count is 0 */
-    uint64_t serial; /* of the newest */
+    uint64_t serial; /* of the newest that could be read, and its value */
+    uint8_t value[ANCHOR_MAX];
+    size_t value_len; /* 0: none could */
 };
 
 static void anchor_label(uint8_t slot, char out[32])
@@ -33,14 +40,43 @@ static void anchor_label(uint8_t slot, char out[32])
     (void)snprintf(out, 32, "%s-%u", HSM_LABEL_ANCHOR, slot);
 }
 
-static uint64_t anchor_serial(const struct hsm_session *s, CK_OBJECT_HANDLE object)
+/* Serial, then value, as the key's CKA_ID has them; a data object has them in two attributes. */
+static struct ky_status anchor_bytes(const struct hsm_session *s, CK_OBJECT_HANDLE object,
+                                     uint8_t *out, size_t cap, size_t *out_len)
 {
-    char text[ANCHOR_SERIAL_DIGITS + 1] = {0};
+    CK_OBJECT_CLASS class = 0;
+    size_t len = 0;
+    struct ky_status st = hsm_session_attr(s, object, CKA_CLASS, &class, sizeof(class), &len);
+
+    if (!ky_ok(st))
+        return st;
+    if (class != CKO_DATA)
+        return hsm_session_attr(s, object, CKA_ID, out, cap, out_len);
+    st = hsm_session_attr(s, object, CKA_APPLICATION, out, SERIAL_LEN, &len);
+    if (ky_ok(st) && len != SERIAL_LEN)
+        st = KY_STATUS(KY_CORRUPT);
+    if (ky_ok(st))
+        st = hsm_session_attr(s, object, CKA_VALUE, out + SERIAL_LEN, cap - SERIAL_LEN, &len);
+    *out_len = SERIAL_LEN + len;
+    return st;
+}
+
+static void keep_newest(const struct hsm_session *s, CK_OBJECT_HANDLE object, struct anchors *a)
+{
+    uint8_t bytes[SERIAL_LEN + ANCHOR_MAX];
+    char text[SERIAL_LEN + 1] = {0};
+    uint64_t serial = 0;
     size_t len = 0;
 
-    if (!ky_ok(hsm_session_attr(s, object, CKA_APPLICATION, text, ANCHOR_SERIAL_DIGITS, &len)))
-        return 0;
-    return strtoull(text, NULL, 10);
+    if (!ky_ok(anchor_bytes(s, object, bytes, sizeof(bytes), &len)) || len <= SERIAL_LEN)
+        return;
+    memcpy(text, bytes, SERIAL_LEN);
+    serial = strtoull(text, NULL, 10);
+    if (serial < a->serial)
+        return;
+    a->serial = serial;
+    a->value_len = len - SERIAL_LEN;
+    memcpy(a->value, bytes + SERIAL_LEN, a->value_len);
 }
 
 static struct ky_status anchors_find(const struct hsm_session *s, uint8_t slot, struct anchors *out)
@@ -53,44 +89,68 @@ static struct ky_status anchors_find(const struct hsm_session *s, uint8_t slot, 
     if (slot > 1)
         return KY_STATUS(KY_INVALID);
     anchor_label(slot, label);
-    hsm_template_add(&t, CKA_CLASS, &class_data, sizeof(class_data));
     hsm_template_add(&t, CKA_LABEL, label, strlen(label));
     st = hsm_session_find(s, t.attrs, t.count, out->found, ANCHORS_MAX, &out->count);
-    for (CK_ULONG i = 0; ky_ok(st) && i < out->count; i++) {
-        uint64_t serial = anchor_serial(s, out->found[i]);
-
-        if (serial >= out->serial) {
-            out->newest = i;
-            out->serial = serial;
-        }
-    }
+    for (CK_ULONG i = 0; ky_ok(st) && i < out->count; i++)
+        keep_newest(s, out->found[i], out);
     return st;
+}
+
+static CK_RV make_data(const struct hsm_session *s, const char *label, struct ky_span bytes)
+{
+    static const CK_OBJECT_CLASS class = CKO_DATA;
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    struct hsm_template t = {.count = 0};
+
+    hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
+    hsm_template_flags(&t, anchor_flags, HSM_COUNT(anchor_flags));
+    hsm_template_add(&t, CKA_LABEL, label, strlen(label));
+    hsm_template_add(&t, CKA_APPLICATION, bytes.data, SERIAL_LEN);
+    hsm_template_add(&t, CKA_VALUE, bytes.data + SERIAL_LEN, bytes.len - SERIAL_LEN);
+    return s->module->fn->C_CreateObject(s->handle, t.attrs, t.count, &made);
+}
+
+static CK_RV make_key(const struct hsm_session *s, const char *label, struct ky_span bytes)
+{
+    static const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    static const CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    static const uint8_t nothing[16];
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    struct hsm_template t = {.count = 0};
+
+    hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
+    hsm_template_add(&t, CKA_KEY_TYPE, &type, sizeof(type));
+    hsm_template_flags(&t, anchor_flags, HSM_COUNT(anchor_flags));
+    hsm_template_flags(&t, anchor_key_flags, HSM_COUNT(anchor_key_flags));
+    hsm_template_add(&t, CKA_LABEL, label, strlen(label));
+    hsm_template_add(&t, CKA_ID, bytes.data, bytes.len);
+    hsm_template_add(&t, CKA_VALUE, nothing, sizeof(nothing));
+    return s->module->fn->C_CreateObject(s->handle, t.attrs, t.count, &made);
 }
 
 struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job)
 {
     const struct job_anchor *in = &job->in.anchor;
     const struct hsm_session *s = &w->session;
-    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-    struct hsm_template t = {.count = 0};
+    uint8_t bytes[SERIAL_LEN + ANCHOR_MAX];
     struct anchors old;
     char label[32];
-    char serial[ANCHOR_SERIAL_DIGITS + 1];
+    CK_RV rv = CKR_OK;
     struct ky_status st = anchors_find(s, in->slot, &old);
 
     if (!ky_ok(st))
         return st;
-    if (in->value.len == 0)
+    if (in->value.len == 0 || in->value.len > ANCHOR_MAX)
         return KY_STATUS(KY_INVALID);
     anchor_label(in->slot, label);
-    (void)snprintf(serial, sizeof(serial), "%0*llu", ANCHOR_SERIAL_DIGITS,
+    (void)snprintf((char *)bytes, sizeof(bytes), "%0*llu", SERIAL_LEN,
                    (unsigned long long)old.serial + 1);
-    hsm_template_add(&t, CKA_CLASS, &class_data, sizeof(class_data));
-    hsm_template_flags(&t, anchor_flags, HSM_COUNT(anchor_flags));
-    hsm_template_add(&t, CKA_LABEL, label, strlen(label));
-    hsm_template_add(&t, CKA_APPLICATION, serial, strlen(serial));
-    hsm_template_add(&t, CKA_VALUE, in->value.data, in->value.len);
-    st = hsm_ckr_status(s->module->fn->C_CreateObject(s->handle, t.attrs, t.count, &made));
+    memcpy(bytes + SERIAL_LEN, in->value.data, in->value.len);
+    rv = make_data(s, label, KY_SPAN(bytes, SERIAL_LEN + in->value.len));
+    /* What NSS softokn says of any data object that shall stay. */
+    if (rv == CKR_ATTRIBUTE_VALUE_INVALID)
+        rv = make_key(s, label, KY_SPAN(bytes, SERIAL_LEN + in->value.len));
+    st = hsm_ckr_status(rv);
     for (CK_ULONG i = 0; ky_ok(st) && i < old.count; i++)
         hsm_session_destroy(s, &old.found[i]); /* one that stays behind has the lower serial */
     job->reply = &job_r_done_schema;
@@ -99,17 +159,14 @@ struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job)
 
 struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job)
 {
-    struct anchors found;
-    uint8_t value[ANCHOR_MAX];
-    size_t len = 0;
-    struct ky_status st = anchors_find(&w->session, job->in.anchor.slot, &found);
+    struct anchors a;
+    struct ky_status st = anchors_find(&w->session, job->in.anchor.slot, &a);
 
-    if (ky_ok(st) && found.count > 0)
-        st = hsm_session_attr(&w->session, found.found[found.newest], CKA_VALUE, value,
-                              sizeof(value), &len);
+    if (ky_ok(st) && a.count > 0 && a.value_len == 0)
+        st = KY_STATUS(KY_CORRUPT); /* there, but it cannot be read */
     if (!ky_ok(st))
         return st;
-    ky_buf_put(&job->bytes, value, len);
+    ky_buf_put(&job->bytes, a.value, a.value_len);
     job->out.bytes = (struct job_r_bytes){.value = ky_buf_span(&job->bytes)};
     job->reply = &job_r_bytes_schema;
     return job->bytes.failed ? KY_STATUS(KY_NOMEM) : st;

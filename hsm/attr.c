@@ -24,7 +24,11 @@ struct ky_status hsm_attr_check(const struct hsm_session *s, CK_OBJECT_HANDLE ob
 {
     uint8_t got[256];
     size_t got_len = 0;
-    struct ky_status st = hsm_session_attr(s, object, type, got, sizeof(got), &got_len);
+    struct ky_status st;
+
+    assert(len <= sizeof(got));
+    /* NSS softokn gives a number only where there is room for just that. */
+    st = hsm_session_attr(s, object, type, got, len, &got_len);
 
     if (st.code == KY_INVALID)
         return KY_STATUS_CAUSE(KY_CORRUPT, type);

@@ -128,11 +128,11 @@ static struct ky_status generate_resident(struct hsm_worker *w, const struct job
         return ky_ok(st) ? KY_STATUS(KY_CONFLICT) : st;
     hsm_template_add(&t, CKA_LABEL, HSM_LABEL_CITIZEN, strlen(HSM_LABEL_CITIZEN));
     hsm_template_add(&t, CKA_ID, id.data, id.len);
-    hsm_template_flags(&t, hsm_token_signer_flags, hsm_token_signer_flag_count);
+    hsm_token_signer_template(&t, &w->vault->caps, NULL);
     st = pair_new(&w->session, in->key_type, &t, &p);
     if (!ky_ok(st))
         goto done;
-    st = hsm_flags_check(&w->session, p.priv, hsm_token_signer_flags, hsm_token_signer_flag_count);
+    st = hsm_token_signer_check(&w->session, p.priv, &w->vault->caps, NULL);
     if (ky_ok(st))
         st = hsm_keys_spki(&w->session, p.pub, in->key_type, out->spki, &out->spki_len);
     if (ky_ok(st))

@@ -19,14 +19,12 @@ static const struct hsm_flag root_flags[] = {
     {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},     {CKA_VERIFY, CK_FALSE},
     {CKA_ENCRYPT, CK_FALSE},     {CKA_DECRYPT, CK_FALSE}, {CKA_WRAP, CK_FALSE},
     {CKA_UNWRAP, CK_FALSE},      {CKA_DERIVE, CK_FALSE},  {CKA_MODIFIABLE, CK_FALSE},
-    {CKA_COPYABLE, CK_FALSE},
 };
 static const struct hsm_flag kek_flags[] = {
     {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},  {CKA_SENSITIVE, CK_TRUE},
     {CKA_EXTRACTABLE, CK_FALSE}, {CKA_WRAP, CK_TRUE},     {CKA_UNWRAP, CK_TRUE},
     {CKA_ENCRYPT, CK_FALSE},     {CKA_DECRYPT, CK_FALSE}, {CKA_SIGN, CK_FALSE},
     {CKA_VERIFY, CK_FALSE},      {CKA_DERIVE, CK_FALSE},  {CKA_MODIFIABLE, CK_FALSE},
-    {CKA_COPYABLE, CK_FALSE},
 };
 /* What CKA_UNWRAP_TEMPLATE demands of every key that leaves a blob. */
 static const struct hsm_flag kek_unwrap_flags[] = {
@@ -34,17 +32,58 @@ static const struct hsm_flag kek_unwrap_flags[] = {
     {CKA_SENSITIVE, CK_TRUE},
     {CKA_EXTRACTABLE, CK_FALSE},
 };
-const struct hsm_flag hsm_token_signer_flags[] = {
+static const struct hsm_flag signer_flags[] = {
     {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},   {CKA_SENSITIVE, CK_TRUE},
     {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},      {CKA_SIGN_RECOVER, CK_FALSE},
     {CKA_DECRYPT, CK_FALSE},     {CKA_UNWRAP, CK_FALSE},   {CKA_DERIVE, CK_FALSE},
-    {CKA_MODIFIABLE, CK_FALSE},  {CKA_COPYABLE, CK_FALSE},
+    {CKA_MODIFIABLE, CK_FALSE},
 };
-const size_t hsm_token_signer_flag_count = HSM_COUNT(hsm_token_signer_flags);
+/* Beside those, where the token knows it for its objects. */
+static const struct hsm_flag restrict_flags[] = {{CKA_COPYABLE, CK_FALSE}};
 static const struct hsm_flag ledger_public_flags[] = {
     {CKA_TOKEN, CK_TRUE},    {CKA_PRIVATE, CK_FALSE}, {CKA_VERIFY, CK_TRUE},
     {CKA_ENCRYPT, CK_FALSE}, {CKA_WRAP, CK_FALSE},    {CKA_MODIFIABLE, CK_FALSE},
 };
+
+static void add_restrictions(struct hsm_template *t, const struct hsm_caps *caps,
+                             const CK_MECHANISM_TYPE *allowed)
+{
+    if (!caps->restricts)
+        return;
+    hsm_template_flags(t, restrict_flags, HSM_COUNT(restrict_flags));
+    if (allowed != NULL)
+        hsm_template_add(t, CKA_ALLOWED_MECHANISMS, allowed, sizeof(*allowed));
+}
+
+static struct ky_status check_restrictions(const struct hsm_session *s, CK_OBJECT_HANDLE key,
+                                           const struct hsm_caps *caps,
+                                           const CK_MECHANISM_TYPE *allowed)
+{
+    struct ky_status st = KY_STATUS(KY_OK);
+
+    if (!caps->restricts)
+        return st;
+    st = hsm_flags_check(s, key, restrict_flags, HSM_COUNT(restrict_flags));
+    if (ky_ok(st) && allowed != NULL)
+        st = hsm_attr_check(s, key, CKA_ALLOWED_MECHANISMS, allowed, sizeof(*allowed));
+    return st;
+}
+
+void hsm_token_signer_template(struct hsm_template *t, const struct hsm_caps *caps,
+                               const CK_MECHANISM_TYPE *allowed)
+{
+    hsm_template_flags(t, signer_flags, HSM_COUNT(signer_flags));
+    add_restrictions(t, caps, allowed);
+}
+
+struct ky_status hsm_token_signer_check(const struct hsm_session *s, CK_OBJECT_HANDLE key,
+                                        const struct hsm_caps *caps,
+                                        const CK_MECHANISM_TYPE *allowed)
+{
+    struct ky_status st = hsm_flags_check(s, key, signer_flags, HSM_COUNT(signer_flags));
+
+    return ky_ok(st) ? check_restrictions(s, key, caps, allowed) : st;
+}
 
 /* *out_key is CK_INVALID_HANDLE when there is none. KY_CORRUPT when there are several. */
 static struct ky_status find_one(const struct hsm_session *s, CK_OBJECT_CLASS class,
@@ -66,34 +105,63 @@ static struct ky_status find_one(const struct hsm_session *s, CK_OBJECT_CLASS cl
     return st;
 }
 
-static struct ky_status make_root(const struct hsm_session *s, const struct hsm_caps *caps)
+static CK_RV generate_root(const struct hsm_session *s, const struct hsm_caps *caps,
+                           CK_OBJECT_HANDLE *out)
 {
     static const CK_MECHANISM_TYPE allowed = CKM_SHA256_HMAC;
     const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     const CK_KEY_TYPE type = CKK_GENERIC_SECRET;
     const CK_ULONG len = SECRET_LEN;
     CK_MECHANISM mechanism = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct hsm_template t = {.count = 0};
 
-    (void)caps;
     hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
     hsm_template_add(&t, CKA_KEY_TYPE, &type, sizeof(type));
     hsm_template_add(&t, CKA_LABEL, HSM_LABEL_ROOT, strlen(HSM_LABEL_ROOT));
     hsm_template_add(&t, CKA_VALUE_LEN, &len, sizeof(len));
     hsm_template_flags(&t, root_flags, HSM_COUNT(root_flags));
-    hsm_template_add(&t, CKA_ALLOWED_MECHANISMS, &allowed, sizeof(allowed));
-    return hsm_ckr_status(
-        s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, &key));
+    add_restrictions(&t, caps, &allowed);
+    return s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out);
 }
 
-static struct ky_status make_kek(const struct hsm_session *s, const struct hsm_caps *caps)
+/* The first key of all: a token that refuses it with the restrictions is asked without. */
+static struct ky_status make_root(const struct hsm_session *s, const struct hsm_caps *caps,
+                                  CK_OBJECT_HANDLE *out)
+{
+    struct hsm_caps as = *caps;
+    CK_RV rv = CKR_OK;
+
+    as.restricts = true;
+    rv = generate_root(s, &as, out);
+    as.restricts = false;
+    return hsm_ckr_status(rv == CKR_OK ? rv : generate_root(s, &as, out));
+}
+
+/* An object that answers for CKA_COPYABLE is of a token that restricts: then both attributes must be right. */
+static struct ky_status learn_restricts(const struct hsm_session *s, CK_OBJECT_HANDLE root,
+                                        struct hsm_caps *caps)
+{
+    CK_BBOOL value = CK_TRUE;
+    size_t len = 0;
+    struct ky_status st =
+        hsm_session_attr(s, root, CKA_COPYABLE, &value, sizeof(value), &len);
+
+    caps->restricts = ky_ok(st);
+    if (st.code == KY_INVALID) { /* a KEK that can be copied with other rights protects nothing */
+        caps->wrap = 0;
+        caps->wrappable = 0;
+        st = KY_STATUS(KY_OK);
+    }
+    return st;
+}
+
+static struct ky_status make_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+                                 CK_OBJECT_HANDLE *out)
 {
     const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     const CK_KEY_TYPE type = CKK_AES;
     const CK_ULONG len = SECRET_LEN;
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     struct hsm_template unwrap = {.count = 0};
     struct hsm_template t = {.count = 0};
 
@@ -105,19 +173,19 @@ static struct ky_status make_kek(const struct hsm_session *s, const struct hsm_c
     hsm_template_add(&t, CKA_LABEL, HSM_LABEL_KEK, strlen(HSM_LABEL_KEK));
     hsm_template_add(&t, CKA_VALUE_LEN, &len, sizeof(len));
     hsm_template_flags(&t, kek_flags, HSM_COUNT(kek_flags));
-    hsm_template_add(&t, CKA_ALLOWED_MECHANISMS, &caps->wrap, sizeof(caps->wrap));
+    add_restrictions(&t, caps, &caps->wrap);
     hsm_template_add(&t, CKA_UNWRAP_TEMPLATE, unwrap.attrs, unwrap.count * sizeof(unwrap.attrs[0]));
     return hsm_ckr_status(
-        s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, &key));
+        s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out));
 }
 
-static struct ky_status make_ledger(const struct hsm_session *s, const struct hsm_caps *caps)
+static struct ky_status make_ledger(const struct hsm_session *s, const struct hsm_caps *caps,
+                                    CK_OBJECT_HANDLE *out)
 {
     uint8_t key_type = caps->key_types & (1u << KY_KEY_ED25519) ? KY_KEY_ED25519 : KY_KEY_P256;
     const struct hsm_mechanism *mech = hsm_mechanism(key_type);
     CK_MECHANISM mechanism = {mech->keygen, NULL, 0};
     CK_OBJECT_HANDLE pub = CK_INVALID_HANDLE;
-    CK_OBJECT_HANDLE priv = CK_INVALID_HANDLE;
     struct hsm_template tpub = {.count = 0};
     struct hsm_template tpriv = {.count = 0};
 
@@ -129,23 +197,23 @@ static struct ky_status make_ledger(const struct hsm_session *s, const struct hs
     hsm_template_flags(&tpub, ledger_public_flags, HSM_COUNT(ledger_public_flags));
     hsm_template_add(&tpriv, CKA_LABEL, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
     hsm_template_add(&tpriv, CKA_ID, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
-    hsm_template_flags(&tpriv, hsm_token_signer_flags, hsm_token_signer_flag_count);
-    hsm_template_add(&tpriv, CKA_ALLOWED_MECHANISMS, &mech->sign, sizeof(mech->sign));
+    hsm_token_signer_template(&tpriv, caps, &mech->sign);
     return hsm_ckr_status(s->module->fn->C_GenerateKeyPair(
-        s->handle, &mechanism, tpub.attrs, tpub.count, tpriv.attrs, tpriv.count, &pub, &priv));
+        s->handle, &mechanism, tpub.attrs, tpub.count, tpriv.attrs, tpriv.count, &pub, out));
 }
 
 static const struct own_key {
     const char *label;
     CK_OBJECT_CLASS class;
-    struct ky_status (*make)(const struct hsm_session *s, const struct hsm_caps *caps);
+    struct ky_status (*make)(const struct hsm_session *s, const struct hsm_caps *caps,
+                             CK_OBJECT_HANDLE *out);
 } own_keys[] = {
     {HSM_LABEL_ROOT, CKO_SECRET_KEY, make_root},
     {HSM_LABEL_KEK, CKO_SECRET_KEY, make_kek},
     {HSM_LABEL_LEDGER, CKO_PRIVATE_KEY, make_ledger},
 };
 
-struct ky_status hsm_keys_provision(const struct hsm_session *s, const struct hsm_caps *caps)
+struct ky_status hsm_keys_provision(const struct hsm_session *s, struct hsm_caps *caps)
 {
     struct ky_status st = KY_STATUS(KY_OK);
 
@@ -154,13 +222,16 @@ struct ky_status hsm_keys_provision(const struct hsm_session *s, const struct hs
 
         st = find_one(s, own_keys[i].class, own_keys[i].label, &key);
         if (ky_ok(st) && key == CK_INVALID_HANDLE)
-            st = own_keys[i].make(s, caps);
+            st = own_keys[i].make(s, caps, &key);
+        if (ky_ok(st) && i == 0)
+            st = learn_restricts(s, key, caps);
     }
     return st;
 }
 
 static struct ky_status check_secret(const struct hsm_session *s, CK_OBJECT_HANDLE key,
-                                     CK_KEY_TYPE type, CK_MECHANISM_TYPE allowed)
+                                     CK_KEY_TYPE type, const struct hsm_caps *caps,
+                                     CK_MECHANISM_TYPE allowed)
 {
     const CK_ULONG len = SECRET_LEN;
     struct ky_status st = hsm_attr_check(s, key, CKA_KEY_TYPE, &type, sizeof(type));
@@ -168,7 +239,7 @@ static struct ky_status check_secret(const struct hsm_session *s, CK_OBJECT_HAND
     if (ky_ok(st))
         st = hsm_attr_check(s, key, CKA_VALUE_LEN, &len, sizeof(len));
     if (ky_ok(st))
-        st = hsm_attr_check(s, key, CKA_ALLOWED_MECHANISMS, &allowed, sizeof(allowed));
+        st = check_restrictions(s, key, caps, &allowed);
     return st;
 }
 
@@ -215,12 +286,15 @@ static struct ky_status load_secret(const struct hsm_session *s, const char *lab
     return st;
 }
 
-static struct ky_status load_root(const struct hsm_session *s, struct hsm_keys *k)
+static struct ky_status load_root(const struct hsm_session *s, struct hsm_caps *caps,
+                                  struct hsm_keys *k)
 {
     struct ky_status st = load_secret(s, HSM_LABEL_ROOT, &k->root);
 
     if (ky_ok(st))
-        st = check_secret(s, k->root, CKK_GENERIC_SECRET, CKM_SHA256_HMAC);
+        st = learn_restricts(s, k->root, caps);
+    if (ky_ok(st))
+        st = check_secret(s, k->root, CKK_GENERIC_SECRET, caps, CKM_SHA256_HMAC);
     if (ky_ok(st))
         st = hsm_flags_check(s, k->root, root_flags, HSM_COUNT(root_flags));
     return st;
@@ -235,7 +309,7 @@ static struct ky_status load_kek(const struct hsm_session *s, const struct hsm_c
         return st;
     st = load_secret(s, HSM_LABEL_KEK, &k->kek);
     if (ky_ok(st))
-        st = check_secret(s, k->kek, CKK_AES, caps->wrap);
+        st = check_secret(s, k->kek, CKK_AES, caps, caps->wrap);
     if (ky_ok(st))
         st = hsm_flags_check(s, k->kek, kek_flags, HSM_COUNT(kek_flags));
     if (ky_ok(st))
@@ -243,7 +317,8 @@ static struct ky_status load_kek(const struct hsm_session *s, const struct hsm_c
     return st;
 }
 
-static struct ky_status load_ledger(const struct hsm_session *s, struct hsm_keys *k)
+static struct ky_status load_ledger(const struct hsm_session *s, const struct hsm_caps *caps,
+                                    struct hsm_keys *k)
 {
     CK_OBJECT_HANDLE pub = CK_INVALID_HANDLE;
     CK_KEY_TYPE type = 0;
@@ -260,25 +335,22 @@ static struct ky_status load_ledger(const struct hsm_session *s, struct hsm_keys
     if (!ky_ok(st))
         return st;
     k->ledger_type = type == CKK_EC_EDWARDS ? KY_KEY_ED25519 : KY_KEY_P256;
-    st = hsm_flags_check(s, k->ledger, hsm_token_signer_flags, hsm_token_signer_flag_count);
-    if (ky_ok(st))
-        st = hsm_attr_check(s, k->ledger, CKA_ALLOWED_MECHANISMS,
-                            &hsm_mechanism(k->ledger_type)->sign, sizeof(CK_MECHANISM_TYPE));
+    st = hsm_token_signer_check(s, k->ledger, caps, &hsm_mechanism(k->ledger_type)->sign);
     if (ky_ok(st))
         st = hsm_keys_spki(s, pub, k->ledger_type, k->ledger_spki, &k->ledger_spki_len);
     return st;
 }
 
-struct ky_status hsm_keys_load(const struct hsm_session *s, const struct hsm_caps *caps,
+struct ky_status hsm_keys_load(const struct hsm_session *s, struct hsm_caps *caps,
                                struct hsm_keys *out)
 {
     struct hsm_keys k = {.root = CK_INVALID_HANDLE};
-    struct ky_status st = load_root(s, &k);
+    struct ky_status st = load_root(s, caps, &k);
 
     if (ky_ok(st))
         st = load_kek(s, caps, &k);
     if (ky_ok(st))
-        st = load_ledger(s, &k);
+        st = load_ledger(s, caps, &k);
     if (ky_ok(st))
         *out = k;
     return st;

@@ -19,19 +19,27 @@ struct hsm_keys {
     uint8_t ledger_spki[KY_SPKI_MAX];
 };
 
-/* What a private signing key in the token must be; shared with citizens' resident keys. */
-extern const struct hsm_flag hsm_token_signer_flags[];
-extern const size_t hsm_token_signer_flag_count;
+/*
+ * What a private signing key in the token must be, the ledger's (allowed: its one mechanism) and
+ * citizens' resident keys (NULL). Stated in a template, read back from an object.
+ */
+void hsm_token_signer_template(struct hsm_template *t, const struct hsm_caps *caps,
+                               const CK_MECHANISM_TYPE *allowed);
+KY_MUST_CHECK struct ky_status hsm_token_signer_check(const struct hsm_session *s,
+                                                      CK_OBJECT_HANDLE key,
+                                                      const struct hsm_caps *caps,
+                                                      const CK_MECHANISM_TYPE *allowed);
 
 /*
- * Makes those of the three that are absent. Errors: KY_UNSUPPORTED, KY_CORRUPT (several under one
- * label), KY_TOKEN_*.
+ * Makes those of the three that are absent. Both learn from kyso-root whether the token restricts
+ * keys; where it does not, no KEK is made or used, and caps has no wrapping any more. Errors:
+ * KY_UNSUPPORTED, KY_CORRUPT (several under one label), KY_TOKEN_*.
  */
 KY_MUST_CHECK struct ky_status hsm_keys_provision(const struct hsm_session *s,
-                                                  const struct hsm_caps *caps);
+                                                  struct hsm_caps *caps);
 /* Errors: KY_NOT_FOUND, KY_CORRUPT with the attribute's number as cause, KY_TOKEN_*. */
-KY_MUST_CHECK struct ky_status hsm_keys_load(const struct hsm_session *s,
-                                             const struct hsm_caps *caps, struct hsm_keys *out);
+KY_MUST_CHECK struct ky_status hsm_keys_load(const struct hsm_session *s, struct hsm_caps *caps,
+                                             struct hsm_keys *out);
 /*
  * The SubjectPublicKeyInfo of a public key object. out holds KY_SPKI_MAX bytes. Errors: KY_INVALID,
  * KY_TOKEN_*.

@@ -22,6 +22,8 @@ struct hsm_caps {
     uint32_t wrappable; /* bit per enum ky_key_type */
     bool pss;
     CK_MECHANISM_TYPE wrap; /* AES key wrap with padding */
+    /* Token objects carry CKA_COPYABLE and CKA_ALLOWED_MECHANISMS (keys.c finds out). NSS softokn's do not. */
+    bool restricts;
 };
 
 struct hsm_sign_mechanism { /* a CK_MECHANISM and the parameter it points to */

@@ -14,13 +14,10 @@ int cmd_credential_create(struct cli *cli)
     Kyso__V1__CreateCredential create = KYSO__V1__CREATE_CREDENTIAL__INIT;
     const char *parties[CLI_LIST_MAX];
     int key_type = cli_choice(cli, "--key-type", KYSO__V1__KEY_TYPE__KEY_TYPE_P256);
-    bool edwards =
-        key_type ==
-        KYSO__V1__KEY_TYPE__KEY_TYPE_ED25519; /* PKCS#11 wrapping does not fit it everywhere */
 
     create.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
     create.key_type = (Kyso__V1__KeyType)key_type; /* the choices stand in the numbers' order */
-    create.storage = (Kyso__V1__KeyStorage)cli_choice(cli, "--storage", edwards ? 2 : 1);
+    create.storage = (Kyso__V1__KeyStorage)cli_choice(cli, "--storage", 0);
     create.n_relying_parties = cli_all(cli, "--relying-party", parties, CLI_LIST_MAX);
     create.relying_parties = (char **)(uintptr_t)parties;
     create.max_hashes = cli_number(cli, "--max-hashes", 0);

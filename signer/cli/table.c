@@ -115,7 +115,7 @@ static const struct cli_arg credential_create_args[] = {
     OPT("--key-type", "p256|p384|rsa2048|rsa3072|rsa4096|ed25519", CLI_CHOICE, 0,
         "kind of key (default p256)"),
     OPT("--storage", "wrapped|resident", CLI_CHOICE, 0,
-        "in the database under the KEK, or in the token (default wrapped; ed25519 resident)"),
+        "in the database under the KEK, or in the token (default: wrapped where the token can)"),
     OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY(CLI_LIST_MAX),
         "who may use it; * for any client"),
     OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),

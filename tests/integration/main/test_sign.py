@@ -12,10 +12,12 @@ KINDS = [("p256", "wrapped"), ("p256", "resident"), ("p384", "wrapped"), ("p384"
 
 
 class SignEveryKind(ServerCase):
+    kinds = KINDS
+
     @classmethod
     def seed(cls):
         cls.citizens = {kind: cls.h.add_citizen(f"person-{kind[0]}-{kind[1]}", key_type=kind[0], storage=kind[1],
-                                                totps=3, device=None) for kind in KINDS}
+                                                totps=3, device=None) for kind in cls.kinds}
 
     def test_every_key_type_and_storage(self):
         stub = self.signer()
@@ -27,7 +29,8 @@ class SignEveryKind(ServerCase):
 
     def test_hashes_schemes_and_encodings(self):
         stub = self.signer()
-        p256, p384, rsa = (self.citizens[(kind, "wrapped")] for kind in ("p256", "p384", "rsa2048"))
+        storage = self.kinds[0][1]
+        p256, p384, rsa = (self.citizens[(kind, storage)] for kind in ("p256", "p384", "rsa2048"))
         cases = [
             (p256, dict(encoding=T.SIGNATURE_ENCODING_RAW), "sha256"),
             (p256, dict(hash_algorithm=T.HASH_ALGORITHM_SHA384), "sha384"),
