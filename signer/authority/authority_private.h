@@ -202,7 +202,7 @@ struct authority {
     uint64_t turn_us; /* what a turn takes, sleep apart, averaged over eight */
     uint64_t started_us;
     uint64_t heartbeat_us;
-    bool beating; /* the last heartbeat said serving */
+    uint8_t beating; /* what the last heartbeat said */
     struct store *store;
     struct state *state;
     struct ky_secret row_mac, seed_key, state_key;

@@ -119,12 +119,14 @@ void peers_flush(struct authority *a, bool vaults, bool fronts)
 
 void peers_heartbeat(struct authority *a)
 {
-    struct door_heartbeat beat = {.serving = a->phase == PHASE_SERVE};
+    struct door_heartbeat beat = {.serving = a->phase == PHASE_SERVE    ? DOOR_SERVING
+                                             : a->phase == PHASE_SEALED ? DOOR_SEALED
+                                                                        : DOOR_NOT_SERVING};
 
-    if (a->mono_us - a->heartbeat_us < HEARTBEAT_US && a->beating == (beat.serving != 0))
+    if (a->mono_us - a->heartbeat_us < HEARTBEAT_US && a->beating == beat.serving)
         return;
     a->heartbeat_us = a->mono_us;
-    a->beating = beat.serving != 0;
+    a->beating = beat.serving;
     for (struct peer *p = a->peers; p != NULL; p = p->next)
         if (p->door != 0 && !p->ended &&
             !ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema, &beat, 0, 0)))

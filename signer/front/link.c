@@ -44,7 +44,8 @@ static void on_heartbeat(struct front *f, const struct ky_record *r)
         return;
     }
     f->link.heartbeat_us = f->now_us;
-    f->link.serving = beat.serving != 0;
+    f->link.serving = beat.serving == DOOR_SERVING;
+    f->link.sealed = beat.serving == DOOR_SEALED;
 }
 
 /* The slot goes back first, so that nothing that the answer causes cancels it. */
@@ -69,7 +70,8 @@ static void on_record(struct front *f, const struct ky_record *r)
     settle(f, s, r);
 }
 
-/* I6: silent for longer and the front answers by itself; what already waits a little later, within 200 ms (P3). */
+/* I6: silent for longer and the front answers by itself; what already waits a little later, within 200 ms (P3), or when the
+ * authority says that it has sealed itself. */
 static uint64_t heartbeat_max_us(const struct front *f)
 {
     return (uint64_t)f->config->limits.heartbeat_ms * 1000u;
@@ -241,7 +243,7 @@ static bool all_must_fail(struct front *f, uint64_t now_us)
     struct front_link *l = &f->link;
     if (!l->lost && front_older(now_us, l->heartbeat_us, waiting_max_us(f)))
         link_read(f);
-    return l->lost || front_older(f->now_us, l->heartbeat_us, waiting_max_us(f));
+    return l->lost || l->sealed || front_older(f->now_us, l->heartbeat_us, waiting_max_us(f));
 }
 
 void link_tick(struct front *f, uint64_t now_us)

@@ -38,6 +38,7 @@ struct front_link {
     bool open;
     bool lost; /* end of file, or a record that no authority would send */
     bool serving;
+    bool sealed;
     bool reading; /* the channel's input is being handed out */
     uint64_t heartbeat_us;
     struct slot *slots; /* owned */

@@ -213,8 +213,9 @@ struct door_r_decision {
 struct door_r_operate {
     struct ky_span result; /* serialized kyso.v1.OperationResult */
 };
+enum door_serving { DOOR_NOT_SERVING, DOOR_SERVING, DOOR_SEALED };
 struct door_heartbeat {
-    /* 0 while starting, draining or sealed: the front answers UNAVAILABLE itself */
+    /* enum door_serving. Starting or draining: the front answers new requests UNAVAILABLE itself; sealed: those that wait, too */
     uint8_t serving;
 };
 

@@ -149,6 +149,31 @@ static void test_heartbeat_ages(void **state)
     assert_false(link_serving(&f->front));
 }
 
+/* P3: a sealed authority answers nothing more, so what waits is answered at once; a draining one finishes what it has. */
+static void test_what_waits_for_a_sealed_one_fails(void **state)
+{
+    struct fixture *f = *state;
+    const struct method *m = method_find(KY_DOOR_SIGNER, "/kyso.v1.Signer/SignStream");
+    struct conn conn = {.front = &f->front};
+    struct door_info info = {{1}};
+
+    f->call.conn = &conn;
+    f->call.method = m;
+    f->call.finished = true;
+    beat(f, DOOR_SERVING);
+    assert_true(link_serving(&f->front));
+    struct slot *s = link_acquire(&f->front, &f->call, m);
+    s->deadline_us = UINT64_MAX;
+    assert_true(ky_ok(link_send(&f->front, s, &door_info_schema, &info)));
+    for (uint8_t says = DOOR_NOT_SERVING; says <= DOOR_SEALED; says++) {
+        f->front.link.heartbeat_us -= HEARTBEAT_MAX_US + 1;
+        beat(f, says);
+        assert_true(link_serving(&f->front) == (says == DOOR_SERVING)); /* read on the spot */
+        link_tick(&f->front, f->front.now_us);
+        assert_int_equal(f->front.link.used, says == DOOR_SEALED ? 0 : 1);
+    }
+}
+
 static void test_nonsense_ends_the_link(void **state)
 {
     struct fixture *f = *state;
@@ -169,6 +194,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_giving_up_tells, setup, teardown),
         cmocka_unit_test_setup_teardown(test_each_slot_expires_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heartbeat_ages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_waits_for_a_sealed_one_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nonsense_ends_the_link, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
