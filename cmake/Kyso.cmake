@@ -10,6 +10,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(KYSO_SANITIZE "" CACHE STRING "Sanitizers for every target: address,undefined or thread")
 option(KYSO_COVERAGE "Instrument for gcov" OFF)
+option(KYSO_FUZZ "Instrument for libFuzzer (clang)" OFF)
 
 find_program(KYSO_CCACHE ccache)
 if(KYSO_CCACHE)
@@ -37,6 +38,11 @@ if(KYSO_COVERAGE)
     target_compile_definitions(kyso_flags INTERFACE KYSO_COVERAGE)
     target_compile_options(kyso_flags INTERFACE --coverage)
     target_link_options(kyso_flags INTERFACE --coverage)
+endif()
+if(KYSO_FUZZ)
+    target_compile_options(kyso_flags INTERFACE -O1 -fsanitize=fuzzer-no-link)
+    # gcc says so by itself
+    target_compile_definitions(kyso_flags INTERFACE __SANITIZE_ADDRESS__=1)
 endif()
 
 # kyso_library(NAME SOURCES ... [PUBLIC libs...] [PRIVATE libs...] [INCLUDE public include dirs...])
