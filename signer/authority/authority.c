@@ -11,7 +11,7 @@
 
 #include "kyso/wire.h"
 
-#define TX_MAX     (256u * 1024u)
+#define TX_MAX (256u * 1024u)
 
 struct ky_status authority_new(const struct config *config, const struct authority_hooks *hooks,
                                struct authority **out_authority)
@@ -157,6 +157,11 @@ bool authority_client_suspended(const struct authority *a, uint32_t client_row)
     return f != NULL && f->suspended;
 }
 
+bool authority_codes_suspended(const struct authority *a)
+{
+    return a->state->clients_suspended >= a->config->policy.tier_clients;
+}
+
 bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16])
 {
     return state_nonce_spent(a->state, nonce, authority_now_s(a));
@@ -220,6 +225,8 @@ static void suspend_if_over(struct authority *a, uint32_t client_row)
         return;
     log_event(LOG_WARN, "client-suspended", LOG_U64("client", client_row));
     (void)append_one(a, &ledger_client_state_schema, &m, (struct ky_span){0}, NULL).code;
+    if (a->state->clients_suspended == a->config->policy.tier_clients)
+        log_event(LOG_ERROR, "codes-suspended", LOG_U64("clients", a->state->clients_suspended));
 }
 
 struct ky_status authority_append(struct authority *a, const struct ky_schema *schema,

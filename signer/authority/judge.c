@@ -300,6 +300,8 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
     struct cache_entry *subject = cache_get(q->a, ROW_SUBJECT, row);
 
     *out = (struct proof){0};
+    if (authority_codes_suspended(q->a))
+        return KY_PROOF_LOCKED;
     if (account.not_me || policy_lockout_is_locked(&account.lockout, authority_now_s(q->a)))
         return KY_PROOF_LOCKED;
     if (subject == NULL)

@@ -172,7 +172,7 @@ struct ky_status operate_list_clients(struct operation *o)
     return KY_STATUS(KY_OK);
 }
 
-/* A resume by an operator also lifts the suspension that a client's failures brought. */
+/* Whatever an operator says of a client stands in the place of the suspension that its failures brought. */
 static struct ky_status lift_suspension(struct operation *o, uint32_t row)
 {
     struct ledger_client_state lifted = {.client_row = row};
@@ -199,7 +199,7 @@ struct ky_status operate_set_client_state(struct operation *o)
     row.suspended = m->suspended != 0;
     row.removed = m->removed != 0;
     status = authority_row_put(o->a, ROW_CLIENT, number, &row, o->index, NULL);
-    if (ky_ok(status) && !m->suspended && !m->removed)
+    if (ky_ok(status))
         status = lift_suspension(o, number);
     if (ky_ok(status))
         o->result.message = operate_message(o, "client %s %s", m->name,

@@ -233,6 +233,7 @@ static struct ky_status apply_client_state(struct state *s, const struct ledger_
     (void)private_data;
     if (f == NULL)
         return KY_STATUS(KY_NOMEM);
+    s->clients_suspended += (uint32_t)(m->suspended != 0) - (uint32_t)f->suspended;
     f->suspended = m->suspended != 0;
     f->over_threshold = false;
     if (!f->suspended)

@@ -234,6 +234,7 @@ static bool get_client(struct state *s, struct ky_reader *r)
     f->rate.attempts = ky_get_u32(r);
     f->rate.failures = ky_get_u32(r);
     f->suspended = ky_get_u8(r) != 0;
+    s->clients_suspended += f->suspended;
     f->over_threshold = ky_get_u8(r) != 0;
     return !r->failed;
 }

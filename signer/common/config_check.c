@@ -55,6 +55,7 @@ static const struct number_rule numbers[] = {
     N("policy.lock_total", policy.lock_total, 20, 1, 100),
     N("policy.client_failures_per_minute", policy.client_failures_per_minute, 50, 1, 100000),
     N("policy.client_failure_percent", policy.client_failure_percent, 5, 1, 100),
+    N("policy.tier_clients", policy.tier_clients, 3, 2, 1000),
     N("policy.begins_per_5min", policy.begins_per_5min, 3, 1, 8),
     N("ledger.checkpoint_interval_s", ledger.checkpoint_interval_s, 10, 1, 86400),
     N("ledger.anchor_interval_ms", ledger.anchor_interval_ms, 1000, 50, 60000),

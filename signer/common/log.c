@@ -25,7 +25,8 @@ static const char *const log_events[] = {
     /* authority */
     "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
-    "provisioned", "client-suspended", "turn-slow", "key-quarantined", "record-refused",
+    "provisioned", "client-suspended", "codes-suspended", "turn-slow", "key-quarantined",
+    "record-refused",
     /* vault */
     "token", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",
     /* front */

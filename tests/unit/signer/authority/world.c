@@ -68,6 +68,7 @@ static void set_config(struct world *w)
                    .lock_total = 20,
                    .client_failures_per_minute = 50,
                    .client_failure_percent = 5,
+                   .tier_clients = 3,
                    .begins_per_5min = 3},
         .ledger = {.checkpoint_file = empty,
                    .checkpoint_interval_s = 10,
@@ -258,6 +259,22 @@ static uint32_t add_client(struct world *w, const char *name, const uint8_t spki
     struct row_client c = {.name = text(name), .spkis = KY_SPAN(spki, 32), .rights = rights};
 
     return put(w, ROW_CLIENT, &c);
+}
+
+void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX])
+{
+    char totp[AUTHORITY_ID_MAX];
+    uint32_t subject = add_subject(w, id);
+
+    add_credential(w, subject, "*", credential);
+    add_totp(w, subject, totp);
+}
+
+void world_add_client(struct world *w, const char *name, uint8_t key)
+{
+    const uint8_t spki[32] = {key};
+
+    add_client(w, name, spki, ROW_RIGHT_SIGN | ROW_RIGHT_TOTP);
 }
 
 static void add_everyone(struct world *w)

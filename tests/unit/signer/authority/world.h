@@ -79,6 +79,10 @@ void world_advance(struct world *w, uint64_t us);
 const struct control_msg *world_told(const struct world *w,
                                      uint32_t type); /* the last one, or NULL */
 void world_commit_rows(struct world *w);
+/* One more person, whose code generator has the seed of all, and whose credential is for any relying party. */
+void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX]);
+/* One more relying party; its key's hash is `key` and zeros. */
+void world_add_client(struct world *w, const char *name, uint8_t key);
 
 /* --- world_vault.c --- */
 void vault_join(struct world *w, uint32_t index);

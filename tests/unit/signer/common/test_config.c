@@ -97,6 +97,7 @@ static const struct {
     MEMBER("lock_total", policy.lock_total),
     MEMBER("client_failures_per_minute", policy.client_failures_per_minute),
     MEMBER("client_failure_percent", policy.client_failure_percent),
+    MEMBER("tier_clients", policy.tier_clients),
     MEMBER("begins_per_5min", policy.begins_per_5min),
     MEMBER("checkpoint_interval_s", ledger.checkpoint_interval_s),
     MEMBER("anchor_interval_ms", ledger.anchor_interval_ms),

@@ -224,6 +224,52 @@ static void fault_30_one_operator_adds_nothing_to_an_active_credential(void **st
     door_expect_refused(d, KY_OPERATOR_REFUSED);
 }
 
+/*
+ * Fault 22. The period is 30 s and the epoch 1970 for everybody: an enrolment has no field for either, and one that brings a field
+ * more is no operation of ours. What it can say is checked here, not at the first code.
+ */
+static void fault_22_generators_that_cannot_be(void **state)
+{
+    static const struct {
+        uint32_t digits;
+        int hash;
+        const char *seed;
+        enum ky_code code;
+    } bad[] = {{5, 1, SEED, KY_INVALID},
+               {9, 1, SEED, KY_INVALID},
+               {6, 4, SEED, KY_OPERATOR_REFUSED},
+               {6, 1, "15 bytes are no", KY_INVALID}};
+    static const uint8_t period_0[] = {0x40, 0x00}; /* field 8 */
+    struct door *d = *state;
+
+    door_add_subject(d, "a");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        DOOR_OP(d, ENROLL_TOTP, enroll_totp, EnrollTotp, KYSO__V1__ENROLL_TOTP__INIT,
+                message_.subject_id = TEXT("a"), message_.digits = bad[i].digits,
+                message_.hash = (Kyso__V1__OtpHash)bad[i].hash,
+                message_.seed.data = (uint8_t *)(uintptr_t)bad[i].seed,
+                message_.seed.len = strlen(bad[i].seed));
+        door_send(d, &op_);
+        door_expect_refused(d, bad[i].code);
+    }
+    DOOR_OP(d, ENROLL_TOTP, enroll_totp, EnrollTotp, KYSO__V1__ENROLL_TOTP__INIT,
+            message_.subject_id = TEXT("a"), message_.seed.data = (uint8_t *)(uintptr_t)SEED,
+            message_.seed.len = strlen(SEED));
+    ProtobufCMessageUnknownField period = {8, PROTOBUF_C_WIRE_TYPE_VARINT, 1,
+                                           (uint8_t *)(uintptr_t)&period_0[1]};
+    message_.base.n_unknown_fields = 1;
+    message_.base.unknown_fields = &period;
+    door_send(d, &op_);
+    door_expect_refused(d, KY_OPERATOR_REFUSED);
+    assert_int_equal(store_row_count(d->a->store, ROW_AUTHENTICATOR), 0);
+    message_.base.n_unknown_fields = 0; /* and without it, it is one */
+    Kyso__V1__Operation op = door_operation(d);
+    op.op_case = KYSO__V1__OPERATION__OP_ENROLL_TOTP;
+    op.enroll_totp = &message_;
+    door_send(d, &op);
+    (void)door_expect_result(d);
+}
+
 /* --- devices -------------------------------------------------------------------------------------------------- */
 
 struct device {
@@ -445,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_secret_is_told_outside_a_demo, door_setup,
                                         door_teardown),
         TEST(a_seed_is_enrolled_once_for_ever),
+        TEST(fault_22_generators_that_cannot_be),
         TEST(five_wrong_codes_remove_it),
         TEST(a_late_code_is_a_wrong_one),
         TEST(fault_30_one_operator_adds_nothing_to_an_active_credential),
