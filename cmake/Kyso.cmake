@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # How every target of ours is compiled, and the three kinds of target there are.
 
+option(KYSO_COVERAGE "Instrument for gcov" OFF)
+
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_STANDARD_REQUIRED ON)
-set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_C_EXTENSIONS ${KYSO_COVERAGE}) # in strict C gcc does not know execv(2), and loses what a child counted before it
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(KYSO_SANITIZE "" CACHE STRING "Sanitizers for every target: address,undefined or thread")
-option(KYSO_COVERAGE "Instrument for gcov" OFF)
 option(KYSO_FUZZ "Instrument for libFuzzer (clang)" OFF)
 
 find_program(KYSO_CCACHE ccache)
