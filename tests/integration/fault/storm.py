@@ -32,6 +32,7 @@ class Load:
     def __init__(self, case):
         self.case = case
         self.answers = []  # (when it was due, how long it took, tries, status when it failed)
+        self.waiting = set()  # when they were due
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.run)
 
@@ -52,6 +53,7 @@ class Load:
                     stock = [pair for turn in zip(*(zip([c] * STOCK, self.case.requests(c, STOCK)) for c in self.case.people))
                              for pair in turn]
                     due = time.monotonic()
+                self.waiting.add(due)
                 pool.submit(self.one, due, *stock.pop())
                 due += 1 / RATE
 
@@ -73,6 +75,10 @@ class Load:
                 failed = repr(e)
                 break
         self.answers.append((due, time.monotonic() - due, tries, failed))
+        self.waiting.discard(due)
+
+    def answered_until(self, due):
+        return all(waiting > due for waiting in self.waiting.copy())
 
     def failures(self, *but):
         return [failed for _, _, _, failed in self.answers if failed is not None and failed not in but]
@@ -99,6 +105,8 @@ class StormCase(FaultCase):
                 self.h.wait_for(lambda: self.ended() >= (n + 1) * each, "the end of what was struck")
                 self.wait_for_vaults(60)
                 windows.append((began, time.monotonic()))
+                # what was struck has been tried again: nothing is struck twice
+                self.h.wait_for(lambda: load.answered_until(windows[-1][1]), "what was struck")
         self.assertEqual(self.lines("key-quarantined"), [])
         return load, windows
 

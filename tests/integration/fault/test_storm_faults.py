@@ -63,14 +63,14 @@ class Storm(StormCase):
 
     def test_38_crashes_under_load(self):
         """P9."""
-        began = time.monotonic()
-        load, _ = self.strike("C_Sign unwrapped nth 3 times 1 crash")
-        took = time.monotonic() - began
+        load, windows = self.strike("C_Sign unwrapped nth 3 times 1 crash")
+        took = windows[-1][1] - windows[0][0]
         self.assertEqual(load.failures(), [])
         missed = self.absences()
         self.tell("P9", load, f"{ROUNDS} crashes in {took:.0f} s, each vault back after {max(missed):.2f} s at most "
                               f"(median {statistics.median(missed):.2f})")
         self.judge("back within a second", max(missed), 1)
+        self.judge("a hundred in a minute", took, 60)
 
     def test_40_handles_permuted_under_load(self):
         """P10. For one call, in the middle of a session, by every new start: what a wrong key has signed is withheld, and what is

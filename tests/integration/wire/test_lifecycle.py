@@ -44,8 +44,8 @@ class Authority(WireTest):
                     raise
 
     def test_hangs(self):
-        front = self.start()
-        self.assert_alive(front)
+        front = self.start(heartbeat_ms=400)
+        self.wait_alive(front)
         waiting = front.witness.Sign.future(self.sign_request(credential="never"), timeout=20)
         front.wait_stats(lambda s: s["signs"] == 2)
         start = time.monotonic()
@@ -54,7 +54,7 @@ class Authority(WireTest):
             waiting.result()
         took = time.monotonic() - start
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
-        self.assertLess(took, 1.0)  # 150 ms and a tick; the rest is a loaded machine
+        self.assertLess(took, 2.5)  # 600 ms and a tick; the rest is a loaded machine
         e = self.timed_refusal(front.witness, 1)
         self.assertIn("grpc-status-details-bin", dict(e.trailing_metadata()))
         stream = front.witness.SignStream(iter([self.sign_request()]), timeout=10)

@@ -44,6 +44,7 @@ token:
   pin_file: {dir}/no-pin
 limits:
   queue: {queue}
+  heartbeat_ms: {heartbeat_ms}
 log_level: warn
 """
 
@@ -116,12 +117,12 @@ class Front:
     """One kyso-front driven by front_double."""
 
     def __init__(self, folder, door="signer", patience_ms=None, max_connections=4096, max_streams=256, age=3600,
-                 queue=8192):
+                 queue=8192, heartbeat_ms=3000):  # a busy machine lets the double wait for longer than an authority may
         self.door, self.folder = door, folder
         config = os.path.join(folder, f"config-{door}.yaml")
         with open(config, "w") as f:
             f.write(CONFIG.format(dir=folder, max_connections=max_connections, max_streams=max_streams, age=age,
-                                  queue=queue))
+                                  queue=queue, heartbeat_ms=heartbeat_ms))
         self.socket_path = os.path.join(folder, "operator.sock") if door == "operator" else "-"
         if door == "operator" and os.path.exists(self.socket_path):
             os.unlink(self.socket_path)
