@@ -5,16 +5,19 @@
  * stopped server and ends.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include "kyso/wire.h"
 
+#include "confine.h"
 #include "export.h"
 #include "loop.h"
 
@@ -22,7 +25,7 @@
 
 static void usage(void)
 {
-    fputs("usage: kyso-authority [--create --operator NAME:PEMFILE [--operator NAME:PEMFILE ...]]\n"
+    fputs("usage: kyso-authority [--create --operator NAME:PEM [--operator NAME:PEM ...]]\n"
           "       kyso-authority --export DATABASE [--private]\n"
           "The first is started by kysod, which passes its descriptors. The second prints the ledger of a server that\n"
           "is stopped, as JSON lines; --private adds personal data. Check them with: kyso ledger verify --file\n"
@@ -30,21 +33,21 @@ static void usage(void)
           stderr);
 }
 
-/* NAME:PEMFILE to name and DER SubjectPublicKeyInfo. */
+/* NAME: and PEM text to name and DER SubjectPublicKeyInfo. */
 static bool put_operator(const char *arg, struct ky_buf *out)
 {
     const char *colon = strchr(arg, ':');
     unsigned char *der = NULL;
     EVP_PKEY *key = NULL;
-    FILE *file = NULL;
+    BIO *pem = NULL;
     bool ok = false;
 
     if (colon == NULL || colon == arg)
         return false;
-    file = fopen(colon + 1, "re");
-    if (file == NULL)
+    pem = BIO_new_mem_buf(colon + 1, -1);
+    if (pem == NULL)
         return false;
-    key = PEM_read_PUBKEY(file, NULL, NULL, NULL);
+    key = PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL);
     int len = key == NULL ? -1 : i2d_PUBKEY(key, &der);
     if (len > 0) {
         ky_put_bytes(out, KY_SPAN((const uint8_t *)arg, (size_t)(colon - arg)));
@@ -53,7 +56,7 @@ static bool put_operator(const char *arg, struct ky_buf *out)
     }
     OPENSSL_free(der);
     EVP_PKEY_free(key);
-    fclose(file);
+    BIO_free(pem);
     return ok;
 }
 
@@ -64,8 +67,7 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
             o->create = true;
         } else if (strcmp(argv[i], "--operator") == 0 && i + 1 < argc) {
             if (!put_operator(argv[++i], operators)) {
-                fprintf(stderr, "kyso-authority: %s: want NAME:FILE with a public key in PEM\n",
-                        argv[i]);
+                fprintf(stderr, "kyso-authority: %s: want NAME: and a public key in PEM\n", argv[i]);
                 return false;
             }
         } else {
@@ -79,6 +81,22 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
         return false;
     }
     return true;
+}
+
+/* Of all files the state's and the checkpoint's are left. OpenSSL's own settings are read before that. */
+static struct ky_status confine_to_state(const struct config *config)
+{
+    const char *checkpoint = config->ledger.checkpoint_file;
+    struct confine rights = {.role = CONFINE_AUTHORITY, .folders = {config->state_dir}};
+    char folder[PATH_MAX];
+
+    if (checkpoint != NULL && strrchr(checkpoint, '/') != NULL) {
+        (void)snprintf(folder, sizeof(folder), "%.*s/", (int)(strrchr(checkpoint, '/') - checkpoint),
+                       checkpoint);
+        rights.folders[1] = folder;
+    }
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    return confine_process(&rights);
 }
 
 int main(int argc, char **argv)
@@ -107,6 +125,11 @@ int main(int argc, char **argv)
     log_setup("authority", config->log_format, config->log_level);
     (void)fcntl(KY_CONTROL_FD, F_SETFD, FD_CLOEXEC);
     options.config = config;
+    status = confine_to_state(config);
+    if (!ky_ok(status)) {
+        log_event(LOG_ERROR, "config-refused", LOG_CODE(status), LOG_STR("reason", "confinement"));
+        goto done;
+    }
     log_event(LOG_INFO, "started", LOG_STR("version", KYSO_VERSION),
               LOG_U64("create", options.create));
     code = loop_run(&options);

@@ -59,8 +59,16 @@ static const cyaml_schema_field_t token_fields[] = {
     UINT("cache_keys", config_token, cache_keys),
     UINT("recycle_after", config_token, recycle_after),
     BOOL("serialize", config_token, serialize),
+    BOOL("network", config_token, network),
     BOOL("software_tuning", config_token, software_tuning),
     TEXT("verify", config_token, verify),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t users_fields[] = {
+    TEXT("front", config_users, front),
+    TEXT("authority", config_users, authority),
+    TEXT("vault", config_users, vault),
+    TEXT("status", config_users, status),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t limits_fields[] = {
@@ -102,6 +110,7 @@ static const cyaml_schema_field_t top_fields[] = {
     PART("tls", tls, tls_fields),
     PART("doors", doors, doors_fields),
     PART("token", token, token_fields),
+    PART("users", users, users_fields),
     PART("limits", limits, limits_fields),
     PART("policy", policy, policy_fields),
     PART("ledger", ledger, ledger_fields),

@@ -37,8 +37,12 @@ struct config_token {
     uint32_t cache_keys;
     uint32_t recycle_after; /* unwraps before a vault is replaced (SoftHSM2 leaks); 0 = never */
     bool serialize;
+    bool network;         /* the module needs sockets: a daemon, a network HSM */
     bool software_tuning; /* hsm/tuning.h; for tokens in software only */
     char *verify;         /* "always" or "first-use" */
+};
+struct config_users { /* names or numbers; NULL: kyso-front and so on. Only for a kysod that root starts */
+    char *front, *authority, *vault, *status;
 };
 struct config_limits {
     uint32_t queue;      /* requests admitted and not yet answered */
@@ -73,6 +77,7 @@ struct config {
     struct config_tls tls;
     struct config_doors doors;
     struct config_token token;
+    struct config_users users;
     struct config_limits limits;
     struct config_policy policy;
     struct config_ledger ledger;

@@ -18,10 +18,10 @@
 
 static const char *const log_events[] = {
     /* every role */
-    "started", "stopped", "draining", "config-refused", "control-lost",
+    "started", "confined", "stopped", "draining", "config-refused", "control-lost",
     /* supervisor */
     "role-started", "role-ended", "role-backoff", "vault-killed", "latch-closed", "listening",
-    "serving",
+    "serving", "all-as-root",
     /* authority */
     "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",

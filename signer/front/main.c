@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "confine.h"
 #include "front.h"
 #include "kyso/control.h"
 #include "kyso/secret.h"
@@ -92,7 +93,8 @@ static void raise_descriptors(void)
  */
 static struct ky_status drop_rights(void)
 {
-    return ky_harden_process();
+    const struct confine door = {.role = CONFINE_DOOR};
+    return confine_process(&door);
 }
 
 static int serve(const struct arguments *args, struct config *config)

@@ -15,6 +15,7 @@
 #include "kyso/record.h"
 #include "kyso/secret.h"
 
+#include "confine.h"
 #include "log.h"
 #include "metrics.h"
 
@@ -108,6 +109,7 @@ int main(void)
     struct event *control =
         s.base ? event_new(s.base, KY_CONTROL_FD, EV_READ | EV_PERSIST, on_control, &s) : NULL;
     const struct control_msg ready = {.type = CONTROL_READY};
+    const struct confine door = {.role = CONFINE_DOOR};
     int code = 1;
 
     log_setup("status", NULL, NULL);
@@ -122,7 +124,7 @@ int main(void)
     evhttp_set_cb(http, "/healthz", on_healthz, &s);
     evhttp_set_cb(http, "/readyz", on_readyz, &s);
     if (evhttp_accept_socket(http, KY_LISTEN_FD) != 0 || event_add(control, NULL) != 0 ||
-        !ky_ok(control_send(KY_CONTROL_FD, &ready, -1)))
+        !ky_ok(confine_process(&door)) || !ky_ok(control_send(KY_CONTROL_FD, &ready, -1)))
         goto done;
     event_base_dispatch(s.base);
     code = 0;

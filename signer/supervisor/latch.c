@@ -94,7 +94,10 @@ static bool path_of(const struct config *c, const char *name, char *out, size_t 
     return (size_t)snprintf(out, cap, "%s/%s", c->state_dir, name) < cap;
 }
 
-/* One more line in a file of the state's folder, durable together with its name. Returns the file's size; 0 = it failed. */
+/*
+ * One more line in a file of the state's folder, durable together with its name. Returns the file's size; 0 = it failed.
+ * The authority can make files there: a link that it made is not followed.
+ */
 static off_t write_line(const struct config *c, const char *name, int flags, const char *text)
 {
     char path[1024];
@@ -103,9 +106,9 @@ static off_t write_line(const struct config *c, const char *name, int flags, con
 
     if (!path_of(c, name, path, sizeof(path)))
         return 0;
-    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
+    fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
     dir = open(c->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || dir < 0 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0 || fsync(dir) != 0 ||
+    if (fd < 0 || dir < 0 || fstat(fd, &info) != 0 || info.st_nlink != 1 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0 || fsync(dir) != 0 ||
         fstat(fd, &info) != 0)
         info.st_size = 0;
     if (fd >= 0)
@@ -125,7 +128,8 @@ static void remove_file(const struct config *c, const char *name)
 
 struct ky_status latch_arm(const struct config *c, const char *who)
 {
-    return write_line(c, MARKER, O_TRUNC, who) > 0 ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_IO, errno);
+    remove_file(c, MARKER);
+    return write_line(c, MARKER, O_EXCL, who) > 0 ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_IO, errno);
 }
 
 void latch_disarm(const struct config *c)

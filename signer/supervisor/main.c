@@ -42,7 +42,7 @@ static const char usage[] =
 
 struct options {
     const char *config;
-    char *operators[16];
+    char *operators[SUPERVISOR_OPERATORS_MAX]; /* NAME:FILE */
     int operator_count;
     bool check, init, clear_latch;
 };
@@ -65,7 +65,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         case 'i': o->init = true; break;
         case 'l': o->clear_latch = true; break;
         case 'o':
-            if (o->operator_count == 16)
+            if (o->operator_count == SUPERVISOR_OPERATORS_MAX)
                 return EXIT_USAGE;
             o->operators[o->operator_count++] = optarg;
             break;
@@ -154,10 +154,37 @@ static int seal_config(struct supervisor *s)
     return 0;
 }
 
+/* NAME:FILE to NAME: and the file's text: the authority may not be able to read the file. */
+static int read_operators(struct supervisor *s, const struct options *o)
+{
+    char text[4096];
+
+    for (int i = 0; i < o->operator_count; i++) {
+        const char *colon = strchr(o->operators[i], ':');
+        FILE *file = colon ? fopen(colon + 1, "re") : NULL;
+        size_t n;
+
+        if (!file)
+            return complain("cannot read the operator's key, NAME:FILE", o->operators[i]);
+        n = fread(text, 1, sizeof(text) - 1, file);
+        fclose(file);
+        text[n] = '\0';
+        if (asprintf(&s->operators[i], "%.*s:%s", (int)(colon - o->operators[i]), o->operators[i], text) < 0)
+            return complain("no memory for", o->operators[i]);
+        s->operator_count++;
+    }
+    return 0;
+}
+
+/* Who only shows the figures gets a descriptor that cannot write. Before the hardening: /proc/self is root's after it. */
 static int share_metrics(struct supervisor *s)
 {
+    char self[64];
+
     s->metrics_fd = memfd_create("kyso-metrics", MFD_CLOEXEC);
-    if (s->metrics_fd < 0 || ftruncate(s->metrics_fd, sizeof(struct metrics_page)) != 0)
+    (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", s->metrics_fd);
+    s->metrics_view_fd = open(self, O_RDONLY | O_CLOEXEC);
+    if (s->metrics_view_fd < 0 || ftruncate(s->metrics_fd, sizeof(struct metrics_page)) != 0)
         return complain("cannot make", "the metrics page");
     s->metrics = mmap(NULL, sizeof(struct metrics_page), PROT_READ | PROT_WRITE, MAP_SHARED, s->metrics_fd, 0);
     if (s->metrics == MAP_FAILED)
@@ -230,15 +257,17 @@ static int clear_latch(const struct config *c)
     return 0;
 }
 
-static int serve(struct supervisor *s, bool init)
+static int serve(struct supervisor *s, const struct options *o)
 {
+    const bool init = o->init;
     struct ky_status st;
     int bad;
 
     umask(0077);
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
-    if ((bad = make_folders(s->config)) || (bad = take_lock(s)) || (bad = check_state(s, init)) ||
-        (bad = share_metrics(s)) || (bad = find_programs(s)))
+    if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
+        (bad = check_state(s, init)) || (init && (bad = users_give_state(s))) || (bad = users_check_state(s)) ||
+        (bad = read_operators(s, o)) || (bad = find_programs(s)))
         return bad;
     st = latch_read_pin(s->config, &s->pin);
     if (!ky_ok(st)) {
@@ -247,6 +276,8 @@ static int serve(struct supervisor *s, bool init)
                 st.code == KY_IO ? strerror((int)st.cause) : "empty or too long");
         return EXIT_REFUSED;
     }
+    if (geteuid() == 0 && !s->apart)
+        log_event(LOG_WARN, "all-as-root", LOG_STR("why", "a demo, and no users for the roles"));
     s->phase = init ? PHASE_PROVISION_TOKEN : PHASE_RUN;
     if (!init && (!ky_ok(listen_open_all(s)) || !ky_ok(listen_publish(s))))
         bad = EXIT_REFUSED;
@@ -270,7 +301,7 @@ int main(int argc, char **argv)
         return code;
     }
     s.config_path = o.config;
-    if ((code = seal_config(&s)))
+    if ((code = seal_config(&s)) || (code = share_metrics(&s)))
         return code;
     if (!ky_ok(ky_harden_process()) || !ky_ok(config_load_fd(s.config_fd, &s.config, &error))) {
         fprintf(stderr, "kysod: %s\n", error ? error : "cannot harden the process");
@@ -278,13 +309,13 @@ int main(int argc, char **argv)
         return EXIT_REFUSED;
     }
     log_setup("kysod", s.config->log_format, s.config->log_level);
-    s.operators = o.operators;
-    s.operator_count = o.operator_count;
     if (o.check)
         printf("%s: sound\n", o.config);
     else
-        code = o.clear_latch ? clear_latch(s.config) : serve(&s, o.init);
+        code = o.clear_latch ? clear_latch(s.config) : serve(&s, &o);
     ky_secret_wipe(&s.pin);
+    for (int i = 0; i < s.operator_count; i++)
+        free(s.operators[i]);
     config_free(&s.config);
     return code;
 }

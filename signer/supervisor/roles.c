@@ -155,13 +155,15 @@ static void child_exec(const struct role *r, pid_t parent, int control, int chan
 {
     const struct supervisor *s = r->sup;
     /* The shared page is for those who write or show figures: a front or a module has no business there. */
-    const bool figures = r->kind == ROLE_AUTHORITY || r->kind == ROLE_STATUS;
-    const int wanted[] = { control, s->config_fd, channel, r->listen_fd, figures ? s->metrics_fd : -1 };
+    const int figures = r->kind == ROLE_AUTHORITY ? s->metrics_fd : r->kind == ROLE_STATUS ? s->metrics_view_fd : -1;
+    const int wanted[] = { control, s->config_fd, channel, r->listen_fd, figures };
     const char *argv[64];
     char path[640], index[12];
     sigset_t none;
 
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (s->apart && !users_become(&s->users[r->kind]))
+        _exit(124);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after that: a change of user clears it */
     if (getppid() != parent)
         _exit(125); /* it died before that was asked for */
     sigemptyset(&none);

@@ -50,11 +50,21 @@ struct role { /* one slot: a process that is started again when it ends */
 
 #define SUPERVISOR_ROLES_MAX 224 /* 64 vaults, their stand-ins, 64 fronts and the rest */
 #define SUPERVISOR_LISTENERS_MAX 4
+#define SUPERVISOR_OPERATORS_MAX 16
 
 struct listener {
     int fd;
     uint32_t door; /* 0: the status page */
     char address[128];
+};
+
+#define ROLE_GROUPS_MAX 64
+
+struct role_user { /* whom a kind of role runs as */
+    uid_t uid;
+    gid_t gid;
+    gid_t groups[ROLE_GROUPS_MAX];
+    int group_count;
 };
 
 enum supervisor_phase { PHASE_PROVISION_TOKEN, PHASE_PROVISION_STATE, PHASE_RUN, PHASE_DRAIN_FRONTS,
@@ -63,14 +73,17 @@ enum supervisor_phase { PHASE_PROVISION_TOKEN, PHASE_PROVISION_STATE, PHASE_RUN,
 struct supervisor {
     struct config *config;      /* owned */
     const char *config_path;    /* borrowed from argv */
-    char *const *operators;     /* "name:pem" for --init; borrowed from argv */
+    char *operators[SUPERVISOR_OPERATORS_MAX]; /* for --init, "NAME:" and the key's PEM text; owned */
     int operator_count;
     char program_dir[512];      /* where the role programs are */
     int config_fd;              /* sealed memory file */
     int metrics_fd;
+    int metrics_view_fd;        /* the same, read-only */
     int lock_fd;
     struct metrics_page *metrics;
     struct ky_secret pin;
+    struct role_user users[ROLE_KIND_COUNT]; /* if apart */
+    bool apart;                 /* root started this: each kind of role runs as a user of its own */
     bool latched;               /* no vault may log in until an operator acts */
     uint8_t phase;
     int exit_code;
@@ -97,6 +110,12 @@ bool latch_is_armed(const struct config *c, char *out_reason, size_t cap);
 KY_MUST_CHECK struct ky_status listen_open_all(struct supervisor *s);
 KY_MUST_CHECK struct ky_status listen_publish(const struct supervisor *s); /* state_dir/run/endpoints.json */
 void listen_close_all(struct supervisor *s);
+
+/* users.c; exit codes, 0 or what was complained about on stderr */
+int users_choose(struct supervisor *s);
+int users_give_state(const struct supervisor *s);  /* --init: the state's folder, to the authority's group */
+int users_check_state(const struct supervisor *s);
+bool users_become(const struct role_user *u);      /* in the child; for good */
 
 /* roles.c: one process each */
 void roles_build(struct supervisor *s);            /* the table, by configuration and phase */

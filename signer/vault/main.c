@@ -14,6 +14,7 @@
 #endif
 
 #include "config.h"
+#include "confine.h"
 #include "kyso/hsm.h"
 #include "kyso/secret.h"
 #include "log.h"
@@ -61,6 +62,12 @@ int main(int argc, char **argv)
         goto done;
     }
     log_setup("vault", config->log_format, config->log_level);
+    /* before the module is loaded: its start is the vendor's code too */
+    const struct confine rights = {.role = CONFINE_VAULT, .sockets = config->token.network};
+    if (!ky_ok(st = confine_process(&rights))) {
+        log_event(LOG_ERROR, "vault", LOG_STR("failed", "confinement"), LOG_CODE(st));
+        goto done;
+    }
     pid_remember();
     const struct hsm_config hsm = {
         .module = config->token.module,

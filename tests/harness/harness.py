@@ -35,13 +35,15 @@ class Harness:
     """One server. Use as a context manager, or call start() and stop()."""
 
     def __init__(self, bin_dir=None, folder=None, config=None, log=None, spawn=None,
-                 operators=()):
+                 operators=(), users=None):
         self.bin = bin_dir or os.environ.get("KYSO_BIN") or os.path.join(ROOT, "build/dev/bin")
         self.own_folder = folder is None
         self.dir = folder or tempfile.mkdtemp(prefix="kyso-harness-")
         self.state = os.path.join(self.dir, "demo")
         # Sanitized builds on a busy machine stall for longer than an authority may in production.
-        self.config = {"limits.heartbeat_ms": 5000, **(config or {})}
+        self.users = users or {}  # the number that each role runs as ("front": 64001, ...); only root can start it then
+        self.config = {"limits.heartbeat_ms": 5000, **{f"users.{role}": uid for role, uid in self.users.items()},
+                       **(config or {})}
         self.log_path = log or os.path.join(self.dir, "kysod.log")
         self.process = None
         self.operators = operators  # beside "demo"; each one's key is made as state/NAME.key
@@ -67,11 +69,21 @@ class Harness:
         self._configure()
         if "user" in self.spawn:
             subprocess.run(["chown", "-R", str(self.spawn["user"]), self.dir], check=True)
+        if self.users:
+            self._hand_out()
         named = [("demo", "operator"), *((name, name) for name in self.operators)]
         self.kyso("init", *(word for name, key in named
                             for word in ("--operator", name, "--operator-key", f"{self.state}/{key}.key")))
         self.run_server()
         return self
+
+    def _hand_out(self):
+        """What an operator does for the roles' users: the token is the vault's, the TLS files are the front's."""
+        for folder in (self.dir, self.state, f"{self.state}/pki"):
+            os.chmod(folder, 0o711)
+        for name in ("server.pem", "server.key", "tls-ca.pem"):
+            os.chown(f"{self.state}/pki/{name}", self.users["front"], -1)
+        subprocess.run(["chown", "-R", str(self.users["vault"]), f"{self.state}/token"], check=True)
 
     def _configure(self):
         """Sets "section.key" (or "key") values of self.config in the YAML file."""

@@ -11,6 +11,7 @@ ONLY = {
     "libp11-kit": {"kyso-vault"},
     "libssl": {"kyso-front", "kyso"},
     "libjansson": {"kyso"},
+    "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status"},
     "liboath": {"kyso-authority", "kyso"},
     "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso"},
 }

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whom the roles run as. A kysod that root starts gives each kind of role a user of its own; one that anybody else
+ * starts cannot, and all run as itself. Never all as root, except in a demo, which says so in its log.
+ * The state's folder is then root's, sticky and writable for the authority's group: the authority makes and renames its
+ * own files there and cannot touch kysod's, the latch's markers among them. Before the loop, and in a role's child.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+#define NUMBER_MAX 4294967294u
+
+static const char *const standard_names[ROLE_KIND_COUNT] = {
+    [ROLE_AUTHORITY] = "kyso-authority",
+    [ROLE_VAULT] = "kyso-vault",
+    [ROLE_FRONT] = "kyso-front",
+    [ROLE_STATUS] = "kyso-status",
+};
+
+/* What of the state belongs to whom; what is not there is looked at when it is. */
+static const struct {
+    const char *name;
+    bool authority;
+} parts[] = {
+    { "run", false },     { "login-pending", false }, { "login-failures", false }, { "kyso.db", true },
+    { "kyso.db-wal", true }, { "kyso.db.lock", true },   { "checkpoint", true },
+};
+
+/* A number is a user and a group without an account. A named account keeps its groups: a token's may be among them. */
+static bool find(const char *name, struct role_user *out)
+{
+    const struct passwd *account;
+    char *end;
+    unsigned long number = strtoul(name, &end, 10);
+
+    *out = (struct role_user){ .group_count = 0 };
+    if (*name >= '0' && *name <= '9' && *end == '\0' && number <= NUMBER_MAX) {
+        out->uid = (uid_t)number;
+        out->gid = (gid_t)number;
+        return true;
+    }
+    account = getpwnam(name);
+    if (!account)
+        return false;
+    out->uid = account->pw_uid;
+    out->gid = account->pw_gid;
+    out->group_count = ROLE_GROUPS_MAX;
+    return getgrouplist(name, out->gid, out->groups, &out->group_count) >= 0;
+}
+
+static int refuse(const char *why, const char *name)
+{
+    fprintf(stderr, "kysod: %s: %s\n", name, why);
+    return 1;
+}
+
+static int check_apart(const struct supervisor *s, const char *const *names)
+{
+    for (int i = 0; i < ROLE_KIND_COUNT; i++) {
+        if (s->users[i].uid == 0)
+            return refuse("a role must not run as root", names[i]);
+        for (int j = 0; j < i; j++)
+            if (s->users[i].uid == s->users[j].uid)
+                return refuse("each role needs a user of its own", names[i]);
+    }
+    return 0;
+}
+
+int users_choose(struct supervisor *s)
+{
+    const struct config_users *u = &s->config->users;
+    const char *names[ROLE_KIND_COUNT] = { [ROLE_AUTHORITY] = u->authority, [ROLE_VAULT] = u->vault,
+                                           [ROLE_FRONT] = u->front, [ROLE_STATUS] = u->status };
+    const char *missing = NULL;
+    bool configured = false;
+
+    for (int i = 0; i < ROLE_KIND_COUNT; i++) {
+        configured = configured || names[i];
+        names[i] = names[i] ? names[i] : standard_names[i];
+    }
+    if (geteuid() != 0)
+        return configured ? refuse("only root can start the roles as others", "users") : 0;
+    for (int i = 0; i < ROLE_KIND_COUNT && !missing; i++)
+        if (!find(names[i], &s->users[i]))
+            missing = names[i];
+    s->apart = !missing;
+    if (!missing)
+        return check_apart(s, names);
+    if (configured || !s->config->demo)
+        return refuse("no such user. Root starts each role as a user of its own: make kyso-front, kyso-authority, "
+                      "kyso-vault and kyso-status, or name others under users in the configuration", missing);
+    return 0; /* and serve() says so */
+}
+
+bool users_become(const struct role_user *u)
+{
+    return setgroups((size_t)u->group_count, u->groups) == 0 && setresgid(u->gid, u->gid, u->gid) == 0 &&
+           setresuid(u->uid, u->uid, u->uid) == 0;
+}
+
+/* --- the state's folder ------------------------------------------------------------------------ */
+
+int users_give_state(const struct supervisor *s)
+{
+    const char *dir = s->config->state_dir;
+
+    if (s->apart && (chown(dir, 0, s->users[ROLE_AUTHORITY].gid) != 0 || chmod(dir, 01770) != 0))
+        return refuse(strerror(errno), dir);
+    return 0;
+}
+
+static int refuse_owner(const struct supervisor *s, const char *path)
+{
+    const struct role_user *a = &s->users[ROLE_AUTHORITY];
+    const char *dir = s->config->state_dir;
+
+    fprintf(stderr, "kysod: %s has another owner or other rights than a server has that root starts. To make it so:\n"
+                    "  chown -R 0:0 %s && chown 0:%u %s && chmod 1770 %s && chown %u:%u %s/kyso.db* %s/checkpoint\n",
+            path, dir, (unsigned)a->gid, dir, dir, (unsigned)a->uid, (unsigned)a->gid, dir, dir);
+    return 1;
+}
+
+int users_check_state(const struct supervisor *s)
+{
+    const struct role_user *a = &s->users[ROLE_AUTHORITY];
+    char path[1024];
+    struct stat info;
+
+    if (!s->apart)
+        return 0;
+    if (stat(s->config->state_dir, &info) != 0 || info.st_uid != 0 || info.st_gid != a->gid ||
+        (info.st_mode & (S_ISVTX | S_IWGRP | S_IWOTH)) != (S_ISVTX | S_IWGRP))
+        return refuse_owner(s, s->config->state_dir);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", s->config->state_dir, parts[i].name);
+        if (lstat(path, &info) == 0 && info.st_uid != (parts[i].authority ? a->uid : 0))
+            return refuse_owner(s, path);
+    }
+    return 0;
+}

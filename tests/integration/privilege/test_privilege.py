@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What code that was smuggled into a role could do (P25): a probe inside each role of a running server tries it, and the
+kernel's answers are compared with one table. Once with a user for each role, as root starts a server, and once with
+one user for all, where only the filters are left."""
+
+import ctypes
+import errno
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../main"))
+
+from base import Clock, ServerCase, harness  # noqa: E402
+
+ROLES = ("front", "status", "authority", "vault")
+LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 444, 1
+LANDLOCK = ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION) > 0
+
+OK, EPERM, EACCES = 0, errno.EPERM, errno.EACCES
+FENCED = EACCES if LANDLOCK else OK  # what of the authority only Landlock keeps from a file that everyone may read
+
+# The filters' work, whoever the roles run as. attempt: front, status, authority, vault
+FILTERED = {
+    "memory-read": (EPERM, EPERM, EPERM, EPERM),
+    "ptrace": (EPERM, EPERM, EPERM, EPERM),
+    "kill": (EPERM, EPERM, EPERM, EPERM),
+    "pidfd": (EPERM, EPERM, EPERM, EPERM),
+    "signal-by-fcntl": (EPERM, EPERM, EPERM, OK),
+    "socket-inet": (EPERM, EPERM, EPERM, EPERM),
+    "socket-unix": (EPERM, EPERM, EPERM, EPERM),
+    "connect": (EPERM, EPERM, EPERM, EPERM),
+    "new-code": (EPERM, EPERM, EPERM, OK),
+    "fork": (EPERM, EPERM, EPERM, OK),
+    "figures": (None, EACCES, OK, None),  # the others have no such descriptor
+    "become-root": (EPERM, EPERM, EPERM, EPERM),
+    "exec": (EPERM, EPERM, EPERM, EPERM),
+    "passwd": (EPERM, EPERM, FENCED, OK),
+}
+# With users apart, file rights too. The authority's folder is the state's; the vault's is the token's.
+APART = {
+    "memory-file": (EPERM, EPERM, EACCES, EACCES),
+    "database": (EPERM, EPERM, OK, EACCES),
+    "token": (EPERM, EPERM, EACCES, OK),
+    "tls-key": (EPERM, EPERM, EACCES, EACCES),
+    "pin": (EPERM, EPERM, EACCES, EACCES),
+    "plant-file": (EPERM, EPERM, OK, EACCES),
+    "move-run": (EPERM, EPERM, FENCED or EPERM, EACCES),
+}
+
+
+class SigVal(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("pointer", ctypes.c_void_p)]
+
+
+def named(number):
+    return errno.errorcode.get(number, number)
+
+
+def send(pid, value):
+    """SIGUSR2 with a value, which Python's os cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.sigqueue.argtypes = (ctypes.c_int, ctypes.c_int, SigVal)
+    if libc.sigqueue(pid, signal.SIGUSR2, SigVal(number=value)) != 0:
+        raise OSError(ctypes.get_errno(), "sigqueue")
+
+
+class Probed(ServerCase):
+    users = None
+    config = {"token.vaults": 2}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.h = harness.Harness(config=cls.config, users=cls.users)
+        cls.addClassCleanup(cls.h.stop)
+        # The roles' users may have no way to where it was built.
+        programs = shutil.copytree(cls.h.bin, f"{cls.h.dir}/bin")
+        probe = shutil.copy(os.environ["KYSO_PROBE"], programs)
+        subprocess.run(["chmod", "-R", "a+rX", programs], check=True)
+        state = cls.h.state
+        files = {"passwd": "/etc/passwd", "database": f"{state}/state/kyso.db", "token": f"{state}/token/objects",
+                 "tls-key": f"{state}/pki/server.key", "pin": f"{state}/pin"}
+        cls.h.bin = programs
+        cls.h.env |= {"LD_PRELOAD": probe, "KYSO_PROBE_FILES": "".join(f"{name}={path}:" for name, path in files.items())}
+        if cls.users:
+            cls.h.env["KYSO_PROBE_STATE"] = f"{state}/state"
+        cls.h.start()
+        cls.h.add_clients()
+        cls.clock, cls.channels = Clock(), []
+        cls.addClassCleanup(lambda: [c.close() for c in cls.channels])
+        cls.alice = cls.h.add_citizen("alice")
+
+    def probe(self, role):
+        """{attempt: errno} of the role, which tries to harm another."""
+        pid, other = (self.h.children(f"kyso-{name}")[0] for name in (role, "authority" if role == "front" else "front"))
+        pattern = re.compile(rf"^probe {pid} ([\w-]+) (\d+)$", re.M)
+        send(pid, other)
+        self.h.wait_for(lambda: re.search(rf"^probe {pid} exec", self.h.log_text(), re.M) or
+                        not harness.command_line(pid) or harness.command_line(pid)[0] == "true", f"the probe in {role}")
+        return {attempt: int(number) for attempt, number in pattern.findall(self.h.log_text())}
+
+    def assertTable(self, table):
+        for column, role in enumerate(ROLES):
+            answers = self.probe(role)
+            for attempt, row in table.items():
+                with self.subTest(role=role, attempt=attempt):
+                    if row[column] is not None:
+                        self.assertEqual(named(answers.get(attempt)), named(row[column]))
+
+    def assertSigns(self):
+        stub = self.signer()
+        asked = self.sign_request(self.alice)
+        self.assertSigned(stub, self.alice, asked.request, stub.Sign(asked, timeout=10))
+
+
+class OneUser(Probed):
+    """Started by somebody else than root, or a demo: the filters are all there is."""
+
+    def test_filters(self):
+        self.assertTable(FILTERED)
+        self.assertSigns()
+
+
+class Apart(Probed):
+    """Started by root: numbers, so that no account need be made."""
+
+    users = {role: 64001 + i for i, role in enumerate(ROLES)}
+
+    @classmethod
+    def setUpClass(cls):
+        if os.geteuid() != 0:
+            raise unittest.SkipTest("needs root, to start roles as others")
+        super().setUpClass()
+
+    def test_users(self):
+        for role, uid in self.users.items():
+            for pid in self.h.children(f"kyso-{role}"):
+                with open(f"/proc/{pid}/status") as f:
+                    status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+                self.assertEqual(status["Uid"].split(), [str(uid)] * 4, role)
+                self.assertEqual(status["Gid"].split(), [str(uid)] * 4, role)
+                self.assertEqual(status["Groups"].split(), [], role)
+                self.assertEqual(int(status["CapEff"], 16) | int(status["CapPrm"], 16), 0, role)
+
+    def test_filters_and_files(self):
+        self.assertTable(FILTERED | APART)
+        self.assertSigns()
+
+
+if __name__ == "__main__":
+    unittest.main()
