@@ -25,7 +25,11 @@ static uint64_t wall(void *context)
 
 static uint64_t mono(void *context)
 {
-    return ((struct world *)context)->mono_us;
+    struct world *w = context;
+
+    if (w->on_clock != NULL)
+        w->on_clock(w);
+    return w->mono_us;
 }
 
 static void control(void *context, const struct control_msg *m)
@@ -79,6 +83,7 @@ static void set_config(struct world *w)
 
 void world_start(struct world *w)
 {
+    static const uint8_t doors[FRONT_COUNT] = {KY_DOOR_SIGNER, KY_DOOR_APPROVER, KY_DOOR_OPERATOR};
     struct authority_hooks hooks = {
         .context = w, .wall_us = wall, .mono_us = mono, .control = control};
 
@@ -92,19 +97,22 @@ void world_start(struct world *w)
                          socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
         w->front_fds[i] = pair[0];
         ky_channel_init(&w->fronts[i], pair[0], 8u * 1024u * 1024u);
-        assert_true(
-            ky_ok(peer_add(w->a, (uint8_t)(i == FRONT_SIGNER ? KY_DOOR_SIGNER : KY_DOOR_APPROVER),
-                           0, w->front_generation, pair[1], NULL)));
+        assert_true(ky_ok(peer_add(w->a, doors[i], 0, w->front_generation, pair[1], NULL)));
     }
     vault_join(w, 0);
 }
 
-void world_turn(struct world *w)
+void world_send(struct world *w)
 {
     for (int i = 0; i < FRONT_COUNT; i++)
         assert_true(ky_ok(ky_channel_flush(&w->fronts[i])) || w->a->phase == PHASE_SEALED);
     for (struct peer *p = w->a->peers; p != NULL; p = p->next)
         p->readable = true;
+}
+
+void world_turn(struct world *w)
+{
+    world_send(w);
     (void)authority_turn(w->a);
     vault_pump(w);
 }
@@ -180,7 +188,7 @@ static uint32_t put(struct world *w, enum row_table table, const void *msg)
     return row;
 }
 
-static uint32_t add_subject(struct world *w, const char *id)
+uint32_t add_subject(struct world *w, const char *id)
 {
     struct row_subject s = {.subject_id = text(id), .name = text("Nguyen Van A")};
     uint32_t row = put(w, ROW_SUBJECT, &s);
@@ -189,8 +197,8 @@ static uint32_t add_subject(struct world *w, const char *id)
     return row;
 }
 
-static uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
-                               char id[AUTHORITY_ID_MAX])
+uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
+                        char id[AUTHORITY_ID_MAX])
 {
     struct ky_buf parties = KY_BUF_INIT(256);
     struct row_credential c = {
@@ -216,7 +224,7 @@ static uint32_t add_credential(struct world *w, uint32_t subject, const char *re
     return row;
 }
 
-static uint32_t add_totp(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
+uint32_t add_totp(struct world *w, uint32_t subject, struct ky_span seed, char id[AUTHORITY_ID_MAX])
 {
     uint8_t sealed[SEED_SEALED_MAX];
     struct row_authenticator x = {.subject_row = subject,
@@ -230,15 +238,14 @@ static uint32_t add_totp(struct world *w, uint32_t subject, char id[AUTHORITY_ID
     assert_true(
         ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
     x.authenticator_id = text(id);
-    assert_true(ky_ok(
-        seed_seal(&w->a->seed_key, x.authenticator_id, 1, KY_SPAN_OF(world_seed), sealed, &n)));
+    assert_true(ky_ok(seed_seal(&w->a->seed_key, x.authenticator_id, 1, seed, sealed, &n)));
     x.sealed_seed = KY_SPAN(sealed, n);
     uint32_t row = put(w, ROW_AUTHENTICATOR, &x);
     lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, row);
     return row;
 }
 
-static void add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
+uint32_t add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX])
 {
     struct row_authenticator x = {.subject_row = subject,
                                   .kind = ROW_AUTH_DEVICE,
@@ -250,7 +257,9 @@ static void add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_M
         ky_ok(authority_id_make('a', store_row_count(w->a->store, ROW_AUTHENTICATOR) + 1, id)));
     x.authenticator_id = text(id);
     x.device_key = KY_SPAN(w->device_spki, w->device_spki_len);
-    lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, put(w, ROW_AUTHENTICATOR, &x));
+    uint32_t row = put(w, ROW_AUTHENTICATOR, &x);
+    lookup_u32(w, STORE_AUTHENTICATORS_OF, subject, row);
+    return row;
 }
 
 static uint32_t add_client(struct world *w, const char *name, const uint8_t spki[32],
@@ -267,7 +276,7 @@ void world_add_person(struct world *w, const char *id, char credential[AUTHORITY
     uint32_t subject = add_subject(w, id);
 
     add_credential(w, subject, "*", credential);
-    add_totp(w, subject, totp);
+    add_totp(w, subject, KY_SPAN_OF(world_seed), totp);
 }
 
 void world_add_client(struct world *w, const char *name, uint8_t key)
@@ -289,7 +298,7 @@ static void add_everyone(struct world *w)
     w->credential_row = add_credential(w, w->subject_row, WORLD_RP, w->credential);
     add_credential(w, w->subject_row, WORLD_RP, w->credential2);
     add_credential(w, stranger, "other", w->foreign);
-    w->totp_row = add_totp(w, w->subject_row, w->totp);
+    w->totp_row = add_totp(w, w->subject_row, KY_SPAN_OF(world_seed), w->totp);
     add_device(w, w->subject_row, w->device_id);
     add_device(w, stranger, w->other_device);
 }
@@ -328,7 +337,8 @@ int world_setup(void **state)
     struct world *w = calloc(1, sizeof(*w));
 
     assert_non_null(w);
-    snprintf(w->dir, sizeof(w->dir), "/tmp/kyso-authority-XXXXXX");
+    const char *base = getenv("TMPDIR");
+    snprintf(w->dir, sizeof(w->dir), "%s/kyso-authority-XXXXXX", base == NULL ? "/tmp" : base);
     assert_non_null(mkdtemp(w->dir));
     w->wall_us = (uint64_t)WORLD_START_S * 1000000u;
     w->mono_us = 5000000;

@@ -16,13 +16,13 @@
 #include "authority_private.h"
 #include "transaction.h"
 
-#define WORLD_VAULTS  2
+#define WORLD_VAULTS  4
 #define WORLD_START_S 1800000000u /* a multiple of 30 */
 #define WORLD_RP      "bank"
 #define BANK          1u /* rows of clients */
 #define OTHER         3u
 
-enum { FRONT_SIGNER, FRONT_APPROVER, FRONT_COUNT };
+enum { FRONT_SIGNER, FRONT_APPROVER, FRONT_OPERATOR, FRONT_COUNT };
 
 struct fake_vault {
     struct ky_channel channel;
@@ -62,6 +62,12 @@ struct world {
     char credential[AUTHORITY_ID_MAX], credential2[AUTHORITY_ID_MAX], foreign[AUTHORITY_ID_MAX];
     char totp[AUTHORITY_ID_MAX], device_id[AUTHORITY_ID_MAX], other_device[AUTHORITY_ID_MAX];
     uint32_t credential_row, totp_row, subject_row, client_row;
+    /* Either may be NULL. The first is called whenever the authority reads its clock: within a turn just before and after the commit. */
+    void *watcher; /* who set them */
+    void (*on_clock)(struct world *w);
+    /* Takes a citizen's job instead of the vault. */
+    void (*on_job)(struct world *w, uint32_t vault, const struct ky_record *rec,
+                   const struct job_sign *m);
 };
 extern const uint8_t world_seed[20];
 extern const uint8_t spki_bank[32], spki_approver[32], spki_other[32], spki_nobody[32];
@@ -78,11 +84,17 @@ void world_run(struct world *w);   /* turns until nothing moves */
 void world_advance(struct world *w, uint64_t us);
 const struct control_msg *world_told(const struct world *w,
                                      uint32_t type); /* the last one, or NULL */
-void world_commit_rows(struct world *w);
 /* One more person, whose code generator has the seed of all, and whose credential is for any relying party. */
 void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX]);
 /* One more relying party; its key's hash is `key` and zeros. */
 void world_add_client(struct world *w, const char *name, uint8_t key);
+void world_send(struct world *w); /* what the fronts have queued reaches the authority */
+/* Rows of the ledger and the tables, as an enrolment would leave them; kept by the next turn's commit. */
+uint32_t add_subject(struct world *w, const char *id);
+uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
+                        char id[AUTHORITY_ID_MAX]);
+uint32_t add_totp(struct world *w, uint32_t subject, struct ky_span seed, char id[AUTHORITY_ID_MAX]);
+uint32_t add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX]);
 
 /* --- world_vault.c --- */
 void vault_join(struct world *w, uint32_t index);
@@ -115,14 +127,18 @@ struct answer {
     struct door_r_list list;
     struct door_r_cred cred;
     struct door_r_info info;
-    uint8_t bytes[65536];
+    struct door_r_operate operate;
     size_t cut; /* bytes used */
+    uint8_t bytes[65536];
 };
 uint64_t front_send(struct world *w, int front, const struct ky_schema *schema, const void *msg);
 uint64_t front_send_deadline(struct world *w, int front, const struct ky_schema *schema,
                              const void *msg, uint64_t deadline_us);
 /* The answer to a tag if it has come by now; heartbeats are skipped. */
 bool front_answer(struct world *w, int front, uint64_t tag, struct answer *out);
+/* The next record a front has got, heartbeats apart; false: none is left. */
+bool front_next(struct world *w, int front, struct ky_record *out);
+void front_decode(const struct ky_record *rec, struct answer *out);
 /* Sends, runs, and gives the answer. */
 void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg,
          struct answer *out);

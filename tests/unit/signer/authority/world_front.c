@@ -36,10 +36,16 @@ static const struct {
     {&door_r_cred_list_schema, offsetof(struct answer, list)},
     {&door_r_cred_schema, offsetof(struct answer, cred)},
     {&door_r_info_schema, offsetof(struct answer, info)},
+    {&door_r_operate_schema, offsetof(struct answer, operate)},
 };
 
-static void decode(struct answer *out)
+void front_decode(const struct ky_record *rec, struct answer *out)
 {
+    memset(out, 0, offsetof(struct answer, bytes));
+    assert_in_range(rec->payload.len, 0, sizeof(out->bytes));
+    out->type = rec->type;
+    out->cut = rec->payload.len;
+    memcpy(out->bytes, rec->payload.data, rec->payload.len);
     struct ky_span payload = KY_SPAN(out->bytes, out->cut);
 
     if (out->type == DOOR_REFUSED) {
@@ -58,25 +64,26 @@ static void decode(struct answer *out)
     fail_msg("an answer of type %u", out->type);
 }
 
+bool front_next(struct world *w, int front, struct ky_record *out)
+{
+    struct ky_status status = KY_STATUS(KY_OK);
+
+    while (ky_channel_next(&w->fronts[front], out, &status))
+        if (out->type != DOOR_HEARTBEAT)
+            return true;
+    return false;
+}
+
 bool front_answer(struct world *w, int front, uint64_t tag, struct answer *out)
 {
     struct ky_record rec;
-    struct ky_status status = KY_STATUS(KY_OK);
 
-    memset(out, 0, sizeof(*out));
+    out->type = 0;
     (void)ky_channel_read(&w->fronts[front]).code;
-    while (ky_channel_next(&w->fronts[front], &rec, &status)) {
-        if (rec.type == DOOR_HEARTBEAT || rec.tag != tag)
-            continue;
-        assert_in_range(rec.payload.len, 0, sizeof(out->bytes));
-        out->type = rec.type;
-        out->cut = rec.payload.len;
-        memcpy(out->bytes, rec.payload.data, rec.payload.len);
-    }
-    if (out->type == 0)
-        return false;
-    decode(out);
-    return true;
+    while (front_next(w, front, &rec))
+        if (rec.tag == tag)
+            front_decode(&rec, out);
+    return out->type != 0;
 }
 
 void ask(struct world *w, int front, const struct ky_schema *schema, const void *msg,

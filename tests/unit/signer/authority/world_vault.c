@@ -56,11 +56,15 @@ static void reply_sign(struct fake_vault *v, const struct job_sign *m, uint64_t 
     reply(v, &job_r_sign_schema, &r, tag);
 }
 
-static void do_sign(struct fake_vault *v, const struct ky_record *rec)
+static void do_sign(struct world *w, struct fake_vault *v, const struct ky_record *rec)
 {
     struct job_sign m;
 
     assert_true(ky_ok(ky_msg_decode(&job_sign_schema, rec->payload, &m)));
+    if (m.purpose == KY_PURPOSE_CITIZEN && w->on_job != NULL) {
+        w->on_job(w, (uint32_t)(v - w->vaults), rec, &m);
+        return;
+    }
     if (m.purpose == KY_PURPOSE_CITIZEN) {
         v->rows[v->row_count++ % (sizeof(v->rows) / sizeof(v->rows[0]))] = m.key_row;
         v->deadline_us = rec->deadline_us;
@@ -143,7 +147,7 @@ static void serve(struct world *w, struct fake_vault *v)
     while (ky_channel_next(&v->channel, &rec, &status)) {
         switch (rec.type) {
         case JOB_SIGN:
-            do_sign(v, &rec);
+            do_sign(w, v, &rec);
             break;
         case JOB_DERIVE:
             do_derive(v, &rec);
