@@ -268,7 +268,7 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
     return s == NULL || s[0] == '\0' ? otherwise : strtoull(s, NULL, 10);
 }
 
-static void every_operation_may_be_the_last(void **state)
+static void fault_48_every_operation_may_be_the_last(void **state)
 {
     struct sweep *s = calloc(1, sizeof(*s));
     struct tape t;
@@ -301,7 +301,7 @@ static void every_operation_may_be_the_last(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_operation_may_be_the_last, world_setup,
+        cmocka_unit_test_setup_teardown(fault_48_every_operation_may_be_the_last, world_setup,
                                         world_teardown),
     };
     fault_install();

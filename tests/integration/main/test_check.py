@@ -33,7 +33,7 @@ from mutations import MUTATIONS  # noqa: E402
 CHECK = os.path.join(HERE, "../../check/kyso-check")
 SEED = int(os.environ.get("KYSO_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 ROLES = ("kyso-vault", "kyso-front", "kyso-authority")
-STEPS = 150
+STEPS = int(os.environ.get("KYSO_TEST_STEPS") or 150)
 ROUNDS = int(os.environ.get("KYSO_TEST_ROUNDS") or 5)  # one role killed in each
 EDITS = int(os.environ.get("KYSO_TEST_EDITS") or 100)
 
@@ -150,7 +150,7 @@ class UnderFire(CheckCase):
 
     @classmethod
     def seed(cls):
-        kinds = (("p256", 6), ("p256", 2), ("p384", 1), ("rsa2048", 1), ("ed25519", 1))
+        kinds = (("p256", 6), ("p256", 2), ("p384", 1), ("rsa2048", 1), ("ed25519", 1)) * (1 + ROUNDS // 100)
         cls.citizens = [cls.h.add_citizen(f"citizen-{i}", key_type=kind, totps=totps) for i, (kind, totps) in enumerate(kinds)]
         cls.waiting = cls.h.add_citizen("waiting", totp_hash=None)
 
@@ -174,6 +174,8 @@ class UnderFire(CheckCase):
         self.export()
         told = self.check()
         print(json.dumps({**told, "outcomes": clients.outcomes, "killed": self.killed}))
+        print(f"figures: P5: {len(rounds)} kills under load, {told['signed']} signatures judged, {len(told['violations'])} violations; "
+              f"each replayed under another id: {replayed} accepted", flush=True)
         self.assertEqual(told["violations"], [])
         self.assertEqual((told["unverified"], self.killed), (0, rounds))
         self.assertEqual((late, replayed), (0, 0), "signed for a suspended credential; by a spent proof")

@@ -140,25 +140,25 @@ static void every_operation_once(enum fault_kind kind, unsigned at_least)
     }
 }
 
-static void every_write_meets_a_full_disk(void **state)
+static void fault_46_every_write_meets_a_full_disk(void **state)
 {
     (void)state;
     every_operation_once(FAULT_FULL, 60);
 }
 
-static void every_write_fails(void **state)
+static void fault_46_every_write_fails(void **state)
 {
     (void)state;
     every_operation_once(FAULT_EIO, 60);
 }
 
-static void every_write_is_cut_short(void **state)
+static void fault_46_every_write_is_cut_short(void **state)
 {
     (void)state;
     every_operation_once(FAULT_SHORT, 60);
 }
 
-static void every_sync_fails(void **state)
+static void fault_47_every_sync_fails(void **state)
 {
     (void)state;
     every_operation_once(FAULT_SYNC, 10);
@@ -190,10 +190,10 @@ static void creation_fails_cleanly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_write_meets_a_full_disk),
-        cmocka_unit_test(every_write_fails),
-        cmocka_unit_test(every_write_is_cut_short),
-        cmocka_unit_test(every_sync_fails),
+        cmocka_unit_test(fault_46_every_write_meets_a_full_disk),
+        cmocka_unit_test(fault_46_every_write_fails),
+        cmocka_unit_test(fault_46_every_write_is_cut_short),
+        cmocka_unit_test(fault_47_every_sync_fails),
         cmocka_unit_test_setup_teardown(creation_fails_cleanly, bench_setup, bench_teardown),
     };
     fault_install();
