@@ -8,7 +8,6 @@
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,45 +20,74 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t size);
+void __real_free(void *p);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t size);
 void *__wrap_reallocarray(void *p, size_t n, size_t size);
 char *__wrap_strdup(const char *s);
+void __wrap_free(void *p);
 
-static _Atomic uint64_t own_count;
-static _Atomic uint64_t *count = &own_count;
+static struct starve_page own_page;
+static struct starve_page *page = &own_page;
 
 uint64_t starve(uint64_t n)
 {
-    return atomic_exchange(count, n);
+    return atomic_exchange(&page->count, n);
 }
 
 static bool refused(void)
 {
-    uint64_t n = atomic_load(count);
+    uint64_t n = atomic_load(&page->count);
 
     while (n != 0)
-        if (atomic_compare_exchange_weak(count, &n, n - 1)) {
+        if (atomic_compare_exchange_weak(&page->count, &n, n - 1)) {
             errno = ENOMEM;
             return n == 1;
         }
     return false;
 }
 
+static uint64_t size_of(void *p)
+{
+    return p == NULL ? 0 : malloc_usable_size(p);
+}
+
+static void *count_in(void *p)
+{
+    uint64_t live = atomic_fetch_add(&page->live, size_of(p)) + size_of(p);
+    uint64_t peak = atomic_load(&page->peak);
+
+    while (live > peak && !atomic_compare_exchange_weak(&page->peak, &peak, live))
+        ;
+    return p;
+}
+
 void *__wrap_malloc(size_t size)
 {
-    return refused() ? NULL : __real_malloc(size);
+    return refused() ? NULL : count_in(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    return refused() ? NULL : __real_calloc(n, size);
+    return refused() ? NULL : count_in(__real_calloc(n, size));
 }
 
 void *__wrap_realloc(void *p, size_t size)
 {
-    return refused() ? NULL : __real_realloc(p, size);
+    if (refused())
+        return NULL;
+    uint64_t before = size_of(p);
+    void *q = __real_realloc(p, size);
+    if (q != NULL)
+        atomic_fetch_sub(&page->live, before);
+    return count_in(q);
+}
+
+void __wrap_free(void *p)
+{
+    atomic_fetch_sub(&page->live, size_of(p));
+    __real_free(p);
 }
 
 void *__wrap_reallocarray(void *p, size_t n, size_t size)
@@ -148,10 +176,10 @@ __attribute__((constructor)) static void starve_libraries(void)
         abort();
     if (path == NULL)
         return;
-    void *page =
-        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (page == MAP_FAILED)
+    void *shared =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (shared == MAP_FAILED)
         abort();
     close(fd);
-    count = page;
+    page = shared;
 }

@@ -117,7 +117,8 @@ class Front:
     """One kyso-front driven by front_double."""
 
     def __init__(self, folder, door="signer", patience_ms=None, max_connections=4096, max_streams=256, age=3600,
-                 queue=8192, heartbeat_ms=3000):  # a busy machine lets the double wait for longer than an authority may
+                 queue=8192, heartbeat_ms=3000,  # a busy machine lets the double wait for longer than an authority may
+                 program=None):
         self.door, self.folder = door, folder
         config = os.path.join(folder, f"config-{door}.yaml")
         with open(config, "w") as f:
@@ -126,7 +127,7 @@ class Front:
         self.socket_path = os.path.join(folder, "operator.sock") if door == "operator" else "-"
         if door == "operator" and os.path.exists(self.socket_path):
             os.unlink(self.socket_path)
-        argv = [os.environ["KYSO_FRONT_DOUBLE"], config, self.socket_path, os.environ["KYSO_FRONT"],
+        argv = [os.environ["KYSO_FRONT_DOUBLE"], config, self.socket_path, program or os.environ["KYSO_FRONT"],
                 "--door", door, "--index", "0"]
         if patience_ms:
             argv += ["--patience-ms", str(patience_ms)]
