@@ -201,11 +201,37 @@ static struct ky_status lay_out(struct store *s)
 }
 
 /*
- * What a crash left in the WAL is moved into the database and synced before anything is built on it: after a failed
- * sync the WAL's pages may only look as if they were on the disk.
+ * Writes the WAL over with itself and syncs it: after a failed sync the kernel may show pages that it will never write, and a power
+ * cut while they are moved would leave an older WAL beside newer pages of the database.
  */
+static int renew_wal(sqlite3 *db)
+{
+    uint8_t block[32768];
+    sqlite3_file *wal = NULL;
+    sqlite3_int64 size = 0;
+    int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    if (rc != SQLITE_OK || wal == NULL || wal->pMethods == NULL) {
+        return rc;
+    }
+    rc = wal->pMethods->xFileSize(wal, &size);
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof(block)) {
+        sqlite3_int64 left = size - at;
+        int n = left < (sqlite3_int64)sizeof(block) ? (int)left : (int)sizeof(block);
+        rc = wal->pMethods->xRead(wal, block, n, at);
+        if (rc == SQLITE_OK) {
+            rc = wal->pMethods->xWrite(wal, block, n, at);
+        }
+    }
+    return rc == SQLITE_OK ? wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/* What a crash left in the WAL is moved into the database and synced before anything is built on it. */
 static struct ky_status settle_wal(struct store *s)
 {
+    int rc = renew_wal(s->db);
+    if (rc != SQLITE_OK) {
+        return KY_STATUS_CAUSE(KY_STORE, rc);
+    }
     return open_status(
         s, sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }

@@ -17,7 +17,7 @@ void life_path(const struct life *l, char out[128])
 
 static bool same(const struct moment *a, const struct moment *b)
 {
-    return a->size == b->size && a->told == b->told && a->jobs == b->jobs &&
+    return a->size == b->size && a->safe == b->safe && a->told == b->told && a->jobs == b->jobs &&
            ky_span_eq(KY_SPAN(a->anchors[0], sizeof(a->anchors)),
                       KY_SPAN(b->anchors[0], sizeof(b->anchors)));
 }
@@ -41,6 +41,8 @@ uint32_t life_note(struct life *l)
         now.size = last->size;
         memcpy(now.root, last->root, sizeof(now.root));
     }
+    bool starting = s == NULL || w->a->phase == PHASE_BOOT;
+    now.safe = !starting ? now.size : last != NULL ? last->safe : 0;
     if (last == NULL || !same(last, &now)) {
         assert_true(l->moment_count < LIFE_MOMENTS);
         l->moments[l->moment_count++] = now;

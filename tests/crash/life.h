@@ -12,9 +12,10 @@
 #define LIFE_MOMENTS 4096u
 #define LIFE_TOLD    256u
 
-struct moment { /* what holds from now on, whatever happens */
-    uint64_t size;
+struct moment {    /* what holds from now on, whatever happens */
+    uint64_t size; /* of the ledger, as the store has it */
     uint8_t root[32];
+    uint64_t safe; /* the same since the server serves: nobody is told of what a start finds */
     uint64_t wall_us, mono_us;
     uint8_t anchors[2][256]; /* in the token */
     size_t anchor_len[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Power cuts: after every write, truncation, sync and removal of the database's files, each in several ways (tape.h), the
- * authority starts on what the disk may hold then. P2, P5, I4; fault 48: it serves, all that was acknowledged is there, and nothing of a turn
+ * authority starts on what the disk may hold then. P2, P5, I4; faults 47, 48: it serves, all that was acknowledged is there, and nothing of a turn
  * in part. Some of those starts are recorded and cut in turn.
  *   KYSO_CRASH_SEED=N    repeats a printed seed
  *   KYSO_CRASH_CUT=N     makes only the cut with that number
@@ -15,6 +15,7 @@
 #include "life.h"
 #include "store_private.h"
 
+#define FAIL_EVERY 11u /* one sync in so many fails */
 #define NAMES      (1u << 18)
 #define HEADS      8u
 #define NEST_EVERY 97u /* one start in so many is cut itself */
@@ -24,7 +25,7 @@ struct sweep {
     uint64_t seed, random;
     uint64_t only; /* 0 = all */
     uint64_t cuts, deep_cuts;
-    uint64_t tapes;
+    uint64_t tapes, syncs;
     uint64_t names[NAMES]; /* of disks that were tried */
     bool deep;             /* in a start that is cut itself */
 };
@@ -47,7 +48,7 @@ static void note_head(struct reading *r)
 {
     uint8_t root[32];
 
-    if (r->tree.size < r->acknowledged->size || r->head_count == HEADS)
+    if (r->tree.size < r->acknowledged->safe || r->head_count == HEADS)
         return;
     merkle_root(&r->tree, root);
     for (uint32_t i = 0; i < r->life->moment_count; i++) {
@@ -105,7 +106,7 @@ static const char *judge_ledger(struct life *l, const struct moment *acknowledge
 
     if (!ky_ok(store_ledger_read(l->w->a->store, 0, 0, read_leaf, &r)))
         return "the ledger cannot be read";
-    if (r.head_count == 0 || r.heads[0] != acknowledged->size)
+    if (r.head_count == 0 || (acknowledged->safe > 0 && r.heads[0] != acknowledged->safe))
         return "what was acknowledged is not there";
     for (uint32_t i = 0; i < r.head_count; i++)
         whole = whole || r.heads[i] == r.head;
@@ -180,23 +181,26 @@ static bool is_new(struct sweep *s, uint64_t name, uint32_t moment)
 
 static void sweep(struct sweep *s, const struct tape *t);
 
-/* Starts on this disk; the start itself may be recorded and cut. */
-static void one_cut(struct sweep *s, const struct tape_disk *disk, uint32_t moment,
-                    const char *what)
+/*
+ * Starts on what the disk seems to hold. The start itself is recorded and cut each so many times, and whenever less is on the disk
+ * than seems to be: `lasting`, else NULL.
+ */
+static void one_cut(struct sweep *s, const struct tape_disk *disk, const struct tape_disk *lasting,
+                    uint32_t moment, const char *what)
 {
     static const char *const modes[] = {"start", "start that is cut"};
     struct life *l = &s->life;
     struct moment acknowledged = l->moments[moment];
     uint32_t moments = l->moment_count;
     uint64_t number = ++s->cuts;
-    bool nest = !s->deep && number % NEST_EVERY == 0;
+    bool nest = !s->deep && (lasting != NULL || number % NEST_EVERY == 0);
     struct tape t;
 
     s->deep_cuts += s->deep;
     if (s->only != 0 && s->only != number && !nest)
         return;
     tape_init(&t);
-    tape_disk_copy(&t.before, disk);
+    tape_disk_copy(&t.before, lasting == NULL ? disk : lasting);
     if (nest) { /* a disk of its own history: nothing after the cut has happened */
         l->moments[l->moment_count++] = acknowledged;
         life_record(l, &t);
@@ -239,9 +243,27 @@ static void cut_here(struct sweep *s, const struct tape_head *h, uint32_t moment
         (void)snprintf(what, sizeof(what), "before operation %zu of %zu, %s", h->at, h->tape->count,
                        ways[i].name);
         if (is_new(s, name ^ (s->tapes), moment))
-            one_cut(s, &disk, moment, what);
+            one_cut(s, &disk, NULL, moment, what);
     }
     tape_disk_free(&disk);
+}
+
+/*
+ * Fault 47: this sync fails, which seals the node. What it should have covered can still be read but is never written any more: an operator's
+ * start believes it sees it, and whatever that start is answered for must outlive a power cut all the same.
+ */
+static void failed_sync(struct sweep *s, const struct tape_head *h, uint32_t moment)
+{
+    struct tape_disk seems, lasting;
+    uint64_t name = 0;
+
+    tape_disk_init(&seems);
+    tape_disk_init(&lasting);
+    tape_cut(h, TAPE_ALL, &s->random, &seems, &name);
+    tape_cut(h, TAPE_SYNCED, &s->random, &lasting, &name);
+    one_cut(s, &seems, &lasting, moment, "after a sync that failed");
+    tape_disk_free(&seems);
+    tape_disk_free(&lasting);
 }
 
 static void sweep(struct sweep *s, const struct tape *t)
@@ -252,9 +274,12 @@ static void sweep(struct sweep *s, const struct tape *t)
     s->tapes++;
     tape_head_init(&h, t);
     for (;;) {
-        cut_here(s, &h, h.at < t->count ? t->ops[h.at].moment : last);
+        uint32_t moment = h.at < t->count ? t->ops[h.at].moment : last;
+        cut_here(s, &h, moment);
         if (h.at == t->count)
             break;
+        if (!s->deep && t->ops[h.at].kind == FAULT_OP_SYNC && s->syncs++ % FAIL_EVERY == 0)
+            failed_sync(s, &h, moment);
         tape_head_step(&h);
     }
     tape_head_free(&h);
@@ -286,7 +311,7 @@ static void fault_48_every_operation_may_be_the_last(void **state)
     life_path(&s->life, path);
     tape_disk_load(&t.before, path);
     life_record(&s->life, &t);
-    life_live(&s->life, (unsigned)number_from("KYSO_CRASH_ROUNDS", 4));
+    life_live(&s->life, (unsigned)number_from("KYSO_CRASH_ROUNDS", 3));
     life_record(&s->life, NULL);
     world_crash(s->life.w);
     print_message("KYSO_CRASH_SEED=%llu: %zu operations, %u moments, %u signatures\n",
