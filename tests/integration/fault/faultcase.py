@@ -59,9 +59,9 @@ class FaultCase(ServerCase):
         """Lines of the module's log since obey(), as (pid, the rest)."""
         with open(self.module_log) as f:
             f.seek(self.calls_start)
-            lines = [line.split() for line in f.read().splitlines()]
+            lines = [line.split() for line in f.read().rpartition("\n")[0].splitlines()]  # the last may be half written
         return [(int(w[0]), w[3:]) for w in lines
-                if w[1] == function and w[2:3] and w[3] == what and (not data or w[-1].startswith(f"data={data}"))]
+                if len(w) > 3 and w[1] == function and w[3] == what and (not data or w[-1].startswith(f"data={data}"))]
 
     def fired(self, function, action=None):
         return [pid for pid, rest in self.calls(function, "fires") if action in (None, rest[1])]

@@ -67,6 +67,7 @@ class Pin(FaultCase):
             self.launch()
             self.closes()
         self.assertEqual(self.logins(), ["0xa0"])
+        print(f"\nfigures: P11: {ROUNDS + 1} starts with a wrong PIN, 1 login", flush=True)
         self.clear_latch()  # an operator who has not mended it: one more
         self.closes()
         self.assertEqual(self.logins(), ["0xa0"] * 2)
