@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A front whose allocator refuses the n-th time (fault 57), and one whose heap is measured for each hostile request (P14).
-$KYSO_STARVE_STRIDE is how many allocations lie between two connections of the first; 1 misses none."""
+$KYSO_STARVE_STRIDE is how many allocations lie between two of the first; 1 misses none."""
 import mmap
 import os
 import struct
@@ -9,7 +9,7 @@ import unittest
 from test_hostile_bytes import SIGN, STREAM, delimited, field
 from wire import DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WireTest, frame, grpc_message, request_headers, setting
 
-STRIDE = int(os.environ.get("KYSO_STARVE_STRIDE", 43))
+STRIDE = int(os.environ.get("KYSO_STARVE_STRIDE", 0))
 HEAP_MOST = 256 * 1024
 
 
@@ -40,12 +40,18 @@ class Memory(WireTest):
         self.page[16:24] = bytes(8)
         return peak
 
-    def one_of_each(self):
-        """A connection, a call, a stream with two requests, an unknown method. False when the connection or a call came to nothing."""
+    def one_of_each(self, connecting=0, asking=0):
+        """A connection; on it a call, a stream with two requests, an unknown method. Which allocation is refused, of either. False when
+        the connection or a call came to nothing."""
+        self.refuse_at(connecting)
         try:
             h = self.http2(self.front)
+            opened = h.read_frame() is not None
         except OSError:
-            return False
+            opened = False
+        if not opened or connecting:
+            return opened
+        self.refuse_at(asking)
         body = grpc_message(self.sign_request(n=3).SerializeToString())
         h.request(1, SIGN, body)
         h.request(3, STREAM, body + body)
@@ -60,20 +66,25 @@ class Memory(WireTest):
         h.close()
         return whole and RST_STREAM not in ends.values()
 
-    def test_57_any_allocation_of_a_connection(self):
+    def refuse_each(self, what, stride):
         n, failed = 1, 0
         while True:
-            self.refuse_at(n)
-            answered = self.one_of_each()
-            whole = self.left() != 0
+            answered = self.one_of_each(**{what: n})
+            was_refused = self.left() == 0
             self.refuse_at(0)
-            failed += not answered
-            if whole:
+            if not was_refused:
                 self.assertTrue(answered)
                 break
-            self.assertTrue(self.one_of_each(), f"allocation {n} cost more than its connection")
-            n += STRIDE
+            failed += not answered
+            self.assertTrue(self.one_of_each(), f"allocation {n} of {what} cost more than its connection")
+            n += stride
         self.assertGreater(failed, 0)
+
+    def test_57_any_allocation_of_a_connection(self):
+        self.refuse_each("connecting", STRIDE or 89)
+
+    def test_57_any_allocation_of_a_call(self):
+        self.refuse_each("asking", STRIDE or 3)
 
     def test_p14_heap_of_hostile_requests(self):
         good = self.sign_request(request_id="good").SerializeToString()
