@@ -142,6 +142,11 @@ struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job)
         return st;
     if (in->value.len == 0 || in->value.len > ANCHOR_MAX)
         return KY_STATUS(KY_INVALID);
+    job->reply = &job_r_done_schema;
+    if (ky_span_eq(KY_SPAN(old.value, old.value_len), in->value))
+        return st; /* an earlier try of the same */
+    if (!ky_span_eq(KY_SPAN(old.value, old.value_len), in->expect))
+        return KY_STATUS(KY_CONFLICT);
     anchor_label(in->slot, label);
     (void)snprintf((char *)bytes, sizeof(bytes), "%0*llu", SERIAL_LEN,
                    (unsigned long long)old.serial + 1);
@@ -153,7 +158,6 @@ struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job)
     st = hsm_ckr_status(rv);
     for (CK_ULONG i = 0; ky_ok(st) && i < old.count; i++)
         hsm_session_destroy(s, &old.found[i]); /* one that stays behind has the lower serial */
-    job->reply = &job_r_done_schema;
     return st;
 }
 

@@ -57,6 +57,7 @@ static const struct ky_field anchor_fields[] = {
     KY_FU32(struct job_anchor, attempt),
     KY_FU8(struct job_anchor, slot),
     KY_FBYTES(struct job_anchor, value, MAX_ANCHOR),
+    KY_FBYTES(struct job_anchor, expect, MAX_ANCHOR),
 };
 const struct ky_schema job_anchor_write_schema =
     KY_SCHEMA("anchor-write", JOB_ANCHOR_WRITE, struct job_anchor, anchor_fields);

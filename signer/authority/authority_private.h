@@ -172,7 +172,7 @@ struct boot {
         operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
     bool has_anchor[2];
     struct anchor anchor[2];
-    uint8_t anchor_bytes[2][256];
+    uint8_t anchor_bytes[2][256]; /* what the token's slots hold, kept up while serving */
     size_t anchor_len[2];
     const struct anchor *best; /* of the two, the younger that holds; NULL = none */
     uint8_t boot_id[16];
@@ -188,7 +188,9 @@ struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
     struct ky_buf checkpoint;      /* the last note */
     uint64_t anchor_size, anchor_us, anchor_sequence;
     struct anchor anchor_pending;
+    uint8_t anchor_value[ANCHOR_LEN]; /* its form */
     bool anchor_busy;
+    bool anchor_again; /* it failed, and may have been written all the same */
     uint64_t snapshot_size;
 };
 

@@ -108,26 +108,57 @@ static void checkpoint_done(struct authority *a, const struct job_result *r)
 
 /* --- anchors ------------------------------------------------------------------------------------------------------------ */
 
-struct ky_status ledger_put_anchor(struct authority *a, bool clean)
+static struct ky_status make_anchor(struct authority *a, bool clean)
 {
     struct ledger_side *s = &a->side;
-    struct job job = {.for_what = JOB_FOR_ANCHOR, .schema = &job_anchor_write_schema};
-    struct ky_buf value = KY_BUF_INIT(256);
+    struct ky_buf value = KY_BUF_INIT(ANCHOR_LEN);
+    struct ky_status status = KY_STATUS(KY_NOMEM);
 
     s->anchor_pending = (struct anchor){
         .size = store_ledger_size(a->store), .sequence = s->anchor_sequence + 1, .clean = clean};
     merkle_root(store_merkle(a->store), s->anchor_pending.root);
     anchor_encode(&s->anchor_pending, &a->state_key, &value);
+    if (!value.failed && value.len == sizeof(s->anchor_value)) {
+        memcpy(s->anchor_value, value.data, value.len);
+        status = KY_STATUS(KY_OK);
+    }
+    ky_buf_free(&value);
+    return status;
+}
+
+/* After a failure the same again: what the slot then holds is what was there before, or this, or another server's. */
+struct ky_status ledger_put_anchor(struct authority *a, bool clean)
+{
+    struct ledger_side *s = &a->side;
+    struct job job = {.for_what = JOB_FOR_ANCHOR, .schema = &job_anchor_write_schema};
+    struct ky_status status =
+        s->anchor_again && !clean ? KY_STATUS(KY_OK) : make_anchor(a, clean);
+
+    if (!ky_ok(status))
+        return status;
     /* The older of the two is overwritten: one of them always holds. */
-    struct job_anchor m = {.slot = (uint8_t)(s->anchor_pending.sequence & 1),
-                           .value = ky_buf_span(&value)};
-    struct ky_status status = value.failed ? KY_STATUS(KY_NOMEM) : job_submit(a, &job, &m);
+    uint8_t slot = (uint8_t)(s->anchor_pending.sequence & 1);
+    struct job_anchor m = {.slot = slot,
+                           .value = KY_SPAN_OF(s->anchor_value),
+                           .expect = KY_SPAN(a->boot.anchor_bytes[slot], a->boot.anchor_len[slot])};
+    status = job_submit(a, &job, &m);
     if (ky_ok(status)) {
         s->anchor_busy = true;
         s->anchor_us = a->mono_us;
     }
-    ky_buf_free(&value);
     return status;
+}
+
+static void anchor_written(struct authority *a)
+{
+    struct ledger_side *s = &a->side;
+    size_t slot = s->anchor_pending.sequence & 1;
+
+    s->anchor_size = s->anchor_pending.size;
+    s->anchor_sequence = s->anchor_pending.sequence;
+    memcpy(a->boot.anchor_bytes[slot], s->anchor_value, sizeof(s->anchor_value));
+    a->boot.anchor_len[slot] = sizeof(s->anchor_value);
+    log_event(LOG_DEBUG, "anchor", LOG_U64("size", s->anchor_size));
 }
 
 static void anchor_done(struct authority *a, const struct job_result *r)
@@ -135,11 +166,14 @@ static void anchor_done(struct authority *a, const struct job_result *r)
     struct ledger_side *s = &a->side;
 
     s->anchor_busy = false;
-    if (!ky_ok(r->status)) {
+    s->anchor_again = !ky_ok(r->status);
+    if (ky_ok(r->status))
+        anchor_written(a);
+    else
         log_event(LOG_ERROR, "job-failed", LOG_CODE(r->status), LOG_STR("job", "anchor"));
-    } else {
-        s->anchor_size = s->anchor_pending.size;
-        s->anchor_sequence = s->anchor_pending.sequence;
+    if (r->status.code == KY_CONFLICT && a->phase != PHASE_CLOSE) {
+        authority_seal(a, "another server has moved the token's anchor: two run on one ledger");
+        return;
     }
     /* A token that takes no anchor is an alarm, not an outage. */
     if (a->boot.anchoring && a->phase == PHASE_BOOT) {

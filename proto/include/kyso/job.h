@@ -72,6 +72,8 @@ struct job_anchor {
     uint32_t attempt;
     uint8_t slot; /* 0 or 1 */
     struct ky_span value;
+    /* write: what the slot holds as far as is known; otherwise another server writes too: KY_CONFLICT */
+    struct ky_span expect;
 };
 struct job_plain {
     uint32_t generation;

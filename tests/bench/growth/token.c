@@ -160,13 +160,16 @@ struct ky_status token_anchor_write(struct token *t, const struct ky_secret *sta
                                     const struct anchor *anchor)
 {
     struct ky_buf value = KY_BUF_INIT(ANCHOR_LEN);
-    struct hsm_job job = {.in.anchor = {.slot = (uint8_t)(anchor->sequence & 1)}};
-    struct ky_status st = KY_STATUS(KY_NOMEM);
+    struct hsm_job job = {.in.anchor = {.slot = (uint8_t)(anchor->sequence & 1)},
+                          .bytes = KY_BUF_INIT(4096)};
+    struct ky_status st = hsm_job_anchor_read(&t->worker, &job);
 
     anchor_encode(anchor, state_key, &value);
     job.in.anchor.value = ky_buf_span(&value);
-    if (!value.failed)
-        st = hsm_job_anchor_write(&t->worker, &job);
+    job.in.anchor.expect = job.out.bytes.value;
+    if (ky_ok(st))
+        st = value.failed ? KY_STATUS(KY_NOMEM) : hsm_job_anchor_write(&t->worker, &job);
     ky_buf_free(&value);
+    ky_buf_free(&job.bytes);
     return st;
 }

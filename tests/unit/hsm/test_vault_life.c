@@ -373,12 +373,15 @@ static void test_two_objects_with_one_id(void **state)
     vault_stop(&v);
 }
 
-static void write_anchor(struct vault *v, uint8_t slot, const char *value)
+static enum ky_code write_anchor(struct vault *v, uint8_t slot, const char *value,
+                                 const char *expect)
 {
-    const struct job_anchor in = {.generation = 2, .slot = slot, .value = ky_span_text(value)};
+    const struct job_anchor in = {.generation = 2,
+                                  .slot = slot,
+                                  .value = ky_span_text(value),
+                                  .expect = ky_span_text(expect)};
 
-    assert_int_equal(vault_call(v, &job_anchor_write_schema, &in, &job_r_done_schema, NULL).code,
-                     KY_OK);
+    return vault_call(v, &job_anchor_write_schema, &in, &job_r_done_schema, NULL).code;
 }
 
 static void expect_anchor(struct vault *v, uint8_t slot, const char *value)
@@ -418,9 +421,11 @@ static void test_anchor_alternates(void **state)
     (void)state;
     expect_anchor(&v, 0, "");
     expect_anchor(&v, 1, "");
-    write_anchor(&v, 0, "size 1");
-    write_anchor(&v, 1, "size 2");
-    write_anchor(&v, 0, "size 3");
+    assert_int_equal(write_anchor(&v, 0, "size 1", ""), KY_OK);
+    assert_int_equal(write_anchor(&v, 1, "size 2", ""), KY_OK);
+    assert_int_equal(write_anchor(&v, 0, "size 3", "size 1"), KY_OK);
+    assert_int_equal(write_anchor(&v, 0, "size 3", "size 1"), KY_OK); /* a job that is sent again */
+    assert_int_equal(write_anchor(&v, 0, "size 4", "size 1"), KY_CONFLICT);
     expect_anchor(&v, 0, "size 3");
     expect_anchor(&v, 1, "size 2");
     assert_int_equal(
@@ -431,7 +436,7 @@ static void test_anchor_alternates(void **state)
     v = vault_start(&plain); /* another vault reads what the first one wrote */
     expect_anchor(&v, 0, "size 3");
     expect_anchor(&v, 1, "size 2");
-    write_anchor(&v, 0, "size 5");
+    assert_int_equal(write_anchor(&v, 0, "size 5", "size 3"), KY_OK);
     expect_anchor(&v, 0, "size 5");
     vault_stop(&v);
     struct raw r = raw_open(); /* and nothing piles up */

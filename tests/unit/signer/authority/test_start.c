@@ -324,6 +324,47 @@ static void fault_51_second_server_is_refused(void **state)
     sign_one(w, "r1", 1, 0, KY_OK);
 }
 
+/* A copy of this server has begun beside it, and the token has the copy's anchor where this one's was. */
+static void fault_51_moved_anchor_seals(void **state)
+{
+    struct world *w = *state;
+    struct answer got;
+    char code[9];
+
+    world_advance(w, 1100000);
+    world_run(w);
+    for (int i = 0; i < 2; i++)
+        w->anchors[i][20] ^= 1;
+    sign_one(w, "r1", 1, 0, KY_OK); /* within the interval nobody knows */
+    world_advance(w, 1100000);
+    world_run(w);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "another server"));
+    struct door_tx m = totp_msg(w, "r2", 1, code, 1);
+    uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+    world_run(w);
+    assert_false(front_answer(w, FRONT_SIGNER, tag, &got));
+}
+
+/* The vault died when the anchor was written and before it said so: the same again is no other server's. */
+static void an_anchor_is_tried_again_as_it_was(void **state)
+{
+    struct world *w = *state;
+
+    w->anchor_lost = true;
+    sign_one(w, "r1", 1, 0, KY_OK);
+    world_advance(w, 1100000);
+    world_run(w);
+    assert_true(w->a->side.anchor_again);
+    w->anchor_lost = false;
+    sign_one(w, "r2", 1, 1, KY_OK);
+    for (int i = 0; i < 2; i++) {
+        world_advance(w, 1100000);
+        world_run(w);
+    }
+    assert_null(world_told(w, CONTROL_SEALED));
+    assert_int_equal(w->a->side.anchor_size, store_ledger_size(w->a->store));
+}
+
 static void another_server_id_seals(void **state)
 {
     static char id[] = "other.example";
@@ -460,6 +501,8 @@ int main(void)
         T(missing_database_is_not_made_again),
         T(another_token_seals),
         T(fault_51_second_server_is_refused),
+        T(fault_51_moved_anchor_seals),
+        T(an_anchor_is_tried_again_as_it_was),
         T(another_server_id_seals),
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),
