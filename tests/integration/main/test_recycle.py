@@ -6,11 +6,11 @@ import unittest
 from base import ServerCase, digest_of, new_id, signer_pb2
 
 REQUESTS = 600
-CITIZENS = 4
+CITIZENS = 8
 
 
 class Recycle(ServerCase):
-    # two handles for four citizens: nearly every signature unwraps a key
+    # two handles in each of two vaults for eight citizens: nearly every signature unwraps a key
     config = {"token.vaults": 2, "token.recycle_after": 60, "token.cache_keys": 2}
 
     @classmethod
