@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seed's page and the random block. Nothing of a seed stays after unseal_done(): page wiped, and the cipher context holds the
- * key only.
+ * The seed's page and the random block. Nothing of a seed stays after unseal_done(). The cipher's context is ordinary memory, and
+ * what it makes of a key begins with the key: between two checks it is keyed with zeros (P25).
  */
 #include "unseal.h"
 
@@ -12,27 +12,30 @@
 #define IV_LEN  12
 #define TAG_LEN 16
 
+static const uint8_t no_key[32];
+
 struct ky_status unsealer_open(struct unsealer *u, const struct ky_secret *key)
 {
     static const uint8_t blank[SEED_MAX];
 
-    if (key->len != 32)
+    if (key->len != sizeof(no_key))
         return KY_STATUS(KY_INTERNAL);
     struct ky_status status = ky_secret_set(&u->page, KY_SPAN_OF(blank));
     if (!ky_ok(status))
         return status;
     u->cipher = EVP_CIPHER_CTX_new();
     if (u->cipher == NULL ||
-        EVP_DecryptInit_ex(u->cipher, EVP_aes_256_gcm(), NULL, key->bytes, NULL) != 1) {
+        EVP_DecryptInit_ex(u->cipher, EVP_aes_256_gcm(), NULL, no_key, NULL) != 1) {
         unsealer_close(u);
         return KY_STATUS(KY_INTERNAL);
     }
+    u->key = key;
     return status;
 }
 
 void unsealer_close(struct unsealer *u)
 {
-    EVP_CIPHER_CTX_free(u->cipher); /* wipes its key */
+    EVP_CIPHER_CTX_free(u->cipher);
     ky_secret_wipe(&u->page);
     u->cipher = NULL;
 }
@@ -50,18 +53,20 @@ struct ky_status unseal(struct unsealer *u, struct ky_span authenticator_id, uin
                      (uint8_t)(epoch >> 24)};
     uint8_t tag[TAG_LEN];
     int n = 0;
+    bool ok;
 
     if (u->cipher == NULL || sealed.len < SEED_MIN + SEED_OVERHEAD || sealed.len > SEED_SEALED_MAX)
         return KY_STATUS(KY_CORRUPT);
     size_t len = sealed.len - SEED_OVERHEAD;
     memcpy(tag, sealed.data + IV_LEN + len, TAG_LEN);
-    if (EVP_DecryptInit_ex(u->cipher, NULL, NULL, NULL, sealed.data) != 1 ||
-        EVP_DecryptUpdate(u->cipher, NULL, &n, authenticator_id.data, (int)authenticator_id.len) !=
-            1 ||
-        EVP_DecryptUpdate(u->cipher, NULL, &n, le, (int)sizeof(le)) != 1 ||
-        EVP_DecryptUpdate(u->cipher, u->page.bytes, &n, sealed.data + IV_LEN, (int)len) != 1 ||
-        EVP_CIPHER_CTX_ctrl(u->cipher, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) != 1 ||
-        EVP_DecryptFinal_ex(u->cipher, u->page.bytes + len, &n) != 1) {
+    ok = EVP_DecryptInit_ex(u->cipher, NULL, NULL, u->key->bytes, sealed.data) == 1 &&
+         EVP_DecryptUpdate(u->cipher, NULL, &n, authenticator_id.data, (int)authenticator_id.len) == 1 &&
+         EVP_DecryptUpdate(u->cipher, NULL, &n, le, (int)sizeof(le)) == 1 &&
+         EVP_DecryptUpdate(u->cipher, u->page.bytes, &n, sealed.data + IV_LEN, (int)len) == 1 &&
+         EVP_CIPHER_CTX_ctrl(u->cipher, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1 &&
+         EVP_DecryptFinal_ex(u->cipher, u->page.bytes + len, &n) == 1;
+    ok = EVP_DecryptInit_ex(u->cipher, NULL, NULL, no_key, NULL) == 1 && ok;
+    if (!ok) {
         unseal_done(u);
         return KY_STATUS(KY_CORRUPT);
     }

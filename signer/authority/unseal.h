@@ -14,8 +14,9 @@
 #define RANDOM_BLOCK 4096u
 
 struct unsealer {           /* zero-initialised: nothing held */
-    EVP_CIPHER_CTX *cipher; /* owned; keyed once */
-    struct ky_secret page;  /* the seed's place, wiped after each use */
+    EVP_CIPHER_CTX *cipher;      /* owned; keyed for the length of one unseal() */
+    const struct ky_secret *key; /* borrowed from unsealer_open until unsealer_close */
+    struct ky_secret page;       /* the seed's place, wiped after each use */
 };
 /* key: seed-enc, 32 bytes. Errors: KY_NOMEM, KY_INTERNAL. */
 KY_MUST_CHECK struct ky_status unsealer_open(struct unsealer *u, const struct ky_secret *key);

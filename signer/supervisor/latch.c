@@ -166,7 +166,7 @@ bool latch_is_armed(const struct config *c, char *out_reason, size_t cap)
 
     if (!path_of(c, MARKER, path, sizeof(path)))
         return true;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return false;
     if (fd >= 0) {

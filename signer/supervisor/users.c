@@ -30,8 +30,7 @@ static const struct {
     const char *name;
     bool authority;
 } parts[] = {
-    { "run", false },     { "login-pending", false }, { "login-failures", false }, { "kyso.db", true },
-    { "kyso.db-wal", true }, { "kyso.db.lock", true },   { "checkpoint", true },
+    { "run", false }, { "kyso.db", true }, { "kyso.db-wal", true }, { "kyso.db.lock", true }, { "checkpoint", true },
 };
 
 /* A number is a user and a group without an account. A named account keeps its groups: a token's may be among them. */
@@ -123,8 +122,8 @@ static int refuse_owner(const struct supervisor *s, const char *path)
     const char *dir = s->config->state_dir;
 
     fprintf(stderr, "kysod: %s has another owner or other rights than a server has that root starts. To make it so:\n"
-                    "  chown -R 0:0 %s && chown 0:%u %s && chmod 1770 %s && chown %u:%u %s/kyso.db* %s/checkpoint\n",
-            path, dir, (unsigned)a->gid, dir, dir, (unsigned)a->uid, (unsigned)a->gid, dir, dir);
+                    "  chown -R %u:%u %s && chown -R 0:0 %s/run && chown 0:%u %s && chmod 1770 %s\n",
+            path, (unsigned)a->uid, (unsigned)a->gid, dir, dir, (unsigned)a->gid, dir, dir);
     return 1;
 }
 

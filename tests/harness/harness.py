@@ -62,11 +62,14 @@ class Harness:
     def __exit__(self, *_):
         self.stop()
 
-    def start(self):
+    def make_state(self):
         subprocess.run([os.path.join(ROOT, "deploy/lib/make-demo-state"), self.state], check=True)
         self.env.update(SOFTHSM2_CONF=f"{self.state}/token/softhsm2.conf", KYSO_CONFIG=f"{self.state}/kyso.yaml",
                         KYSO_OPERATOR="demo", KYSO_OPERATOR_KEY=f"{self.state}/operator.key")
-        self._configure()
+        self.configure()
+
+    def start(self):
+        self.make_state()
         if "user" in self.spawn:
             subprocess.run(["chown", "-R", str(self.spawn["user"]), self.dir], check=True)
         if self.users:
@@ -85,7 +88,7 @@ class Harness:
             os.chown(f"{self.state}/pki/{name}", self.users["front"], -1)
         subprocess.run(["chown", "-R", str(self.users["vault"]), f"{self.state}/token"], check=True)
 
-    def _configure(self):
+    def configure(self):
         """Sets "section.key" (or "key") values of self.config in the YAML file."""
         path = f"{self.state}/kyso.yaml"
         with open(path) as f:

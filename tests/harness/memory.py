@@ -70,6 +70,21 @@ def chunks(pid):
         os.close(pagemap)
 
 
+def secret_pages(pid):
+    """The pages of struct ky_secret: nothing else is wiped when a process forks ("wf" in smaps)."""
+    pages, bounds = [], None
+    with open(f"/proc/{pid}/smaps") as f, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in f:
+            head = HEAD.match(line)
+            if head:
+                bounds = int(head.group(1), 16), int(head.group(2), 16)
+            elif line.startswith("VmFlags:") and "wf" in line.split():
+                for at in range(*bounds, PAGE):
+                    mem.seek(at)
+                    pages.append(mem.read(PAGE))
+    return pages
+
+
 def scan(pid, needles):
     """{name: [where, ...]} of the needles (a dict of name to bytes) that are in the process's memory."""
     found = {}

@@ -53,12 +53,22 @@ class SecretsCase(ServerCase):
             cls.pin = f.read().strip()
         with open(f"{cls.h.state}/so-pin", "rb") as f:
             cls.so_pin = f.read().strip()
-        cls.secrets = {}
+        cls.secrets = cls.derived()
         cls.alice = cls.h.add_citizen("alice", totp_hash=None, activate=False)
         cls.alice["totps"] = [cls.enroll(os.urandom(32)), cls.enroll(None)]
         cls.h.certify(cls.alice["credential_id"], "alice")
         cls.use()
         cls.rows = cls.sealed()
+
+    @classmethod
+    def derived(cls):
+        """The keys that the token derives for the authority: the test learns them where they belong."""
+        if not memory.readable(cls.h.process.pid):
+            return {}
+        pages = memory.secret_pages(cls.h.children("kyso-authority")[0])
+        keys = {f"derived key {i}": page[:32] for i, page in enumerate(page for page in pages if any(page))}
+        assert len(keys) == 3 and len(set(keys.values())) == 3, len(keys)
+        return keys
 
     @classmethod
     def enroll(cls, seed):
@@ -156,6 +166,9 @@ class Memory(SecretsCase):
         for name in ("kysod", "kyso-front", "kyso-authority", "kyso-vault"):
             for who, found in self.scan(name).items():
                 self.assertIn("server id", found, who)
+        (authority,) = self.scan("kyso-authority").values()
+        for name in (name for name in self.secrets if name.startswith("derived")):
+            self.assertEqual(len(authority.get(name, ())), 1, f"{name}: in its locked page, and nowhere else")
         (supervisor,) = self.scan("kysod").values()
         self.assertEqual(len(supervisor.get("PIN", ())), 1, "the supervisor keeps the PIN, once")
         self.assertTrue(any(name.startswith("blob") for name in self.rows), self.rows)
@@ -165,7 +178,7 @@ class Memory(SecretsCase):
         self.assertHoldsNo("kyso-front")
 
     def test_authority(self):
-        self.assertHoldsNo("kyso-authority", allowed=("blob", "sealed seed"))
+        self.assertHoldsNo("kyso-authority", allowed=("blob", "sealed seed", "derived"))
 
     def test_vaults(self):
         self.assertHoldsNo("kyso-vault", allowed=("blob",))

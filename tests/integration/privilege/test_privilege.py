@@ -70,22 +70,25 @@ def send(pid, value):
         raise OSError(ctypes.get_errno(), "sigqueue")
 
 
+def share_programs(h):
+    """The roles' users may have no way to where it was built."""
+    h.bin = shutil.copytree(h.bin, f"{h.dir}/bin")
+    subprocess.run(["chmod", "-R", "a+rX", h.bin], check=True)
+
+
 class Probed(ServerCase):
-    users = None
+    users = spawn = None
     config = {"token.vaults": 2}
 
     @classmethod
     def setUpClass(cls):
-        cls.h = harness.Harness(config=cls.config, users=cls.users)
+        cls.h = harness.Harness(config=cls.config, users=cls.users, spawn=cls.spawn)
         cls.addClassCleanup(cls.h.stop)
-        # The roles' users may have no way to where it was built.
-        programs = shutil.copytree(cls.h.bin, f"{cls.h.dir}/bin")
-        probe = shutil.copy(os.environ["KYSO_PROBE"], programs)
-        subprocess.run(["chmod", "-R", "a+rX", programs], check=True)
+        share_programs(cls.h)
+        probe = shutil.copy(os.environ["KYSO_PROBE"], cls.h.bin)
         state = cls.h.state
         files = {"passwd": "/etc/passwd", "database": f"{state}/state/kyso.db", "token": f"{state}/token/objects",
                  "tls-key": f"{state}/pki/server.key", "pin": f"{state}/pin"}
-        cls.h.bin = programs
         cls.h.env |= {"LD_PRELOAD": probe, "KYSO_PROBE_FILES": "".join(f"{name}={path}:" for name, path in files.items())}
         if cls.users:
             cls.h.env["KYSO_PROBE_STATE"] = f"{state}/state"
@@ -119,10 +122,13 @@ class Probed(ServerCase):
 
 
 class OneUser(Probed):
-    """Started by somebody else than root, or a demo: the filters are all there is."""
+    """Started by somebody else than root, or a demo: the filters are all there is. This one's module may use sockets."""
+
+    config = {"token.vaults": 2, "token.network": True}
 
     def test_filters(self):
-        self.assertTable(FILTERED)
+        sockets = {"socket-inet": OK, "socket-unix": OK, "connect": errno.EBADF}
+        self.assertTable(FILTERED | {name: (EPERM, EPERM, EPERM, vault) for name, vault in sockets.items()})
         self.assertSigns()
 
 
@@ -130,6 +136,7 @@ class Apart(Probed):
     """Started by root: numbers, so that no account need be made."""
 
     users = {role: 64001 + i for i, role in enumerate(ROLES)}
+    spawn = {"extra_groups": [64010]}  # kysod's own, which no role may keep
 
     @classmethod
     def setUpClass(cls):
@@ -150,6 +157,56 @@ class Apart(Probed):
     def test_filters_and_files(self):
         self.assertTable(FILTERED | APART)
         self.assertSigns()
+
+    def test_state(self):
+        """A folder or a file that is not as --init leaves it: no start, and the words that mend it."""
+        h, state = self.h, f"{self.h.state}/state"
+        self.assertEqual(h.stop_server(), 0)
+        spoiled = (lambda: os.chmod(state, 0o777), lambda: os.chmod(state, 0o770), lambda: os.chown(state, 0, 0),
+                   lambda: os.chown(state, self.users["authority"], -1), lambda: os.chown(f"{state}/kyso.db", 0, 0),
+                   lambda: os.chown(f"{state}/run", self.users["authority"], -1))
+        for spoil in spoiled:
+            spoil()
+            refused = h.kysod()
+            self.assertEqual(refused.returncode, 1, refused.stderr)
+            command = refused.stderr.splitlines()[-1]
+            self.assertIn("chown", command)
+            subprocess.run(["sh", "-c", command], check=True)
+        h.run_server()
+        self.assertSigns()
+
+
+class Refused(unittest.TestCase):
+    """What a server that cannot have its users says."""
+
+    def setUp(self):
+        self.h = harness.Harness()
+        self.addCleanup(self.h.stop)
+        share_programs(self.h)
+        self.h.make_state()
+        subprocess.run(["chmod", "a+rX", self.h.dir, self.h.state, f"{self.h.state}/kyso.yaml"], check=True)
+
+    def refusal(self, config):
+        self.h.config = config
+        self.h.configure()
+        done = self.h.kysod("--init", "--operator", f"demo:{self.h.state}/pki/portal.pem")
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(os.path.exists(f"{self.h.state}/state"), "it was refused before anything was made")
+        return done.stderr
+
+    def test_root_needs_users(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root")
+        self.assertIn("no such user", self.refusal({"demo": False, "users.front": "kyso-nobody-at-all"}))
+        self.assertIn("no such user", self.refusal({"demo": True, "users.front": "kyso-nobody-at-all"}))
+        numbers = {f"users.{role}": 64001 + i for i, role in enumerate(ROLES)}
+        self.assertIn("of its own", self.refusal(numbers | {"users.vault": 64001}))
+        self.assertIn("must not run as root", self.refusal(numbers | {"users.vault": 0}))
+
+    def test_others_cannot_have_them(self):
+        if os.geteuid() == 0:
+            self.h.spawn = {"user": 64005, "group": 64005, "extra_groups": []}
+        self.assertIn("only root", self.refusal({f"users.{role}": 64001 + i for i, role in enumerate(ROLES)}))
 
 
 if __name__ == "__main__":

@@ -132,6 +132,31 @@ static void test_a_failure_that_cannot_be_counted(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
+/* Where root starts kysod the authority can make files in the state's folder: what it points a marker's name at stays as it is. */
+static void test_a_planted_link_is_not_followed(void **state)
+{
+    char target[128], marker[128], failures[128];
+    struct stat info;
+
+    (void)state;
+    (void)snprintf(target, sizeof(target), "%s/target", folder);
+    (void)snprintf(marker, sizeof(marker), "%s/login-pending", folder);
+    (void)snprintf(failures, sizeof(failures), "%s/login-failures", folder);
+    remove_files();
+    assert_int_equal(mknod(target, S_IFREG | 0600, 0), 0);
+    assert_int_equal(symlink(target, marker), 0);
+    assert_true(is_closed());
+    assert_true(ky_ok(latch_arm(&config, "vault 3")));
+    assert_int_equal(lstat(marker, &info), 0);
+    assert_true(S_ISREG(info.st_mode));
+    assert_int_equal(link(target, failures), 0);
+    assert_non_null(latch_login_failed(&config, 0xB0)); /* it cannot be counted */
+    assert_int_equal(stat(target, &info), 0);
+    assert_int_equal(info.st_size, 0);
+    assert_int_equal(unlink(target), 0);
+    remove_files();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_the_third_in_a_row_is_the_last),
         cmocka_unit_test(test_not_tried_never_closes_it),
         cmocka_unit_test(test_a_failure_that_cannot_be_counted),
+        cmocka_unit_test(test_a_planted_link_is_not_followed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
