@@ -129,9 +129,9 @@ static struct order *order_new(struct sim *s, uint8_t kind, uint8_t proof)
         .family = s->order_count - 1, .kind = kind, .proof = proof, .at_s = s->oracle.now_s};
     snprintf(o->id, sizeof(o->id), "r%u", s->order_count);
     o->client = o->credential = (uint8_t)sim_pick(s, PARTIES);
-    if (sim_chance(s, 3))
-        o->credential = (uint8_t)(1 - o->client);
     o->person = (uint8_t)sim_pick(s, PERSONS);
+    if (sim_chance(s, o->person == SHARED ? 50 : 3))
+        o->credential = (uint8_t)(1 - o->client);
     if (sim_chance(s, 25))
         o->deadline_us = s->w->mono_us + 1000u * (1 + sim_pick(s, sim_chance(s, 50) ? 60 : 3000));
     return o;
@@ -375,7 +375,7 @@ static void send_operation(struct sim *s, struct operation *op, Kyso__V1__Operat
     ky_buf_free(&signatures);
 }
 
-void ask_operator(struct sim *s)
+static void operate(struct sim *s, uint8_t what, uint8_t person, uint8_t party)
 {
     Kyso__V1__Operation m = KYSO__V1__OPERATION__INIT;
     Kyso__V1__SetCredentialState state = KYSO__V1__SET_CREDENTIAL_STATE__INIT;
@@ -386,9 +386,7 @@ void ask_operator(struct sim *s)
     if (s->operation_count == s->cap)
         return;
     struct operation *op = &s->operations[s->operation_count++];
-    *op = (struct operation){.op = (uint8_t)sim_pick(s, OP_COUNT),
-                             .person = (uint8_t)sim_pick(s, PERSONS),
-                             .party = (uint8_t)sim_pick(s, PARTIES)};
+    *op = (struct operation){.op = what, .person = person, .party = party};
     struct person *p = &s->persons[op->person];
     switch ((enum op)op->op) {
     case OP_SUSPEND:
@@ -423,4 +421,21 @@ void ask_operator(struct sim *s)
     }
     sim_trace(s, "operator: %u on row %u of person %u", op->op, op->row, op->person);
     send_operation(s, op, &m);
+}
+
+/* Half of the time about whom somebody has just asked for; a suspension may be lifted at once: what flew meanwhile stays void. */
+void ask_operator(struct sim *s)
+{
+    uint8_t what = (uint8_t)sim_pick(s, OP_COUNT);
+    uint8_t person = (uint8_t)sim_pick(s, PERSONS);
+    uint8_t party = (uint8_t)sim_pick(s, PARTIES);
+
+    if (s->oracle.intent_count > 0 && sim_chance(s, 50)) {
+        const struct order *o = &s->orders[s->oracle.intents[s->oracle.intent_count - 1].order];
+        person = o->person;
+        party = o->credential;
+    }
+    operate(s, what, person, party);
+    if (what == OP_SUSPEND && sim_chance(s, 50))
+        operate(s, OP_RESUME, person, party);
 }

@@ -207,7 +207,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    struct todo todo = {.steps = STEPS};
+    struct todo todo = {.from = 1, .steps = STEPS};
     char *end = NULL;
 
     todo.seeds = argv + 1;

@@ -274,8 +274,7 @@ static struct ky_status take(void *context, struct ky_span leaf, struct ky_span 
         sim_fail(s, "P24", "leaf %lu is of an earlier time than the one before",
                  (unsigned long)l.index);
     if (l.time_us > s->wall_most_us)
-        sim_fail(s, "P24", "leaf %lu is of a time that no clock has shown",
-                 (unsigned long)l.index);
+        sim_fail(s, "P24", "leaf %lu is of a time that no clock has shown", (unsigned long)l.index);
     k->now_s = l.time_us / 1000000u;
     merkle_append(&k->tree, leaf);
     sim_trace(s, "leaf %lu: %s", (unsigned long)l.index, schema->name);

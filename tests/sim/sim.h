@@ -11,6 +11,7 @@
 
 #define PERSONS    3u
 #define PARTIES    2u /* relying parties, clients of their own names */
+#define SHARED     2u /* the person whose keys both may use */
 #define HASHES     16u
 #define ROWS       64u /* of any table */
 #define CODES_KEPT 8u
