@@ -17,13 +17,13 @@ static void check_line(struct ky_span line, struct ky_span leaf)
 {
     json_t *o = json_loadb((const char *)line.data, line.len, JSON_DECODE_INT_AS_REAL, NULL);
     const char *text = json_string_value(json_object_get(o, "leaf"));
-    struct ky_buf back = KY_BUF_INIT(LEDGER_LEAF_MAX);
+    static struct ky_buf back = KY_BUF_INIT(LEDGER_LEAF_MAX);
 
+    ky_buf_reset(&back);
     FUZZ_CHECK(json_is_object(o) && text != NULL);
     FUZZ_CHECK(json_is_string(json_object_get(o, "type")));
     FUZZ_CHECK(ky_ok(base64_get(ky_span_text(text), &back)));
     FUZZ_CHECK(ky_span_eq(ky_buf_span(&back), leaf));
-    ky_buf_free(&back);
     json_decref(o);
 }
 
@@ -53,17 +53,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static _Alignas(max_align_t) uint8_t msg[1024];
     struct ky_reader r = ky_reader(KY_SPAN(data, size));
     struct ky_span private_data = fuzz_piece(&r), leaf = fuzz_rest(&r);
-    struct ky_buf line = KY_BUF_INIT(LINE_MAX_BYTES);
+    static struct ky_buf line = KY_BUF_INIT(LINE_MAX_BYTES);
     struct ledger_leaf parsed;
     bool sound = ky_ok(ledger_leaf_parse(leaf, &parsed)) &&
                  ky_ok(ky_msg_decode(ledger_schema(parsed.type), parsed.body, msg)) &&
                  parsed.time_us / 1000000u <= 253402300799u;
 
+    ky_buf_reset(&line);
     if (ky_ok(ledger_leaf_to_json(leaf, private_data, &line)))
         check_line(ky_buf_span(&line), leaf);
     else
         FUZZ_CHECK(!sound);
     check_tree(leaf);
-    ky_buf_free(&line);
     return 0;
 }

@@ -112,7 +112,7 @@ static void lockout(struct ky_reader *r)
     struct policy_lockout s = {0};
     uint64_t now_s = ky_get_u64(r);
 
-    while (r->left > 0) {
+    while (!r->failed && r->left > 0) {
         uint8_t what = ky_get_u8(r);
         uint64_t until = s.locked_until_s;
 

@@ -7,9 +7,12 @@
 #include <sys/stat.h>
 
 #include "all_schemas.h"
+#include "certificates.h"
 #include "checkpoint.h"
+#include "cli.h"
 #include "fuzz.h"
 #include "kyso/record.h"
+#include "ledger_json.h"
 #include "requests.h"
 #include "spki.h"
 
@@ -28,6 +31,37 @@ static void seed(const char *folder, const char *target, const char *name, unsig
     FUZZ_CHECK(f != NULL && fwrite(bytes->data, 1, bytes->len, f) == bytes->len && fclose(f) == 0);
 }
 
+/* --- keys ------------------------------------------------------------------------------------- */
+
+/* P-256's base point: a public key that anybody may have. */
+static const uint8_t point[65] = {
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f,
+    0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce,
+    0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+};
+
+static size_t make_spki(uint8_t key_type, uint8_t der[KY_SPKI_MAX])
+{
+    static const uint8_t exponent[3] = {1, 0, 1};
+    const struct ky_key_info *info = ky_key_info(key_type);
+    uint8_t bytes[512] = {0};
+    size_t n = 0;
+
+    memset(bytes, 0xc5, sizeof(bytes));
+    if (info->scheme == KY_RSA_PKCS1) {
+        FUZZ_CHECK(ky_ok(hsm_spki_from_rsa(key_type, KY_SPAN(bytes, info->bits / 8u),
+                                           KY_SPAN_OF(exponent), der, &n)));
+        return n;
+    }
+    bytes[0] = 4;
+    struct ky_span p = key_type == KY_KEY_P256   ? KY_SPAN_OF(point)
+                       : key_type == KY_KEY_P384 ? KY_SPAN(bytes, 97)
+                                                 : KY_SPAN(bytes + 1, 32);
+    FUZZ_CHECK(ky_ok(hsm_spki_from_point(key_type, p, der, &n)));
+    return n;
+}
+
 /* --- records ---------------------------------------------------------------------------------- */
 
 static struct ky_span example(const char *field)
@@ -44,8 +78,13 @@ static struct ky_span example(const char *field)
         {"choices", "\2\0\0\00042"},
         {"algorithms", "\1\1\2\2"},
         {"label", "state"},
+        {"transaction_id", "t0123456789abcdef0123456789abcdef"},
         {"signatures", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
     };
+    static uint8_t spki[KY_SPKI_MAX];
+
+    if (strcmp(field, "public_key") == 0 || strcmp(field, "device_key") == 0)
+        return KY_SPAN(spki, make_spki(KY_KEY_P256, spki));
     for (size_t i = 0; i < FUZZ_COUNT(texts); i++)
         if (strcmp(field, texts[i].field) == 0)
             return strcmp(field, "choices") == 0 ? KY_SPAN((const uint8_t *)texts[i].text, 6)
@@ -122,6 +161,49 @@ static void leaves(const char *folder, struct ky_buf *b)
         ky_put_u16(b, ledger_schemas[i]->type);
         put_example(ledger_schemas[i], b);
         seed(folder, "ledger", ledger_schemas[i]->name, 0, b);
+    }
+}
+
+static void put_piece(struct ky_buf *b, uint8_t before, const struct ky_schema *s)
+{
+    struct ky_buf body = KY_BUF_INIT(KY_RECORD_MAX);
+
+    put_example(s, &body);
+    ky_put_u8(b, before);
+    ky_put_u16(b, (uint16_t)body.len);
+    ky_buf_put(b, body.data, body.len);
+    ky_buf_free(&body);
+}
+
+/* A job of each kind; a ledger of one record of each, and one more of a kind after those. */
+static void sequences(const char *folder, struct ky_buf *b)
+{
+    for (size_t i = 0; i < FUZZ_COUNT(job_schemas) && job_schemas[i]->type < JOB_R_SIGN; i++) {
+        ky_buf_reset(b);
+        ky_put_u16(b, 0); /* a token that does what it should */
+        put_piece(b, (uint8_t)job_schemas[i]->type, job_schemas[i]);
+        put_piece(b, (uint8_t)job_schemas[i]->type, job_schemas[i]);
+        seed(folder, "vault", job_schemas[i]->name, 0, b);
+    }
+    for (size_t last = 0; last < FUZZ_COUNT(ledger_schemas); last++) {
+        ky_buf_reset(b);
+        ky_put_u8(b, 0);
+        put_piece(b, (uint8_t)ledger_schemas[0]->type, ledger_schemas[0]);
+        put_piece(b, (uint8_t)ledger_schemas[last]->type, ledger_schemas[last]);
+        seed(folder, "fold", ledger_schemas[last]->name, 0, b);
+    }
+}
+
+/* Each good request, and each of them twice with its bytes as they are. */
+static void requests(const char *folder, struct ky_buf *b)
+{
+    for (uint8_t kind = 0; kind < 11; kind++) {
+        const uint8_t step[] = {1, kind, 1, 1, 0, 0, 0, 0, /* and a turn */ 4};
+
+        ky_buf_reset(b);
+        ky_buf_put(b, step, sizeof(step));
+        ky_buf_put(b, step, sizeof(step));
+        seed(folder, "authority", "request", kind, b);
     }
 }
 
@@ -231,36 +313,7 @@ static void calls(const char *folder, struct ky_buf *b)
     ky_buf_free(&body);
 }
 
-/* --- keys and notes --------------------------------------------------------------------------- */
-
-/* P-256's base point: a public key that anybody may have. */
-static const uint8_t point[65] = {
-    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
-    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f,
-    0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce,
-    0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
-};
-
-static size_t make_spki(uint8_t key_type, uint8_t der[KY_SPKI_MAX])
-{
-    static const uint8_t exponent[3] = {1, 0, 1};
-    const struct ky_key_info *info = ky_key_info(key_type);
-    uint8_t bytes[512] = {0};
-    size_t n = 0;
-
-    memset(bytes, 0xc5, sizeof(bytes));
-    if (info->scheme == KY_RSA_PKCS1) {
-        FUZZ_CHECK(ky_ok(hsm_spki_from_rsa(key_type, KY_SPAN(bytes, info->bits / 8u),
-                                           KY_SPAN_OF(exponent), der, &n)));
-        return n;
-    }
-    bytes[0] = 4;
-    struct ky_span p = key_type == KY_KEY_P256   ? KY_SPAN_OF(point)
-                       : key_type == KY_KEY_P384 ? KY_SPAN(bytes, 97)
-                                                 : KY_SPAN(bytes + 1, 32);
-    FUZZ_CHECK(ky_ok(hsm_spki_from_point(key_type, p, der, &n)));
-    return n;
-}
+/* --- signatures and notes --------------------------------------------------------------------------- */
 
 static void keys(const char *folder, struct ky_buf *b)
 {
@@ -286,6 +339,27 @@ static void keys(const char *folder, struct ky_buf *b)
     }
 }
 
+/* Of either curve, as r || s and as DER. */
+static void signatures(const char *folder, struct ky_buf *b)
+{
+    uint8_t raw[96], der[106];
+
+    memset(raw, 0x85, sizeof(raw));
+    for (uint8_t curve = 0; curve < 2; curve++) {
+        size_t n = 0, len = curve == 0 ? 64 : 96;
+
+        ky_buf_reset(b);
+        ky_put_u8(b, (uint8_t)(curve << 4 | 1));
+        ky_buf_put(b, raw, len);
+        seed(folder, "der", "raw", curve, b);
+        FUZZ_CHECK(ky_ok(ky_ecdsa_raw_to_der(KY_SPAN(raw, len), der, sizeof(der), &n)));
+        ky_buf_reset(b);
+        ky_put_u8(b, (uint8_t)(curve << 4));
+        ky_buf_put(b, der, n);
+        seed(folder, "der", "signature", curve, b);
+    }
+}
+
 static void notes(const char *folder, struct ky_buf *b)
 {
     uint8_t der[KY_SPKI_MAX], root[32] = {1}, signature[64] = {'G'};
@@ -303,10 +377,74 @@ static void notes(const char *folder, struct ky_buf *b)
     ky_buf_free(&body);
 }
 
+static void put_certificate(struct ky_buf *b, const struct test_certificate *t)
+{
+    uint8_t der[4096];
+    size_t n = test_certificate(t, der);
+
+    ky_put_u16(b, (uint16_t)n);
+    ky_buf_put(b, der, n);
+}
+
+/* A citizen's certificate with its issuer's, and a name. */
+static void certificates(const char *folder, struct ky_buf *b)
+{
+    static const char name[] = "CN=Nguyen Van A,O=Kyso\\, Ltd,serialNumber=079\\2d1,C=VN";
+    EVP_PKEY *ca = test_key(KY_KEY_P256), *key = test_key(KY_KEY_P256);
+    const long year_s = 365 * 86400;
+
+    ky_buf_reset(b);
+    ky_put_u8(b, 1);
+    put_certificate(b, &(struct test_certificate){"A", "CA", key, ca, -year_s, 20 * year_s, false,
+                                                  "digitalSignature"});
+    put_certificate(b, &(struct test_certificate){"CA", "CA", ca, ca, -year_s, 20 * year_s, true,
+                                                  NULL});
+    seed(folder, "certificate", "chain", 0, b);
+    ky_buf_reset(b);
+    ky_put_u8(b, 0);
+    ky_buf_put(b, name, sizeof(name) - 1);
+    seed(folder, "certificate", "name", 0, b);
+    EVP_PKEY_free(ca);
+    EVP_PKEY_free(key);
+}
+
+/* --- the command --------------------------------------------------------------------------------- */
+
+static void commands(const char *folder, struct ky_buf *b)
+{
+    for (unsigned i = 0; cli_commands[i].words != NULL; i++) {
+        const char *words = strchr(cli_commands[i].example, ' ');
+
+        ky_buf_reset(b);
+        ky_put_u8(b, 2);
+        for (words = words == NULL ? "" : words + 1; *words != '\0'; words++)
+            ky_put_u8(b, (uint8_t)(*words == ' ' ? '\n' : *words));
+        seed(folder, "cli", "command", i, b);
+    }
+}
+
+static void exports(const char *folder, struct ky_buf *b)
+{
+    static const char tail[] =
+        "\n{\"checkpoint\":\"ca.example\\n1\\n\",\"ledger_public_key\":\"AAAA\",\"size\":1}\n";
+    struct ky_buf leaf = KY_BUF_INIT(LEDGER_LEAF_MAX);
+
+    ky_put_u64(&leaf, 0);
+    ky_put_u64(&leaf, UINT64_C(1800000000000000));
+    ky_put_u16(&leaf, LEDGER_GENESIS);
+    put_example(&ledger_genesis_schema, &leaf);
+    ky_buf_reset(b);
+    ky_put_u8(b, 1);
+    FUZZ_CHECK(ky_ok(ledger_leaf_to_json(ky_buf_span(&leaf), KY_SPAN(NULL, 0), b)));
+    ky_buf_put(b, tail, sizeof(tail) - 1);
+    seed(folder, "cli", "export", 0, b);
+    ky_buf_free(&leaf);
+}
+
 int main(int argc, char **argv)
 {
     static void (*const makers[])(const char *, struct ky_buf *) = {
-        records, channels, leaves, messages, calls, keys, notes,
+        records, channels, leaves, sequences, requests, messages, calls, keys, signatures, notes, certificates, commands, exports,
     };
     struct ky_buf b = KY_BUF_INIT(1024u * 1024u);
 
