@@ -13,6 +13,7 @@
 
 #include "ckr.h"
 #include "loop.h"
+#include "probe.h"
 #include "tuning.h"
 
 static struct ky_status tell(uint32_t type, uint64_t arg)
@@ -170,7 +171,7 @@ static void announce(const struct hsm_vault *v)
 /* A token whose state is per token gets one worker: then no two operations can meet. */
 static uint32_t worker_count(const struct hsm_config *config)
 {
-    if (config->serialize || config->provision || config->sessions < 1)
+    if (config->serialize || config->provision || config->probe || config->sessions < 1)
         return 1;
     return config->sessions;
 }
@@ -205,6 +206,11 @@ static int work(struct hsm_vault *v, struct hsm_worker *workers, uint32_t n)
 
     workers[0].vault = v;
     st = hsm_session_open(&v->module, 0, &workers[0].session);
+    if (ky_ok(st) && v->config->probe) {
+        hsm_caps_probe(&v->module, &v->caps);
+        hsm_probe(&workers[0]);
+        return ky_ok(tell(CONTROL_DONE, 0)) ? HSM_EXIT_OK : HSM_EXIT_CHANNEL;
+    }
     if (ky_ok(st))
         st = open_keys(v, &workers[0], &what);
     if (!ky_ok(st)) {

@@ -22,12 +22,13 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 enum { LOCK_TRIES = 40, LOCK_TRY_MS = 50 };
 
 static const char usage[] =
-    "usage: kysod --config FILE [--check-config | --init --operator NAME:PEM ... | --clear-latch]\n"
+    "usage: kysod --config FILE [--check-config | --probe | --init --operator NAME:PEM ... | --clear-latch]\n"
     "\n"
     "Kyso's server: starts and watches the fronts, the authority and the vaults.\n"
     "\n"
     "  --config FILE        the configuration (YAML); default $KYSO_CONFIG, then /etc/kyso/kyso.yaml\n"
     "  --check-config       say whether the configuration is sound, and exit\n"
+    "  --probe              log in, try what the token can do, print it, and exit; beside no server\n"
     "  --init               make the token's keys and the state's database, and exit\n"
     "  --operator NAME:PEM  with --init: an operator and the file of their public key; repeat for more\n"
     "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
@@ -44,13 +45,14 @@ struct options {
     const char *config;
     char *operators[SUPERVISOR_OPERATORS_MAX]; /* NAME:FILE */
     int operator_count;
-    bool check, init, clear_latch;
+    bool check, probe, init, clear_latch;
 };
 
 static int parse_options(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {
         { "config", required_argument, NULL, 'c' },   { "check-config", no_argument, NULL, 'k' },
+        { "probe", no_argument, NULL, 'p' },
         { "init", no_argument, NULL, 'i' },           { "operator", required_argument, NULL, 'o' },
         { "clear-latch", no_argument, NULL, 'l' },    { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
@@ -62,6 +64,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         switch (c) {
         case 'c': o->config = optarg; break;
         case 'k': o->check = true; break;
+        case 'p': o->probe = true; break;
         case 'i': o->init = true; break;
         case 'l': o->clear_latch = true; break;
         case 'o':
@@ -76,7 +79,7 @@ static int parse_options(int argc, char **argv, struct options *o)
     }
     if (!o->config)
         o->config = "/etc/kyso/kyso.yaml";
-    if (optind != argc || o->check + o->init + o->clear_latch > 1 || (o->init && o->operator_count == 0) ||
+    if (optind != argc || o->check + o->probe + o->init + o->clear_latch > 1 || (o->init && o->operator_count == 0) ||
         (!o->init && o->operator_count))
         return EXIT_USAGE;
     return 0;
@@ -211,10 +214,14 @@ static int find_programs(struct supervisor *s)
     return 0;
 }
 
-static int check_state(const struct supervisor *s, bool init)
+static int check_state(const struct supervisor *s)
 {
+    const bool init = s->phase == PHASE_PROVISION_TOKEN;
     char path[1024];
     bool there;
+
+    if (s->phase == PHASE_PROBE)
+        return 0; /* of the token alone */
 
     (void)snprintf(path, sizeof(path), "%s/kyso.db", s->config->state_dir);
     there = access(path, F_OK) == 0;
@@ -230,7 +237,7 @@ static int check_state(const struct supervisor *s, bool init)
     return 0;
 }
 
-/* --- the four things it can do ---------------------------------------------------------------------- */
+/* --- what it can do ---------------------------------------------------------------------- */
 
 static int clear_latch(const struct config *c)
 {
@@ -259,14 +266,14 @@ static int clear_latch(const struct config *c)
 
 static int serve(struct supervisor *s, const struct options *o)
 {
-    const bool init = o->init;
     struct ky_status st;
     int bad;
 
+    s->phase = o->probe ? PHASE_PROBE : o->init ? PHASE_PROVISION_TOKEN : PHASE_RUN;
     umask(0077);
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
     if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
-        (bad = check_state(s, init)) || (init && (bad = users_give_state(s))) || (bad = users_check_state(s)) ||
+        (bad = check_state(s)) || (o->init && (bad = users_give_state(s))) || (!o->probe && (bad = users_check_state(s))) ||
         (bad = read_operators(s, o)) || (bad = find_programs(s)))
         return bad;
     st = latch_read_pin(s->config, &s->pin);
@@ -278,12 +285,12 @@ static int serve(struct supervisor *s, const struct options *o)
     }
     if (geteuid() == 0 && !s->apart)
         log_event(LOG_WARN, "all-as-root", LOG_STR("why", "a demo, and no users for the roles"));
-    s->phase = init ? PHASE_PROVISION_TOKEN : PHASE_RUN;
-    if (!init && (!ky_ok(listen_open_all(s)) || !ky_ok(listen_publish(s))))
+    const bool doors = s->phase == PHASE_RUN;
+    if (doors && (!ky_ok(listen_open_all(s)) || !ky_ok(listen_publish(s))))
         bad = EXIT_REFUSED;
     if (!bad)
         bad = supervisor_run(s);
-    if (!init)
+    if (doors)
         listen_close_all(s);
     log_event(LOG_INFO, "stopped", LOG_U64("exit", (uint64_t)bad));
     return bad;

@@ -71,7 +71,7 @@ void roles_free(struct supervisor *s)
 void roles_build(struct supervisor *s)
 {
     roles_free(s);
-    if (s->phase != PHASE_PROVISION_TOKEN)
+    if (s->phase > PHASE_PROVISION_TOKEN)
         add_role(s, (struct role){ .kind = ROLE_AUTHORITY, .listen_fd = -1 });
     /* The second half are stand-ins: index i + n takes over when i is worn, and the other way round. */
     for (uint32_t i = 0; i < 2 * vault_count(s); i++)
@@ -138,8 +138,8 @@ static int build_arguments(const struct role *r, const char *path, char index[12
         argv[n++] = "--index";
         argv[n++] = index;
     }
-    if (r->kind == ROLE_VAULT && s->phase == PHASE_PROVISION_TOKEN)
-        argv[n++] = "--provision";
+    if (r->kind == ROLE_VAULT && s->phase <= PHASE_PROVISION_TOKEN)
+        argv[n++] = s->phase == PHASE_PROBE ? "--probe" : "--provision";
     if (r->kind == ROLE_AUTHORITY && s->phase == PHASE_PROVISION_STATE) {
         argv[n++] = "--create";
         for (int i = 0; i < s->operator_count; i++) {
@@ -216,7 +216,7 @@ static void set_timer(struct role *r, uint32_t ms)
 
 static bool wants_channel(const struct role *r)
 {
-    return (r->kind == ROLE_VAULT && r->sup->phase != PHASE_PROVISION_TOKEN) || r->kind == ROLE_FRONT;
+    return (r->kind == ROLE_VAULT && r->sup->phase > PHASE_PROVISION_TOKEN) || r->kind == ROLE_FRONT;
 }
 
 /* A vault starts only when no other is starting (SoftHSM2 races) and the latch is open. */

@@ -287,7 +287,7 @@ static void provision_step(struct supervisor *s, const struct role *r, bool fini
         role_start(role_find(s, ROLE_AUTHORITY, 0, 0));
         roles_start_next_vault(s);
         return;
-    } else if (r->kind == ROLE_AUTHORITY) {
+    } else if (r->kind == ROLE_AUTHORITY || s->phase == PHASE_PROBE) {
         s->phase = PHASE_DRAIN_REST;
         send_drain(s, -1);
     }

@@ -67,7 +67,7 @@ struct role_user { /* whom a kind of role runs as */
     int group_count;
 };
 
-enum supervisor_phase { PHASE_PROVISION_TOKEN, PHASE_PROVISION_STATE, PHASE_RUN, PHASE_DRAIN_FRONTS,
+enum supervisor_phase { PHASE_PROBE, PHASE_PROVISION_TOKEN, PHASE_PROVISION_STATE, PHASE_RUN, PHASE_DRAIN_FRONTS,
                         PHASE_DRAIN_AUTHORITY, PHASE_DRAIN_REST };
 
 struct supervisor {

@@ -78,6 +78,7 @@ int main(int argc, char **argv)
         .recycle_after = config->token.recycle_after,
         .serialize = config->token.serialize,
         .software_tuning = config->token.software_tuning,
+        .probe = strcmp(argv[argc - 1], "--probe") == 0,
         .provision = strcmp(argv[argc - 1], "--provision") == 0,
         .log = vault_log,
     };

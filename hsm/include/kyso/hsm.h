@@ -34,6 +34,7 @@ struct hsm_config {         /* every pointer borrowed until hsm_vault_run return
     bool serialize; /* one operation at a time over all sessions (tokens with per-token state) */
     /* the token is software on this machine: shorten its use of OpenSSL (hsm/tuning.h) */
     bool software_tuning;
+    bool probe;     /* print what the token can do (hsm/probe.c), then CONTROL_DONE and exit */
     bool provision; /* make kyso-root, KEK and ledger key if absent, then CONTROL_DONE and exit */
     /*
      * Optional; called on the main thread only, with an event of signer/common/log.c. cause: CK_RV
