@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 CONFIG = """\
 server_id: server
 state_dir: {dir}/state
+demo: true  # or root would want a user for each role
 tls: {{certificate: /none.pem, key: /none.key, client_ca: /none.pem}}
 doors: {{signer_listen: "127.0.0.1:0", approver_listen: "127.0.0.1:0"}}
 token: {{module: /none.so, uri: "pkcs11:token=none", pin_file: {dir}/pin, vaults: 1}}
