@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device and operator keys: kept with a verification context, which is dear to make, and pointed at one
+ * Keys of devices, operators and relying parties' requests: kept with a verification context, which is dear to make, and pointed at one
  * public key after another. The two key forms have one DER encoding each, so a key is recognised by
  * its exact bytes. A key belongs to one thread at a time: its context is scratch.
  */
@@ -173,16 +173,26 @@ static struct ky_status make(uint8_t type, struct ky_span bytes, struct policy_d
     return KY_STATUS(code);
 }
 
+uint8_t policy_key_type(struct ky_span spki_der)
+{
+    for (uint8_t type = POLICY_DEVICE_ES256; type <= POLICY_DEVICE_ED25519; type++) {
+        const struct device_form *form = &forms[type];
+        if (spki_der.len == form->prefix.len + form->key_len &&
+            ky_span_eq(KY_SPAN(spki_der.data, form->prefix.len), form->prefix)) {
+            return type;
+        }
+    }
+    return 0;
+}
+
 struct ky_status policy_device_key_load(uint8_t type, struct ky_span spki_der,
                                         struct policy_device_key **io_key)
 {
-    const struct device_form *form =
-        type == POLICY_DEVICE_ES256 || type == POLICY_DEVICE_ED25519 ? &forms[type] : NULL;
-    if (form == NULL || spki_der.len != form->prefix.len + form->key_len ||
-        !ky_span_eq(KY_SPAN(spki_der.data, form->prefix.len), form->prefix)) {
+    if (type == 0 || policy_key_type(spki_der) != type) {
         policy_device_key_free(io_key);
         return KY_STATUS(KY_INVALID);
     }
+    const struct device_form *form = &forms[type];
     const struct ky_span bytes = KY_SPAN(spki_der.data + form->prefix.len, form->key_len);
     if (repoint(*io_key, type, bytes)) {
         return KY_STATUS(KY_OK);
@@ -253,4 +263,17 @@ struct ky_status policy_key_verify_message(struct policy_device_key *key, struct
                                            struct ky_span signature)
 {
     return forms[key->type].verify(key, message, signature);
+}
+
+struct ky_status policy_request_verify(struct policy_device_key *key, const uint8_t digest[32],
+                                       struct ky_span signature, uint64_t expires_s, uint64_t now_s)
+{
+    if (signature.len == 0) {
+        return KY_STATUS(KY_REQUEST_UNSIGNED);
+    }
+    if (expires_s <= now_s || expires_s - now_s > POLICY_REQUEST_LIFE_S) {
+        return KY_STATUS(KY_REQUEST_STALE);
+    }
+    return KY_STATUS(ky_ok(policy_device_verify(key, digest, signature)) ? KY_OK
+                                                                         : KY_REQUEST_FORGED);
 }

@@ -16,6 +16,7 @@ static const struct policy_operation operations[] = {
     {"add-client", 1, false},
     {"list-clients", 1, true},
     {"set-client-state", 1, false},
+    {"set-client-request-key", 1, false},
     {"create-credential", 1, false},
     {"list-credentials", 1, true},
     {"show-credential", 1, true},

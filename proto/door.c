@@ -49,6 +49,8 @@ static const struct ky_field tx_fields[] = {
     KY_FBYTES(struct door_tx, proof_secret, MAX_PROOF_SECRET),
     KY_FTEXT(struct door_tx, matching_code, MAX_MATCHING_CODE),
     KY_FBYTES(struct door_tx, proof_signature, MAX_DEVICE_SIGNATURE),
+    KY_FU64(struct door_tx, expires_s),
+    KY_FBYTES(struct door_tx, request_signature, MAX_DEVICE_SIGNATURE),
 };
 const struct ky_schema door_tx_begin_schema =
     KY_SCHEMA("tx-begin", DOOR_TX_BEGIN, struct door_tx, tx_fields);
@@ -61,6 +63,8 @@ static const struct ky_field tx_ref_fields[] = {
     KY_FTEXT(struct door_tx_ref, relying_party, KY_NAME_MAX),
     KY_FTEXT(struct door_tx_ref, transaction_id, KY_NAME_MAX),
     KY_FU32(struct door_tx_ref, timeout_ms),
+    KY_FU64(struct door_tx_ref, expires_s),
+    KY_FBYTES(struct door_tx_ref, request_signature, MAX_DEVICE_SIGNATURE),
 };
 const struct ky_schema door_tx_wait_schema =
     KY_SCHEMA("tx-wait", DOOR_TX_WAIT, struct door_tx_ref, tx_ref_fields);

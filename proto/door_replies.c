@@ -19,6 +19,7 @@ static const struct ky_field info_fields[] = {
     KY_FTEXT(struct door_r_info, client, KY_NAME_MAX),
     KY_FBYTES(struct door_r_info, algorithms, 2 * KY_SCHEME_COUNT * KY_HASH_COUNT),
     KY_FU32(struct door_r_info, max_hashes),
+    KY_FU8(struct door_r_info, signed_requests),
 };
 const struct ky_schema door_r_info_schema =
     KY_SCHEMA("r-info", DOOR_R_INFO, struct door_r_info, info_fields);

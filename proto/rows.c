@@ -62,6 +62,7 @@ static const struct ky_field client_fields[] = {
     KY_FU32(struct row_client, max_hashes),
     KY_FU8(struct row_client, suspended),
     KY_FU8(struct row_client, removed),
+    KY_FBYTES(struct row_client, request_key, KY_SPKI_MAX),
 };
 const struct ky_schema row_client_schema =
     KY_SCHEMA("client", ROW_CLIENT, struct row_client, client_fields);

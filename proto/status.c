@@ -88,6 +88,10 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_TOKEN_MODULE] = {"token-module", AS_UNAVAILABLE},
     [KY_TOKEN_WRONG_SIGNATURE] = {"token-wrong-signature", AS_INTERNAL},
     [KY_UNSUPPORTED] = {"unsupported", AS_INTERNAL},
+
+    [KY_REQUEST_UNSIGNED] = {"request-unsigned", AS_DENIED},
+    [KY_REQUEST_FORGED] = {"request-forged", AS_DENIED},
+    [KY_REQUEST_STALE] = {"request-stale", AS_DENIED},
 };
 
 const struct ky_code_info *ky_code_info(enum ky_code code)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The transaction digest, the content digest and the approval challenge, in the canonical
+ * The transaction digest, the content digest, the approval challenge and the request digest, in the canonical
  * form that tx.h publishes. Clients in other languages compute the same bytes: nothing here may
  * change without a new domain tag. Pure, any thread.
  */
@@ -106,6 +106,37 @@ void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32])
     add_algorithm(&h, &tx->algorithm);
     add_hashes(&h, tx->hashes, tx->algorithm.hash);
     add_display(&h, tx->display_text);
+    ky_sha256_end(&h, out);
+}
+
+static void add_u8(struct ky_sha256_state *h, uint8_t v)
+{
+    add_field(h, KY_SPAN(&v, 1));
+}
+
+void ky_request_digest(const struct ky_tx_fields *tx, const struct ky_request_fields *r,
+                       uint8_t out[32])
+{
+    struct ky_sha256_state h;
+    ky_sha256_init(&h);
+    add_tag(&h, "kyso.v1.request");
+    add_field(&h, tx->server_id);
+    add_field(&h, tx->client);
+    add_u8(&h, r->type);
+    add_field(&h, r->request_id);
+    add_field(&h, tx->relying_party);
+    add_field(&h, tx->transaction_id);
+    add_field(&h, tx->credential_id);
+    add_algorithm(&h, &tx->algorithm);
+    add_hashes(&h, tx->hashes, tx->algorithm.hash);
+    add_display(&h, tx->display_text);
+    add_u32(&h, r->ttl_s);
+    add_u8(&h, r->proof);
+    add_field(&h, r->authenticator_id);
+    add_field(&h, r->proof_secret);
+    add_field(&h, r->matching_code);
+    add_field(&h, r->proof_signature);
+    add_u64(&h, r->expires_s);
     ky_sha256_end(&h, out);
 }
 

@@ -76,6 +76,7 @@ void authority_free(struct authority **authority)
     ky_secret_wipe(&a->seed_key);
     ky_secret_wipe(&a->state_key);
     policy_device_key_free(&a->device_key);
+    policy_device_key_free(&a->request_key);
     unsealer_close(&a->unsealer);
     ky_wipe(&a->random, sizeof(a->random));
     free(a);

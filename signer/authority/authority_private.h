@@ -208,7 +208,7 @@ struct authority {
     struct store *store;
     struct state *state;
     struct ky_secret row_mac, seed_key, state_key;
-    struct policy_device_key *device_key; /* owned: whichever was verified last */
+    struct policy_device_key *device_key, *request_key; /* owned: whichever was verified last */
     struct unsealer unsealer;
     struct random_block random;
     struct job_r_info info; /* spans into info_bytes */

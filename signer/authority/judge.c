@@ -66,7 +66,7 @@ enum ky_code judge_open(struct asked *q, struct authority *a, const struct reque
                                          .hash = q->m.hash,
                                          .mgf_hash = q->m.mgf_hash,
                                          .salt_len = q->m.salt_len};
-    return KY_OK;
+    return judge_signature(q);
 }
 
 struct ky_tx_fields judge_fields(const struct asked *q)
@@ -80,6 +80,34 @@ struct ky_tx_fields judge_fields(const struct asked *q)
         .hashes = q->m.hashes,
         .display_text = q->m.display_text,
     };
+}
+
+enum ky_code judge_signature(struct asked *q)
+{
+    struct ky_span key = q->client->data.request_key;
+    struct ky_tx_fields f = judge_fields(q);
+    const struct ky_request_fields r = {
+        .type = (uint8_t)q->r->type,
+        .request_id = q->m.request_id,
+        .ttl_s = q->m.ttl_s,
+        .proof = q->m.proof,
+        .authenticator_id = q->m.authenticator_id,
+        .proof_secret = q->m.proof_secret,
+        .matching_code = q->m.matching_code,
+        .proof_signature = q->m.proof_signature,
+        .expires_s = q->m.expires_s,
+    };
+    uint8_t digest[32];
+
+    if (key.len == 0)
+        return KY_OK;
+    if (!ky_ok(policy_device_key_load(policy_key_type(key), key, &q->a->request_key)))
+        return KY_INTERNAL; /* it was checked when it was pinned */
+    f.transaction_id = q->m.transaction_id;
+    ky_request_digest(&f, &r, digest);
+    return policy_request_verify(q->a->request_key, digest, q->m.request_signature, r.expires_s,
+                                 authority_now_s(q->a))
+        .code;
 }
 
 const struct replay *judge_repeat(struct asked *q)

@@ -33,9 +33,11 @@ struct proof { /* what was proved, for the record that spends it */
 /* The client of these SPKI bytes, known and not suspended. Errors: KY_UNAUTHENTICATED, KY_CLIENT_SUSPENDED. */
 enum ky_code judge_client(struct authority *a, const uint8_t spki[KY_SPKI_HASH_LEN],
                           struct ledger_denied *why, struct client **out_client);
-/* Decodes a BEGIN, AUTHORIZE or SIGN and finds its client. Errors: those, KY_INVALID. */
+/* Decodes a BEGIN, AUTHORIZE or SIGN and finds its client, who signed it if it has to. Errors: those, KY_INVALID. */
 enum ky_code judge_open(struct asked *q, struct authority *a, const struct request *r,
                         const struct ky_schema *schema, struct ky_span payload);
+/* Where the client has a request key: did it sign this request? Errors: KY_REQUEST_UNSIGNED, _FORGED, _STALE. */
+enum ky_code judge_signature(struct asked *q);
 /* Fills content and replay_key from the request's own words; gives what its id stands for already, or NULL. */
 const struct replay *judge_repeat(struct asked *q);
 /* Rights, tenancy and counts for a credential (NULL = absent: same answer as another tenant's) and a number of hashes. */

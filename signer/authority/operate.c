@@ -42,6 +42,8 @@ static const struct entry {
     ENTRY_BARE(LIST_CLIENTS, "list-clients", operate_list_clients),
     ENTRY(SET_CLIENT_STATE, "set-client-state", SetClientState, name, TARGET_ID,
           operate_set_client_state),
+    ENTRY(SET_CLIENT_REQUEST_KEY, "set-client-request-key", SetClientRequestKey, name, TARGET_ID,
+          operate_set_client_request_key),
     ENTRY(CREATE_CREDENTIAL, "create-credential", CreateCredential, subject_id, TARGET_SUBJECT,
           operate_create_credential),
     ENTRY(LIST_CREDENTIALS, "list-credentials", ListAllCredentials, subject_id, TARGET_SUBJECT,
@@ -87,10 +89,7 @@ static struct policy_device_key *operator_key(struct ky_span spki)
 {
     struct policy_device_key *key = NULL;
 
-    if (!ky_ok(policy_device_key_load(POLICY_DEVICE_ES256, spki, &key)) &&
-        !ky_ok(policy_device_key_load(POLICY_DEVICE_ED25519, spki, &key)))
-        return NULL;
-    return key;
+    return ky_ok(policy_device_key_load(policy_key_type(spki), spki, &key)) ? key : NULL;
 }
 
 static bool signer_holds(struct authority *a, uint32_t row, struct ky_span message,

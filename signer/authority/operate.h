@@ -39,6 +39,7 @@ struct ky_status operate_unlock_subject(struct operation *o);
 struct ky_status operate_add_client(struct operation *o);
 struct ky_status operate_list_clients(struct operation *o);
 struct ky_status operate_set_client_state(struct operation *o);
+struct ky_status operate_set_client_request_key(struct operation *o);
 struct ky_status operate_create_credential(struct operation *o);
 struct ky_status operate_list_credentials(struct operation *o);
 struct ky_status operate_show_credential(struct operation *o);

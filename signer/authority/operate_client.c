@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations on relying parties' connections: add, list, suspend, resume, remove. A client is known by
+ * Operations on relying parties' connections: add, list, suspend, resume, remove, pin a request key. A client is known by
  * the SHA-256 of its certificate's key; one key never names two. The authority's thread, inside a turn.
  */
 #include <string.h>
@@ -65,6 +65,20 @@ static uint32_t rights_of(const Kyso__V1__AddClient *m)
            (m->allow_approval ? (uint32_t)ROW_RIGHT_APPROVAL : 0);
 }
 
+/* Pins the key by which the client's requests are verified, or none. */
+static struct ky_status put_request_key(struct operation *o, const ProtobufCBinaryData *spki,
+                                        struct row_client *row)
+{
+    struct policy_device_key *key = NULL;
+
+    row->request_key = KY_SPAN(spki->data, spki->len);
+    if (spki->len > 0 &&
+        !ky_ok(policy_device_key_load(policy_key_type(row->request_key), row->request_key, &key)))
+        return operate_no(o, KY_INVALID, "request_key is no P-256 or Ed25519 key");
+    policy_device_key_free(&key);
+    return KY_STATUS(KY_OK);
+}
+
 static struct ky_status check_settings(struct operation *o, const Kyso__V1__AddClient *m)
 {
     if (!ky_span_is_name(ky_span_text(m->name), KY_NAME_MAX))
@@ -73,6 +87,8 @@ static struct ky_status check_settings(struct operation *o, const Kyso__V1__AddC
         return operate_no(o, KY_INVALID, "a client may either sign or approve, and one of them");
     if (m->may_approve && (m->allow_totp || m->allow_approval))
         return operate_no(o, KY_INVALID, "proofs are for clients that sign");
+    if (m->may_approve && m->request_key.len > 0)
+        return operate_no(o, KY_INVALID, "requests are signed by clients that sign");
     if (m->max_hashes > KY_HASHES_MAX)
         return operate_no(o, KY_INVALID, "max_hashes is over the protocol's limit");
     if (authority_client_by_name(o->a, ky_span_text(m->name)) != 0)
@@ -90,6 +106,8 @@ struct ky_status operate_add_client(struct operation *o)
         .name = ky_span_text(m->name), .rights = rights_of(m), .max_hashes = m->max_hashes};
     struct ky_status status = check_settings(o, m);
 
+    if (ky_ok(status))
+        status = put_request_key(o, &m->request_key, &row);
     if (!ky_ok(status))
         goto done;
     const char *why = put_spkis(m, spkis);
@@ -146,6 +164,7 @@ static Kyso__V1__Client *client_message(struct operation *o, uint32_t row,
     settings->allow_totp = (c->rights & ROW_RIGHT_TOTP) != 0;
     settings->allow_approval = (c->rights & ROW_RIGHT_APPROVAL) != 0;
     settings->max_hashes = c->max_hashes;
+    settings->request_key = operate_bytes(o, c->request_key);
     m->settings = settings;
     m->suspended = c->suspended || authority_client_suspended(o->a, row);
     m->removed = c->removed;
@@ -182,20 +201,33 @@ static struct ky_status lift_suspension(struct operation *o, uint32_t row)
     return authority_append(o->a, &ledger_client_state_schema, &lifted, KY_SPAN(NULL, 0), NULL);
 }
 
-struct ky_status operate_set_client_state(struct operation *o)
+/* The client's row, to be changed. Errors: KY_NOT_FOUND, KY_CONFLICT (it was removed). */
+static struct ky_status find_client(struct operation *o, const char *name, uint32_t *out_number,
+                                    struct row_client *out)
 {
-    const Kyso__V1__SetClientState *m = o->op->set_client_state;
-    uint32_t number = authority_client_by_name(o->a, ky_span_text(m->name));
-    struct row_client row;
+    uint32_t number = authority_client_by_name(o->a, ky_span_text(name));
 
     if (number == 0)
         return operate_no(o, KY_NOT_FOUND, "no such client");
     o->denied.client_row = number;
-    struct ky_status status = store_row_get(authority_store(o->a), ROW_CLIENT, number, &row);
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_CLIENT, number, out);
     if (!ky_ok(status))
         return status;
-    if (row.removed)
+    if (out->removed)
         return operate_no(o, KY_CONFLICT, "the client is removed for good");
+    *out_number = number;
+    return status;
+}
+
+struct ky_status operate_set_client_state(struct operation *o)
+{
+    const Kyso__V1__SetClientState *m = o->op->set_client_state;
+    uint32_t number;
+    struct row_client row;
+    struct ky_status status = find_client(o, m->name, &number, &row);
+
+    if (!ky_ok(status))
+        return status;
     row.suspended = m->suspended != 0;
     row.removed = m->removed != 0;
     status = authority_row_put(o->a, ROW_CLIENT, number, &row, o->index, NULL);
@@ -206,5 +238,26 @@ struct ky_status operate_set_client_state(struct operation *o)
                                             m->removed     ? "removed"
                                             : m->suspended ? "suspended"
                                                            : "resumed");
+    return status;
+}
+
+struct ky_status operate_set_client_request_key(struct operation *o)
+{
+    const Kyso__V1__SetClientRequestKey *m = o->op->set_client_request_key;
+    uint32_t number;
+    struct row_client row;
+    struct ky_status status = find_client(o, m->name, &number, &row);
+
+    if (ky_ok(status) && (row.rights & ROW_RIGHT_SIGN) == 0)
+        return operate_no(o, KY_INVALID, "requests are signed by clients that sign");
+    if (ky_ok(status))
+        status = put_request_key(o, &m->request_key, &row);
+    if (ky_ok(status))
+        status = authority_row_put(o->a, ROW_CLIENT, number, &row, o->index, NULL);
+    if (ky_ok(status))
+        o->result.message = operate_message(
+            o, m->request_key.len > 0 ? "requests of client %s must be signed by this key"
+                                      : "requests of client %s need not be signed",
+            m->name);
     return status;
 }

@@ -59,6 +59,7 @@ void info_request(struct authority *a, const struct request *r, struct ky_span p
         .client = c->data.name,
         .algorithms = ky_buf_span(&a->scratch),
         .max_hashes = a->config->limits.max_hashes,
+        .signed_requests = c->data.request_key.len > 0,
     };
     authority_reply(a, &to, &door_r_info_schema, &reply);
 }

@@ -15,27 +15,33 @@ static struct tx *own_transaction(struct authority *a, const struct request *r,
                                   const struct ky_schema *schema, struct ky_span payload,
                                   struct door_tx_ref *m)
 {
-    struct ledger_denied why = {0};
-    struct client *client = NULL;
+    struct asked q = {.a = a, .r = r};
     struct tx *t = NULL;
     enum ky_code code = KY_INVALID;
 
     if (ky_ok(ky_msg_decode(schema, payload, m)))
-        code = judge_client(a, m->spki, &why, &client);
+        code = judge_client(a, m->spki, &q.why, &q.client);
     if (code == KY_OK && !ky_span_is_name(m->relying_party, KY_NAME_MAX))
         code = KY_INVALID;
+    if (code == KY_OK && r->type == DOOR_TX_CANCEL) {
+        q.m.relying_party = m->relying_party;
+        q.m.transaction_id = m->transaction_id;
+        q.m.expires_s = m->expires_s;
+        q.m.request_signature = m->request_signature;
+        code = judge_signature(&q);
+    }
     if (code == KY_OK)
-        code = judge_tenancy(a, r, client, m->relying_party, (struct ky_span){0});
+        code = judge_tenancy(a, r, q.client, m->relying_party, (struct ky_span){0});
     if (code == KY_OK) {
         t = state_tx_by_id(a->state, m->transaction_id);
-        if (t == NULL || t->client_row != client->row ||
+        if (t == NULL || t->client_row != q.client->row ||
             !ky_span_eq(name_span(&t->relying_party), m->relying_party))
             code = KY_NOT_FOUND;
     }
     if (code == KY_OK)
         return t;
-    why.reason = (uint16_t)code;
-    authority_deny(a, r, &why);
+    q.why.reason = (uint16_t)code;
+    authority_deny(a, r, &q.why);
     return NULL;
 }
 

@@ -170,6 +170,8 @@ int server_call(struct cli *cli, struct client *c, const char *path,
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result);
 /* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
+/* A signature by the private key in a file. Returns an enum cli_exit, having said what is wrong. */
+int operator_sign(struct cli *cli, const char *path, struct ky_span message, struct ky_buf *out);
 
 /* --- show.c ---------------------------------------------------------------------------------- */
 
@@ -192,6 +194,7 @@ int cmd_client_list(struct cli *cli);
 int cmd_client_suspend(struct cli *cli);
 int cmd_client_resume(struct cli *cli);
 int cmd_client_remove(struct cli *cli);
+int cmd_client_request_key(struct cli *cli);
 int cmd_credential_create(struct cli *cli);
 int cmd_credential_list(struct cli *cli);
 int cmd_credential_show(struct cli *cli);

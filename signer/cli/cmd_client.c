@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso client: who may connect. A client is known by the SHA-256 of its key's SubjectPublicKeyInfo.
+ * kyso client: who may connect, and sign requests by which key. A client is known by the SHA-256 of its key's SubjectPublicKeyInfo.
  */
 #include <string.h>
 
@@ -16,19 +16,37 @@ struct pins {
     size_t count;
 };
 
-static int pin_certificate(struct cli *cli, const char *path, struct pins *p)
+/* Appends the SubjectPublicKeyInfo of the key in a file. */
+static int read_spki(struct cli *cli, const char *path, const char *next, struct ky_buf *der)
 {
     EVP_PKEY *key = keys_load_public(path);
-    struct ky_buf der = KY_BUF_INIT(4096);
-    bool ok = key != NULL && ky_ok(keys_spki(key, &der));
+    bool ok = key != NULL && ky_ok(keys_spki(key, der));
 
-    if (ok)
+    EVP_PKEY_free(key);
+    return ok ? CLI_OK : cli_fail(cli, CLI_USAGE, next, "cannot read %s", path);
+}
+
+static int pin_certificate(struct cli *cli, const char *path, struct pins *p)
+{
+    struct ky_buf der = KY_BUF_INIT(4096);
+    int rc = read_spki(cli, path, "it must be a PEM or DER certificate", &der);
+
+    if (rc == CLI_OK)
         ky_sha256(ky_buf_span(&der), p->sha256[p->count++]);
     ky_buf_free(&der);
-    EVP_PKEY_free(key);
-    return ok ? CLI_OK
-              : cli_fail(cli, CLI_USAGE, "it must be a PEM or DER certificate", "cannot read %s",
-                         path);
+    return rc;
+}
+
+/* The key of --request-key, if given; *out points into der. */
+static int read_request_key(struct cli *cli, struct ky_buf *der, ProtobufCBinaryData *out)
+{
+    const char *path = cli_get(cli, "--request-key");
+    int rc = path == NULL
+                 ? CLI_OK
+                 : read_spki(cli, path, "it must be a PEM public key, P-256 or Ed25519", der);
+
+    *out = (ProtobufCBinaryData){.len = der->len, .data = der->data};
+    return rc;
 }
 
 static int gather_pins(struct cli *cli, struct pins *p)
@@ -60,10 +78,13 @@ int cmd_client_add(struct cli *cli)
     struct pins pins = {.count = 0};
     const char *delegates[CLI_LIST_MAX];
     const char *subjects[CLI_LIST_MAX];
+    struct ky_buf der = KY_BUF_INIT(4096);
     int rc = gather_pins(cli, &pins);
 
+    if (rc == CLI_OK)
+        rc = read_request_key(cli, &der, &add.request_key);
     if (rc != CLI_OK)
-        return rc;
+        goto done;
     add.name = (char *)(uintptr_t)cli_get(cli, "NAME");
     add.n_spki_sha256 = pins.count;
     add.spki_sha256 = pins.list;
@@ -78,7 +99,10 @@ int cmd_client_add(struct cli *cli)
     add.max_hashes = cli_number(cli, "--max-hashes", 0);
     op.op_case = KYSO__V1__OPERATION__OP_ADD_CLIENT;
     op.add_client = &add;
-    return operator_run(cli, &op);
+    rc = operator_run(cli, &op);
+done:
+    ky_buf_free(&der);
+    return rc;
 }
 
 int cmd_client_list(struct cli *cli)
@@ -134,4 +158,24 @@ int cmd_client_resume(struct cli *cli)
 int cmd_client_remove(struct cli *cli)
 {
     return set_state(cli, false, true);
+}
+
+int cmd_client_request_key(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__SetClientRequestKey set = KYSO__V1__SET_CLIENT_REQUEST_KEY__INIT;
+    struct ky_buf der = KY_BUF_INIT(4096);
+    int rc;
+
+    if ((cli_get(cli, "--request-key") != NULL) == cli_has(cli, "--none"))
+        return cli_fail(cli, CLI_USAGE, "give --request-key PEM, or --none",
+                        "which key is not said");
+    set.name = (char *)(uintptr_t)cli_get(cli, "NAME");
+    op.op_case = KYSO__V1__OPERATION__OP_SET_CLIENT_REQUEST_KEY;
+    op.set_client_request_key = &set;
+    rc = read_request_key(cli, &der, &set.request_key);
+    if (rc == CLI_OK)
+        rc = operator_run(cli, &op);
+    ky_buf_free(&der);
+    return rc;
 }

@@ -147,9 +147,10 @@ static json_t *show_info(const Kyso__V1__InfoReply *i)
                        hash != NULL ? hash : "unknown");
         (void)json_array_append_new(algorithms, json_string(name));
     }
-    return json_pack("{s:s,s:s,s:s,s:o,s:i,s:i}", "server", i->server_id, "version", i->version,
+    return json_pack("{s:s,s:s,s:s,s:o,s:i,s:i,s:b}", "server", i->server_id, "version", i->version,
                      "client", i->client, "algorithms", algorithms, "max_hashes",
-                     (int)i->max_hashes, "max_message_bytes", (int)i->max_message_bytes);
+                     (int)i->max_hashes, "max_message_bytes", (int)i->max_message_bytes,
+                     "signed_requests", i->signed_requests);
 }
 
 int cmd_info(struct cli *cli)

@@ -40,7 +40,7 @@ static int gather(struct cli *cli, struct signing *s)
     return CLI_OK;
 }
 
-static int sign_one(struct cli *cli, const char *path, struct ky_span message, struct ky_buf *out)
+int operator_sign(struct cli *cli, const char *path, struct ky_span message, struct ky_buf *out)
 {
     EVP_PKEY *key = keys_load_private(path);
     struct ky_status st = key != NULL ? keys_sign(key, message, out) : KY_STATUS(KY_INVALID);
@@ -135,7 +135,7 @@ int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationR
     }
     (void)kyso__v1__operation__pack(op, p);
     for (size_t i = 0; i < s.count && rc == CLI_OK; i++)
-        rc = sign_one(cli, s.keys[i], ky_buf_span(&message), &s.signatures[i]);
+        rc = operator_sign(cli, s.keys[i], ky_buf_span(&message), &s.signatures[i]);
     if (rc == CLI_OK)
         rc = execute(cli, &s, KY_SPAN(message.data + sizeof domain, n), out_result);
 done:

@@ -61,6 +61,7 @@ int server_profile(struct cli *cli)
     rebase(cli->profile, "cert", path);
     rebase(cli->profile, "key", path);
     rebase(cli->profile, "ca", path);
+    rebase(cli->profile, "request_key", path);
     return CLI_OK;
 }
 
@@ -178,7 +179,8 @@ static const struct {
     {KY_INVALID, "check the arguments: kyso COMMAND --help"},
     {KY_UNAUTHENTICATED,
      "have an operator pin this certificate: kyso client add NAME --cert PEM --may sign"},
-    {KY_DENIED, "the reason is in the ledger only: kyso ledger show --last 5"},
+    {KY_DENIED, "the reason is in the ledger only: kyso ledger show --last 5; a client that must sign its "
+                "requests (kyso info tells) gives --request-key"},
     {KY_NOT_FOUND, "check the id, and that the relying party may use it"},
     {KY_CONFLICT, "this id stands for something else already: use another one"},
     {KY_PROOF_NEEDED, "ask the citizen for a fresh proof, under a new --request-id"},

@@ -117,7 +117,7 @@ json_t *show_client(const Kyso__V1__Client *c)
         (void)json_array_append_new(proofs, json_string("totp"));
     if (a->allow_approval)
         (void)json_array_append_new(proofs, json_string("approval"));
-    o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:i}", "client", a->name, "may",
+    o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:o,s:i,s:b}", "client", a->name, "may",
                   a->may_sign      ? "sign"
                   : a->may_approve ? "approve"
                                    : "nothing",
@@ -127,7 +127,7 @@ json_t *show_client(const Kyso__V1__Client *c)
                                  : "active",
                   "proofs", proofs, "delegate", texts(a->n_relying_parties, a->relying_parties),
                   "subjects", texts(a->n_subjects, a->subjects), "spki_sha256", pins, "max_hashes",
-                  (int)a->max_hashes);
+                  (int)a->max_hashes, "signed_requests", a->request_key.len > 0);
     return o;
 }
 

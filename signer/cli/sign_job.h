@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run of kyso sign: what is signed and how (cmd_sign.c), and by what proof (sign_proof.c).
+ * One run of kyso sign: what is signed and how (cmd_sign.c), by what proof (sign_proof.c), and in whose name (sign_request.c).
  */
 #ifndef KYSO_CLI_SIGN_JOB_H
 #define KYSO_CLI_SIGN_JOB_H
@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "cms.h"
 #include "kyso/alg.h"
+#include "kyso/tx.h"
 #include "kyso/v1/signer.pb-c.h"
 
 enum sign_proof {
@@ -40,12 +41,22 @@ struct sign_job {
     Kyso__V1__PssParameters wire_pss;
     Kyso__V1__SignatureRequest request;
     uint64_t timeout_us;
+    Kyso__V1__InfoReply *info; /* owned; fetched with --request-key */
+    Kyso__V1__RequestSignature request_signature;
+    struct ky_buf request_signature_bytes; /* owned */
 };
 
 /* sign_proof.c: one proof is named. Returns an enum cli_exit, having said what is wrong. */
 int sign_choose_proof(struct sign_job *job);
 /* Proves and signs; *out_reply is freed by the caller. */
 int sign_with_proof(struct sign_job *job, Kyso__V1__SignReply **out_reply);
+
+/*
+ * sign_request.c: where --request-key is given, *out is the job's signature over its request and these fields, whose expiry is
+ * set; else *out stays. Returns an enum cli_exit, having said what is wrong.
+ */
+int sign_request(struct sign_job *job, struct ky_request_fields *r,
+                 Kyso__V1__RequestSignature **out);
 
 /* sign_check.c: does the signature verify under the credential's key? Any enum ky_scheme. */
 bool sign_check(EVP_PKEY *key, const struct ky_algorithm *a, bool raw, struct ky_span digest,

@@ -8,6 +8,7 @@
 
 #include <liboath/oath.h>
 
+#include "kyso/door.h"
 #include "sign_job.h"
 
 #define WAIT_MS     20000u
@@ -47,7 +48,7 @@ int sign_choose_proof(struct sign_job *job)
                     "the citizen's proof is %s", given == 0 ? "missing" : "given more than once");
 }
 
-static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r,
+static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r, struct ky_request_fields *f,
                      Kyso__V1__SignReply **out_reply)
 {
     ProtobufCMessage *reply = NULL;
@@ -55,6 +56,11 @@ static int call_sign(struct sign_job *job, Kyso__V1__SignRequest *r,
 
     r->request_id = job->request_id;
     r->request = &job->request;
+    f->type = DOOR_SIGN;
+    f->request_id = ky_span_text(r->request_id);
+    rc = sign_request(job, f, &r->request_signature);
+    if (rc != CLI_OK)
+        return rc;
     rc = server_call(job->cli, job->client, "/kyso.v1.Signer/Sign", &r->base, job->timeout_us,
                      &kyso__v1__sign_reply__descriptor, &reply);
     if (rc == CLI_OK)
@@ -67,6 +73,7 @@ static int sign_by_code(struct sign_job *job, const struct ky_secret *code,
 {
     Kyso__V1__SignRequest r = KYSO__V1__SIGN_REQUEST__INIT;
     Kyso__V1__TotpProof totp = KYSO__V1__TOTP_PROOF__INIT;
+    struct ky_request_fields f = {.proof = KY_PROOF_TOTP};
     const char *authenticator = cli_get(job->cli, "--authenticator");
     char text[12] = "";
     int rc;
@@ -78,7 +85,9 @@ static int sign_by_code(struct sign_job *job, const struct ky_secret *code,
         totp.authenticator_id = (char *)(uintptr_t)authenticator;
     r.proof_case = KYSO__V1__SIGN_REQUEST__PROOF_TOTP;
     r.totp = &totp;
-    rc = call_sign(job, &r, out_reply);
+    f.authenticator_id = ky_span_text(totp.authenticator_id);
+    f.proof_secret = ky_span_text(text);
+    rc = call_sign(job, &r, &f, out_reply);
     ky_wipe(text, sizeof text);
     return rc;
 }
@@ -113,10 +122,11 @@ static int compute_code(struct sign_job *job, const struct ky_secret *seed,
 static int sign_by_sad(struct sign_job *job, struct ky_span sad, Kyso__V1__SignReply **out_reply)
 {
     Kyso__V1__SignRequest r = KYSO__V1__SIGN_REQUEST__INIT;
+    struct ky_request_fields f = {.proof = KY_PROOF_SAD, .proof_secret = sad};
 
     r.proof_case = KYSO__V1__SIGN_REQUEST__PROOF_SAD;
     r.sad = (ProtobufCBinaryData){.len = sad.len, .data = (uint8_t *)(uintptr_t)sad.data};
-    return call_sign(job, &r, out_reply);
+    return call_sign(job, &r, &f, out_reply);
 }
 
 static int sign_by_given_sad(struct sign_job *job, const struct ky_secret *hex,
@@ -147,6 +157,11 @@ static int begin(struct sign_job *job, Kyso__V1__Transaction **out_tx)
     r.request_id = id;
     r.request = &job->request;
     r.ttl_s = cli_number(job->cli, "--ttl", DEFAULT_TTL);
+    struct ky_request_fields f = {
+        .type = DOOR_TX_BEGIN, .request_id = ky_span_text(id), .ttl_s = r.ttl_s};
+    rc = sign_request(job, &f, &r.request_signature);
+    if (rc != CLI_OK)
+        return rc;
     rc = server_call(job->cli, job->client, "/kyso.v1.Signer/BeginTransaction", &r.base,
                      job->timeout_us, &kyso__v1__transaction__descriptor, &reply);
     if (rc == CLI_OK)

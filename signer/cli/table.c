@@ -104,6 +104,14 @@ static const struct cli_arg client_add_args[] = {
     SWITCH("--no-totp", "refuse TOTP codes from this client"),
     SWITCH("--no-approval", "refuse device approvals for this client"),
     OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),
+    OPT("--request-key", "PEM", CLI_PATH, 0,
+        "public key by which it must sign each request (P-256 or Ed25519)"),
+    END,
+};
+static const struct cli_arg client_request_key_args[] = {
+    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the client's name"),
+    OPT("--request-key", "PEM", CLI_PATH, 0, "its public key, P-256 or Ed25519"),
+    SWITCH("--none", "its requests need not be signed any more"),
     END,
 };
 static const struct cli_arg client_name_args[] = {
@@ -205,6 +213,8 @@ static const struct cli_arg sign_args[] = {
         "the TOTP authenticator (default: any of the citizen's)"),
     OPT("--text", "TEXT", CLI_TEXT, 0, "shown to the citizen"),
     OPT("--ttl", "SECONDS", CLI_NUMBER, 0, "how long to wait for the approval (default 120)"),
+    OPT("--request-key", "PEM", CLI_PATH, 0,
+        "the private key by which this client signs its requests (default: the profile's)"),
     OPT("--request-id", "ID", CLI_TEXT, 0,
         "repeat an earlier request safely (default: a random one)"),
     OPT("--scheme", "ecdsa|pkcs1|pss|eddsa", CLI_CHOICE, 0, "default: by the key, pkcs1 for RSA"),
@@ -283,6 +293,9 @@ const struct cli_command cli_commands[] = {
      client_name_args, OPERATOR, cmd_client_resume},
     {"client remove", "remove a client for good", "kyso client remove gateway", client_name_args,
      OPERATOR, cmd_client_remove},
+    {"client request-key", "pin the key by which a client must sign its requests, or none",
+     "kyso client request-key gateway --request-key gateway-requests.pub", client_request_key_args,
+     OPERATOR, cmd_client_request_key},
     {"credential create", "make a key for a person inside the HSM",
      "kyso credential create --subject 079123 --key-type p256 --relying-party gateway",
      credential_create_args, OPERATOR, cmd_credential_create},

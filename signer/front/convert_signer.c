@@ -16,7 +16,7 @@
 #define WAIT_MAX_MS     60000u
 #define PROOF_TEXT_MAX                                                                             \
     16u /* wrong codes are the authority's to count: only absurd lengths stop here */
-#define PROOF_SIGNATURE_MAX 512u
+#define PROOF_SIGNATURE_MAX 512u /* of a device or a relying party */
 
 CONVERT_IN(signer_info_in)
 {
@@ -158,6 +158,21 @@ static struct ky_status signature_request_in(struct convert *c, const Kyso__V1__
     return KY_STATUS(KY_OK);
 }
 
+/* Whether one is needed, and holds, is the authority's to say. */
+static struct ky_status request_signature_in(struct convert *c, const Kyso__V1__RequestSignature *m,
+                                             uint64_t *out_expires_s, struct ky_span *out_signature)
+{
+    if (!m)
+        return KY_STATUS(KY_OK);
+    if (m->expires <= 0)
+        return convert_refuse(c, "request_signature.expires: seconds since the epoch are needed");
+    if (m->signature.len == 0 || m->signature.len > PROOF_SIGNATURE_MAX)
+        return convert_refuse(c, "request_signature.signature: 1 to 512 bytes are needed");
+    *out_expires_s = (uint64_t)m->expires;
+    *out_signature = convert_bytes(&m->signature);
+    return KY_STATUS(KY_OK);
+}
+
 static struct ky_status request_id_in(struct convert *c, const char *in, struct door_tx *r)
 {
     struct ky_status st =
@@ -219,6 +234,8 @@ CONVERT_IN(signer_begin_in)
 
     memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
     if (!ky_ok(st = request_id_in(c, m->request_id, r)) ||
+        !ky_ok(st = request_signature_in(c, m->request_signature, &r->expires_s,
+                                         &r->request_signature)) ||
         !ky_ok(st = signature_request_in(c, m->request, true, r)))
         return st;
     return ttl_in(c, m->ttl_s, TTL_BEGIN_MAX_S, "ttl_s: at most 600", r);
@@ -235,6 +252,8 @@ CONVERT_IN(signer_authorize_in)
     if (!ky_ok(st = request_id_in(c, m->request_id, r)) ||
         !ky_ok(st = convert_optional_name(c, m->transaction_id, "transaction_id: not a name",
                                           &r->transaction_id)) ||
+        !ky_ok(st = request_signature_in(c, m->request_signature, &r->expires_s,
+                                         &r->request_signature)) ||
         !ky_ok(st = ttl_in(c, m->ttl_s, TTL_SAD_MAX_S, "ttl_s: at most 7200", r)))
         return st;
     named = r->transaction_id.len > 0;
@@ -266,6 +285,8 @@ CONVERT_IN(signer_sign_in)
 
     memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
     if (!ky_ok(st = request_id_in(c, m->request_id, r)) ||
+        !ky_ok(st = request_signature_in(c, m->request_signature, &r->expires_s,
+                                         &r->request_signature)) ||
         !ky_ok(st = signature_request_in(c, m->request, true, r)))
         return st;
     switch (m->proof_case) {
@@ -306,5 +327,11 @@ CONVERT_IN(signer_wait_in)
 CONVERT_IN(signer_cancel_in)
 {
     const Kyso__V1__CancelTransactionRequest *m = (const void *)in;
+    struct ky_status st =
+        request_signature_in(c, m->request_signature, &out->tx_ref.expires_s,
+                             &out->tx_ref.request_signature);
+
+    if (!ky_ok(st))
+        return st;
     return tx_ref_in(c, m->relying_party, m->transaction_id, &out->tx_ref);
 }

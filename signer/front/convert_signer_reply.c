@@ -55,6 +55,7 @@ CONVERT_OUT(signer_info_out)
     m->version = convert_text(c, r->version);
     m->client = convert_text(c, r->client);
     m->max_hashes = r->max_hashes;
+    m->signed_requests = r->signed_requests;
     m->max_message_bytes = MESSAGE_MAX_BYTES;
     return finish(m, m->server_id && m->version && m->client, out);
 }

@@ -231,6 +231,13 @@ class Harness:
                   "--delegate", "ministry-a", "--delegate", "ministry-b")
         self.kyso("client", "add", "approver", "--may", "approve", "--cert", f"{pki}/approver.pem")
 
+    def add_request_key(self, client, kind="p256"):
+        """From now on this client's requests must be signed by this key: the path of its private half."""
+        path = f"{self.dir}/{client}-requests-{kind}.pem"
+        self.kyso("operator", "keygen", path, "--type", kind)
+        self.kyso("client", "request-key", client, "--request-key", f"{path}.pub")
+        return path
+
     def add_citizen(self, subject, key_type="p256", storage=None, relying_parties=("*",), activate=True,
                     totp_hash="sha1", digits=6, totps=1, device="es256"):
         """Subject, credential, TOTP, device; then the certificate, which makes the credential active.

@@ -59,6 +59,20 @@ def challenge(digest, decision, code):
     return sha256(b"kyso.v1.approval\0" + digest + bytes([decision, len(code)]) + code.encode())
 
 
+def request_digest(tx, r):
+    data = b"kyso.v1.request\0"
+    data += field(tx["server_id"].encode()) + field(tx["client"].encode()) + field(bytes([r["type"]]))
+    data += field(r["request_id"].encode())
+    for name in ("relying_party", "transaction_id", "credential_id"):
+        data += field(tx[name].encode())
+    data += field(algorithm(tx["algorithm"])) + hashes(tx)
+    data += field(sha256(tx["display_text"].encode()))
+    data += field(struct.pack(">I", r["ttl"])) + field(bytes([r["proof"]])) + field(r["authenticator_id"].encode())
+    data += field(bytes.fromhex(r["secret"])) + field(r["matching_code"].encode())
+    data += field(bytes.fromhex(r["device_signature"])) + field(struct.pack(">Q", r["expires"]))
+    return sha256(data)
+
+
 def some_hashes(count, hash_name, seed):
     return [hashlib.new(hash_name, b"%s %d" % (seed, i)).hexdigest() for i in range(count)]
 
@@ -79,6 +93,17 @@ BASE = {
     "nonce": "000102030405060708090a0b0c0d0e0f",
 }
 
+NO_PROOF = {"request_id": "order-1", "ttl": 0, "proof": 0, "authenticator_id": "", "secret": "", "matching_code": "",
+            "device_signature": "", "expires": 1767225600}
+REQUESTS = [
+    {**NO_PROOF, "type": 4, "ttl": 120},
+    {**NO_PROOF, "type": 5, "ttl": 300, "proof": 2, "authenticator_id": "a2-0011223344556677", "matching_code": "42",
+     "device_signature": (sha256(b"r") + sha256(b"s")).hex()},
+    {**NO_PROOF, "type": 6, "proof": 1, "secret": b"492039".hex()},
+    {**NO_PROOF, "type": 6, "proof": 3, "secret": sha256(b"a SAD").hex(), "expires": 2**63 - 1},
+    {**NO_PROOF, "type": 8, "request_id": ""},
+]
+
 VARIANTS = [
     ("one ECDSA hash", {}),
     ("three hashes, in order", {"hashes": some_hashes(3, "sha256", b"three")}),
@@ -96,6 +121,8 @@ VARIANTS = [
     ("bytes moved between neighbouring names", {"client": "gatewa", "relying_party": "yportal"}),
     ("largest numbers", {"credential_epoch": 2**32 - 1, "not_after": 2**63 - 1}),
     ("256 hashes", {"hashes": some_hashes(256, "sha256", b"many")}),
+    ("a pending transaction named", {"credential_id": "", "algorithm": {"scheme": 0, "hash": 0, "mgf_hash": 0, "salt_len": 0},
+                                     "hashes": [], "display_text": ""}),
 ]
 
 
@@ -112,6 +139,7 @@ def main():
                 {"decision": d, "matching_code": c, "challenge": challenge(digest, d, c).hex()}
                 for d, c in ((1, "42"), (1, "007"), (2, ""), (3, ""))
             ],
+            "requests": [{**r, "digest": request_digest(tx, r).hex()} for r in REQUESTS],
         })
     print(json.dumps({
         "provenance": "made by tests/vectors/make_tx.py of Kyso from the description in proto/PROTOCOL.md",

@@ -45,6 +45,8 @@ KY_MUST_CHECK struct ky_status policy_totp_code(uint8_t hash, uint8_t digits, st
 
 enum policy_device_type { POLICY_DEVICE_ES256 = 1, POLICY_DEVICE_ED25519 = 2 };
 
+uint8_t policy_key_type(struct ky_span spki_der); /* which of them these bytes could be; 0 = neither */
+
 struct policy_device_key; /* a parsed public key, ready to verify; one thread at a time */
 /*
  * *io_key is NULL or a key loaded before, which is used again where it can be (a third cheaper); it is NULL after any error.
@@ -65,6 +67,18 @@ KY_MUST_CHECK struct ky_status policy_device_verify(struct policy_device_key *ke
 /* Verifies any signature by such a key over a message's SHA-256 (ES256) or the message itself (Ed25519): operators. */
 KY_MUST_CHECK struct ky_status policy_key_verify_message(struct policy_device_key *key, struct ky_span message,
                                                          struct ky_span signature);
+
+/* --- Signed requests ---------------------------------------------------------------------------- */
+
+#define POLICY_REQUEST_LIFE_S 300u /* its expiry is at most this far ahead */
+/*
+ * Does a relying party's signature over ky_request_digest's 32 bytes hold, and now? The forms are those of policy_device_verify.
+ * Errors: KY_REQUEST_UNSIGNED (none is there), KY_REQUEST_STALE, KY_REQUEST_FORGED.
+ */
+KY_MUST_CHECK struct ky_status policy_request_verify(struct policy_device_key *key,
+                                                     const uint8_t digest[32],
+                                                     struct ky_span signature, uint64_t expires_s,
+                                                     uint64_t now_s);
 
 /* --- Lockout of a subject ------------------------------------------------------------------------ */
 

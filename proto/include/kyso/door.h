@@ -95,12 +95,16 @@ struct door_tx {
     struct ky_span proof_secret; /* TOTP code or SAD */
     struct ky_span matching_code;
     struct ky_span proof_signature;
+    uint64_t expires_s; /* of request_signature, which clients with a request key need */
+    struct ky_span request_signature;
 };
 struct door_tx_ref { /* WAIT, CANCEL */
     uint8_t spki[KY_SPKI_HASH_LEN];
     struct ky_span relying_party;
     struct ky_span transaction_id;
     uint32_t timeout_ms;
+    uint64_t expires_s; /* CANCEL, as in door_tx */
+    struct ky_span request_signature;
 };
 struct door_approval_ref { /* LIST (no transaction), GET */
     uint8_t spki[KY_SPKI_HASH_LEN];
@@ -150,6 +154,7 @@ struct door_r_info {
     struct ky_span client;
     struct ky_span algorithms; /* n * (u8 scheme, u8 hash) */
     uint32_t max_hashes;
+    uint8_t signed_requests;
 };
 struct door_r_cred {
     struct ky_span credential_id;

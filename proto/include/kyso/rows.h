@@ -68,6 +68,7 @@ struct row_client {
     uint32_t max_hashes;
     uint8_t suspended;
     uint8_t removed;
+    struct ky_span request_key; /* DER SubjectPublicKeyInfo: its requests are signed; empty = need not be */
 };
 enum row_right {
     ROW_RIGHT_SIGN = 1,

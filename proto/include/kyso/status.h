@@ -59,6 +59,10 @@ enum ky_code {
     KY_TOKEN_MODULE,          /* cause: CK_RV. Kill the vault */
     KY_TOKEN_WRONG_SIGNATURE, /* I7: withheld */
     KY_UNSUPPORTED,           /* the token or this build cannot do it */
+    /* KY_DENIED on the wire too; last, because ledgers hold the numbers */
+    KY_REQUEST_UNSIGNED, /* the client's requests must be signed, and this one is not */
+    KY_REQUEST_FORGED,   /* its signature does not hold */
+    KY_REQUEST_STALE,    /* it has expired, or would be good for too long */
     KY_CODE_COUNT
 };
 

@@ -30,6 +30,16 @@
  *       "kyso.v1.approval" 0x00, 32 bytes tx digest, u8 decision,
  *       u8 length of the matching code, then the code)
  *
+ *   request digest = SHA-256(
+ *       "kyso.v1.request" 0x00,
+ *       field(server id), field(client name), field(u8 kind of request: enum door_type),
+ *       field(request id), field(relying party), field(transaction id), field(credential id),
+ *       field(algorithm), hashes, field(32 bytes: SHA-256 of the display text),
+ *       field(u32 big-endian ttl), field(u8 kind of proof: enum ky_proof_kind),
+ *       field(authenticator id), field(code or SAD), field(matching code),
+ *       field(device's signature), field(u64 big-endian expiry, seconds since the epoch))
+ *   What a request does not say is empty or 0; five zero bytes for an algorithm.
+ *
  * The signature's encoding (DER or raw) is not part of what is authorized.
  */
 #ifndef KYSO_TX_H
@@ -63,6 +73,23 @@ void ky_tx_digest(const struct ky_tx_fields *tx, uint8_t out[32]);
  * What a repeat is compared by: the caller's own words, proof left out (no id, nonce or not_after).
  */
 void ky_tx_content_digest(const struct ky_tx_fields *tx, uint8_t out[32]);
+
+/* What a relying party's signature binds beside the fields of the transaction. */
+struct ky_request_fields {
+    uint8_t type; /* enum door_type: BEGIN, AUTHORIZE, SIGN or CANCEL */
+    struct ky_span request_id;
+    uint32_t ttl_s;
+    uint8_t proof; /* enum ky_proof_kind; the proof itself is bound, so that it moves to no other request */
+    struct ky_span authenticator_id;
+    struct ky_span proof_secret; /* code or SAD */
+    struct ky_span matching_code;
+    struct ky_span proof_signature;
+    uint64_t expires_s;
+};
+
+/* Of tx only what a request says itself: server, client, relying party, ids, algorithm, hashes, text. */
+void ky_request_digest(const struct ky_tx_fields *tx, const struct ky_request_fields *r,
+                       uint8_t out[32]);
 
 enum ky_decision {
     KY_DECISION_NONE = 0,

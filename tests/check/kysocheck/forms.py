@@ -32,7 +32,8 @@ CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-p
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
          "proof-other-tx proof-wrong-code proof-unconfirmed hash-not-in-sad hash-spent hash-forbidden no-right "
          "client-suspended wrong-door operator-refused no-memory io store corrupt sealed token-request token-session "
-         "token-login token-module token-wrong-signature unsupported").split()
+         "token-login token-module token-wrong-signature unsupported request-unsigned request-forged "
+         "request-stale").split()
 LEAF_MAX = 144 * 1024
 HEADER = struct.Struct("<QQH")
 INTEGERS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "code": "H"}

@@ -10,6 +10,7 @@ import shutil
 import struct
 import sys
 import tempfile
+import time
 
 import grpc
 from cryptography.hazmat.primitives import hashes, serialization
@@ -90,16 +91,68 @@ def signature_request(relying_party, credential_id, digests, scheme=types_pb2.SI
 # --- what a device does (PROTOCOL.md, "The transaction digest") -----------------------------------------
 
 
+def algorithm_bytes(a):
+    pss = a.scheme == types_pb2.SIGNATURE_SCHEME_RSA_PSS
+    mgf, salt = (a.pss.mgf_hash or a.hash, a.pss.salt_length) if pss else (0, 0)
+    return struct.pack(">BBBH", a.scheme, a.hash, mgf, salt)
+
+
+def joined(fields):
+    return b"".join(struct.pack(">I", len(f)) + f for f in fields)
+
+
+def sign_message(key, message):
+    """As a P-256 or Ed25519 key of a device or a relying party does."""
+    return key.sign(message) if isinstance(key, ed25519.Ed25519PrivateKey) else key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
 def tx_digest(t):
     """From a PendingTransaction's fields."""
-    pss = t.algorithm.scheme == types_pb2.SIGNATURE_SCHEME_RSA_PSS
-    mgf = (t.algorithm.pss.mgf_hash or t.algorithm.hash) if pss else 0
-    salt = t.algorithm.pss.salt_length if pss else 0
     fields = [t.server_id.encode(), t.client.encode(), t.relying_party.encode(), t.transaction_id.encode(),
               t.subject_id.encode(), t.credential_id.encode(), struct.pack(">I", t.credential_epoch), t.key_spki_sha256,
-              struct.pack(">BBBH", t.algorithm.scheme, t.algorithm.hash, mgf, salt), struct.pack(">I", len(t.hashes)),
+              algorithm_bytes(t.algorithm), struct.pack(">I", len(t.hashes)),
               *t.hashes, hashlib.sha256(t.display_text.encode()).digest(), struct.pack(">Q", t.not_after), t.nonce]
-    return hashlib.sha256(b"kyso.v1.tx\0" + b"".join(struct.pack(">I", len(f)) + f for f in fields)).digest()
+    return hashlib.sha256(b"kyso.v1.tx\0" + joined(fields)).digest()
+
+
+# --- what a relying party with a request key does (PROTOCOL.md, "Signed requests") -------------------------
+
+
+REQUEST_TYPES = {"BeginTransactionRequest": 4, "AuthorizeRequest": 5, "SignRequest": 6, "CancelTransactionRequest": 8}
+
+
+def request_digest(server_id, client, m, expires):
+    """From any of the four messages that are signed."""
+    kind = m.DESCRIPTOR.name
+    r = m if kind == "CancelTransactionRequest" else m.request
+    text = r.display_text if r is not m else ""
+    proof = m.WhichOneof("proof") if kind in ("AuthorizeRequest", "SignRequest") else None
+    totp, approval = proof == "totp", proof == "approval"
+    transaction = m.approval.transaction_id if approval else getattr(m, "transaction_id", "")
+    authenticator = m.totp.authenticator_id if totp else m.approval.authenticator_id if approval else ""
+    secret = m.totp.code.encode() if totp else m.sad if proof == "sad" else b""
+    fields = [server_id.encode(), client.encode(), bytes([REQUEST_TYPES[kind]]), getattr(m, "request_id", "").encode(),
+              r.relying_party.encode(), transaction.encode(), b"" if r is m else r.credential_id.encode(),
+              bytes(5) if r is m else algorithm_bytes(r.algorithm), struct.pack(">I", 0 if r is m else len(r.hashes)),
+              *([] if r is m else r.hashes), hashlib.sha256(text.encode()).digest(),
+              struct.pack(">I", getattr(m, "ttl_s", 0)), bytes([[None, "totp", "approval", "sad"].index(proof)]),
+              authenticator.encode(), secret, m.approval.matching_code.encode() if approval else b"",
+              m.approval.signature if approval else b"", struct.pack(">Q", expires)]
+    return hashlib.sha256(b"kyso.v1.request\0" + joined(fields)).digest()
+
+
+class RequestKey:
+    """Signs what a client asks: key.sign(message) gives the message back with its request_signature."""
+
+    def __init__(self, key_pem, server_id, client):
+        self.key = serialization.load_pem_private_key(key_pem, None)
+        self.server_id, self.client = server_id, client
+
+    def sign(self, m, life_s=120):
+        expires = int(time.time()) + life_s
+        signature = sign_message(self.key, request_digest(self.server_id, self.client, m, expires))
+        m.request_signature.CopyFrom(signer_pb2.RequestSignature(expires=expires, signature=signature))
+        return m
 
 
 def approval_challenge(digest, decision, code):
@@ -112,10 +165,7 @@ class Device:
         self.authenticator_id = authenticator_id
 
     def sign(self, digest, decision, code=""):
-        challenge = approval_challenge(digest, decision, code)
-        if isinstance(self.key, ed25519.Ed25519PrivateKey):
-            return self.key.sign(challenge)
-        return self.key.sign(challenge, ec.ECDSA(hashes.SHA256()))
+        return sign_message(self.key, approval_challenge(digest, decision, code))
 
 
 # --- what an auditor does ---------------------------------------------------------------------------------

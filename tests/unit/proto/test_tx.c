@@ -67,7 +67,7 @@ static json_t *vectors(json_t **out_root)
     if (*out_root == NULL)
         fail_msg("%s", why.text);
     json_t *list = json_object_get(*out_root, "vectors");
-    assert_true(json_array_size(list) >= 14);
+    assert_true(json_array_size(list) >= 15);
     return list;
 }
 
@@ -82,6 +82,34 @@ static void check_challenges(const json_t *list, const uint8_t digest[32])
         hex_of(c, "challenge", want, 32);
         ky_approval_challenge(digest, (uint8_t)number_of(c, "decision"),
                               text_of(c, "matching_code"), got);
+        assert_memory_equal(want, got, 32);
+    }
+}
+
+static void check_requests(const json_t *list, const struct ky_tx_fields *tx)
+{
+    size_t i;
+    const json_t *r;
+    assert_int_equal(json_array_size(list), 5);
+    json_array_foreach(list, i, r)
+    {
+        uint8_t want[32], got[32], secret[32], signature[64];
+        struct ky_request_fields f = {
+            .type = (uint8_t)number_of(r, "type"),
+            .request_id = text_of(r, "request_id"),
+            .ttl_s = (uint32_t)number_of(r, "ttl"),
+            .proof = (uint8_t)number_of(r, "proof"),
+            .authenticator_id = text_of(r, "authenticator_id"),
+            .matching_code = text_of(r, "matching_code"),
+            .expires_s = number_of(r, "expires"),
+        };
+        f.proof_secret = KY_SPAN(
+            secret, from_hex(json_string_value(json_object_get(r, "secret")), secret, 32));
+        f.proof_signature =
+            KY_SPAN(signature, from_hex(json_string_value(json_object_get(r, "device_signature")),
+                                        signature, 64));
+        hex_of(r, "digest", want, 32);
+        ky_request_digest(tx, &f, got);
         assert_memory_equal(want, got, 32);
     }
 }
@@ -102,6 +130,7 @@ static void test_vectors(void **state)
         ky_tx_digest(&v.tx, got);
         assert_memory_equal(want, got, 32);
         check_challenges(json_object_get(item, "challenges"), got);
+        check_requests(json_object_get(item, "requests"), &v.tx);
         hex_of(item, "content_digest", want, 32);
         ky_tx_content_digest(&v.tx, got);
         assert_memory_equal(want, got, 32);
@@ -241,6 +270,51 @@ static void test_challenge_bits(void **state)
     assert_memory_not_equal(base, other, 32);
 }
 
+/* Every bit that a relying party says, the proof with it; neither a row's epoch nor what only the server knows. */
+static void test_request_bits(void **state)
+{
+    (void)state;
+    struct editable e;
+    uint8_t text[5][4] = {"aaaa", "bbbb", "cccc", "dddd", "eeee"};
+    struct ky_request_fields r = {
+        .type = 6,
+        .request_id = KY_SPAN_OF(text[0]),
+        .ttl_s = 7,
+        .proof = 1,
+        .authenticator_id = KY_SPAN_OF(text[1]),
+        .proof_secret = KY_SPAN_OF(text[2]),
+        .matching_code = KY_SPAN_OF(text[3]),
+        .proof_signature = KY_SPAN_OF(text[4]),
+        .expires_s = 9,
+    };
+    fill(&e);
+    const struct range ranges[] = {
+        {e.text[0], 4, true},           {e.text[1], 4, true},
+        {e.text[2], 4, true},           {e.text[3], 4, true},
+        {e.text[4], 4, false},          {e.text[5], 4, true},
+        {e.text[6], 4, true},           {e.hashes, 64, true},
+        {&e.tx.credential_epoch, 4, false}, {e.tx.nonce, KY_TX_NONCE_LEN, false},
+        {&e.tx.algorithm.scheme, 1, true},  {&e.tx.algorithm.hash, 1, true},
+        {&e.tx.algorithm.salt_len, 2, true}, {&r.type, 1, true},
+        {&r.ttl_s, 4, true},            {&r.proof, 1, true},
+        {&r.expires_s, 8, true},        {text, sizeof(text), true},
+    };
+    uint8_t base[32], other[32];
+    ky_request_digest(&e.tx, &r, base);
+    for (size_t i = 0; i < ROWS(ranges); i++)
+        for (size_t bit = 0; bit < ranges[i].len * 8; bit++) {
+            ((uint8_t *)ranges[i].at)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            ky_request_digest(&e.tx, &r, other);
+            ((uint8_t *)ranges[i].at)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_equal(memcmp(base, other, 32) != 0, ranges[i].in_content);
+        }
+    /* a byte moved to the neighbouring field is another request */
+    r.authenticator_id.len--;
+    r.proof_secret = KY_SPAN(text[1] + 3, 5);
+    ky_request_digest(&e.tx, &r, other);
+    assert_memory_not_equal(base, other, 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +323,7 @@ int main(void)
         cmocka_unit_test(test_what_has_no_effect_is_left_out),
         cmocka_unit_test(test_odd_hash_lengths),
         cmocka_unit_test(test_challenge_bits),
+        cmocka_unit_test(test_request_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,22 @@ static enum ky_code sign(struct fixture *f)
         assert_non_null(strstr((f)->conv.why, text));                                              \
     } while (0)
 
+static void test_request_signature(void **state)
+{
+    struct fixture *f = *state;
+    Kyso__V1__RequestSignature s = KYSO__V1__REQUEST_SIGNATURE__INIT;
+
+    f->sign.request_signature = &s;
+    s.signature = f->hashes[0];
+    assert_refused(f, "request_signature.expires");
+    s.expires = 1800000000;
+    assert_int_equal(sign(f), KY_OK);
+    assert_true(ky_span_eq(f->record.tx.request_signature, KY_SPAN(f->digests, 32)));
+    assert_int_equal(f->record.tx.expires_s, 1800000000);
+    s.signature.len = 0;
+    assert_refused(f, "request_signature.signature");
+}
+
 static void test_sign_with_totp(void **state)
 {
     struct fixture *f = *state;
@@ -284,6 +300,7 @@ static void test_doors_know_their_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_request_signature, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sign_with_totp, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hash_rules, setup, teardown),
         cmocka_unit_test_setup_teardown(test_algorithm_rules, setup, teardown),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certificates.h"
 #include "door.h"
 #include "kyso/wire.h"
 
@@ -397,6 +398,49 @@ static void clients_are_suspended_resumed_and_removed_for_good(void **state)
                                         KY_OK}); /* its key is free */
 }
 
+static void set_request_key(struct door *d, const char *name, struct ky_span spki, enum ky_code want)
+{
+    DOOR_OP(d, SET_CLIENT_REQUEST_KEY, set_client_request_key, SetClientRequestKey,
+            KYSO__V1__SET_CLIENT_REQUEST_KEY__INIT, message_.name = TEXT(name),
+            message_.request_key.data = (uint8_t *)(uintptr_t)spki.data,
+            message_.request_key.len = spki.len);
+    door_send(d, &op_);
+    if (want == KY_OK)
+        (void)door_expect_result(d);
+    else
+        door_expect_refused(d, want);
+}
+
+static void a_request_key_is_pinned_and_taken_back(void **state)
+{
+    struct client_case gateway = {"gateway", 1, 32, 1, 0, true, false, true, KY_OK};
+    struct client_case approver = {"approver", 1, 32, 2, 0, false, true, false, KY_OK};
+    struct door *d = *state;
+    struct row_client row;
+    uint8_t p256[700], ed25519[700];
+    size_t p256_len = test_spki(d->alice, p256);
+    size_t ed25519_len = test_spki(d->bob, ed25519);
+
+    add_client(d, &gateway);
+    add_client(d, &approver);
+    set_request_key(d, "gateway", KY_SPAN(p256, p256_len), KY_OK);
+    assert_string_equal(d->a->operation_name, "set-client-request-key");
+    assert_string_equal(d->a->operation_target, "gateway");
+    OK(store_row_get(d->a->store, ROW_CLIENT, 1, &row));
+    assert_true(ky_span_eq(row.request_key, KY_SPAN(p256, p256_len)));
+    set_request_key(d, "gateway", KY_SPAN(ed25519, ed25519_len), KY_OK);
+    set_request_key(d, "gateway", KY_SPAN(ed25519, ed25519_len - 1), KY_INVALID);
+    p256[p256_len - 1] ^= 1; /* off the curve */
+    set_request_key(d, "gateway", KY_SPAN(p256, p256_len), KY_INVALID);
+    set_request_key(d, "approver", KY_SPAN(ed25519, ed25519_len), KY_INVALID);
+    set_request_key(d, "nobody", KY_SPAN(ed25519, ed25519_len), KY_NOT_FOUND);
+    OK(store_row_get(d->a->store, ROW_CLIENT, 1, &row));
+    assert_true(ky_span_eq(row.request_key, KY_SPAN(ed25519, ed25519_len)));
+    set_request_key(d, "gateway", KY_SPAN(NULL, 0), KY_OK);
+    OK(store_row_get(d->a->store, ROW_CLIENT, 1, &row));
+    assert_int_equal(row.request_key.len, 0);
+}
+
 /* --- reading ---------------------------------------------------------------------------------------------- */
 
 static const Kyso__V1__LedgerChunk *read_ledger(struct door *d, uint64_t from, uint32_t limit)
@@ -479,6 +523,7 @@ int main(void)
         TEST(subjects_are_shown_and_unlocked),
         TEST(clients_have_one_right_and_their_own_keys),
         TEST(clients_are_suspended_resumed_and_removed_for_good),
+        TEST(a_request_key_is_pinned_and_taken_back),
         TEST(the_ledger_is_read_in_pages),
         TEST(long_pages_end_before_the_record_is_full),
     };
