@@ -33,7 +33,8 @@ from mutations import MUTATIONS  # noqa: E402
 CHECK = os.path.join(HERE, "../../check/kyso-check")
 SEED = int(os.environ.get("KYSO_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
 ROLES = ("kyso-vault", "kyso-front", "kyso-authority")
-STEPS = int(os.environ.get("KYSO_TEST_STEPS") or 150)
+STEPS = 150
+BETWEEN = int(os.environ.get("KYSO_TEST_STEPS") or STEPS)  # two kills
 ROUNDS = int(os.environ.get("KYSO_TEST_ROUNDS") or 5)  # one role killed in each
 EDITS = int(os.environ.get("KYSO_TEST_EDITS") or 100)
 
@@ -162,7 +163,7 @@ class UnderFire(CheckCase):
         rounds = list(ROLES) + [self.rng.choice(ROLES) for _ in range(ROUNDS - len(ROLES))]
         self.rng.shuffle(rounds)
         for number, role in enumerate(rounds):
-            clients.run(STEPS, {self.rng.randrange(10, STEPS): self.kill(role)})
+            clients.run(BETWEEN, {self.rng.randrange(10, BETWEEN): self.kill(role)})
             self.h.wait_for(self.h._is_serving, f"the server after a {role} was killed")
             self.keep_checkpoint()
             if number == 2:
@@ -196,13 +197,17 @@ class UnderFire(CheckCase):
                 self.h.wait_for(lambda: len(self.h.ledger("intent")) == before + 8, "eight intents")
                 self.assertTrue(self.operate("set-credential-state", person["credential_id"], "suspended", "credential",
                                              "suspend", person["credential_id"]))
-                for pid in vaults:
-                    os.kill(pid, signal.SIGCONT)
+                self.go_on(vaults)
                 return sum(w.result() is not None for w in waiting)
         finally:
-            for pid in vaults:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            self.go_on(vaults)
+
+    @staticmethod
+    def go_on(pids):
+        """Those that were not killed for standing still too long."""
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def revocations(self):
         """Suspended and resumed, suspended for good, a device and a code generator removed; at last nobody may sign."""
