@@ -32,6 +32,8 @@ struct flight *state_flight_new(struct state *s, uint64_t intent)
 {
     struct flight *f = s->free_flights;
 
+    if (state_flight(s, intent) != NULL) /* a snapshot that names it twice */
+        return NULL;
     if (f != NULL)
         s->free_flights = f->next_free;
     else

@@ -232,6 +232,7 @@ bool state_replay_open(struct state *s); /* false: no memory */
 struct replay *state_replay_at(const struct replay_ring *r, uint64_t sequence);
 void state_replay_collect(struct state *s, uint64_t now_s);
 void state_replay_free(struct state *s);
+/* NULL: no memory, or it is there already. */
 struct flight *state_flight_new(struct state *s, uint64_t intent);
 void state_flight_end(struct state *s, struct flight *f);
 

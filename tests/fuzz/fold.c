@@ -10,6 +10,14 @@
 
 #define SNAPSHOT_MAX (16u * 1024u * 1024u)
 
+/* Rows are dense: what is kept by row would only cost time for numbers near 2^32, so there is no memory for them. */
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+    return n > 256 ? NULL : __real_reallocarray(p, n, size);
+}
+
 static struct state *fold_new(void)
 {
     static const struct state_limits limits = {
