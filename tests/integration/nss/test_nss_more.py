@@ -46,7 +46,7 @@ class Probe(ServerCase):
             f.write(tpm.read())
         self.h.env["KYSO_FAULT_SCRIPT"] = f.name
         self.h.config["token.module"] = f"{self.h.bin}/kyso-fault.so"
-        self.h._configure()
+        self.h.configure()
         printed = self.probe()
         self.assertRegex(printed, r"(?m)^operation state +per token: token.serialize$")
         self.assertRegex(printed, r"(?m)^CKA_LOCAL on its own keys +no$")
