@@ -33,9 +33,6 @@ class NssCase(ServerCase):
         with open(f"{cls.folder}/pin", "w") as f:
             f.write(os.urandom(12).hex() + "\n")
         subprocess.run(["certutil", "-N", "-d", f"sql:{cls.folder}/db", "-f", f"{cls.folder}/pin"], check=True)
-        # NSS may decide by the folder's speed to serve from a copy in memory, which misses what other vaults write.
-        os.environ["NSS_SDB_USE_CACHE"] = "no"
-        cls.addClassCleanup(os.environ.pop, "NSS_SDB_USE_CACHE")
         cls.config = {"token.module": module_path(), "token.uri": '"pkcs11:token=NSS%20Certificate%20DB"',
                       "token.init_args": f"\"configdir='sql:{cls.folder}/db' certPrefix='' keyPrefix='' "
                                          "secmod='secmod.db' flags=\"",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of hsm/ that need no token: the CK_RV table, SubjectPublicKeyInfo both ways
- * against OpenSSL's own encoder, the verifier, the map of residents, and the cache over a counting stand-in for the
- * module.
+ * against OpenSSL's own encoder, the verifier, the map of residents, the cache over a counting stand-in for the
+ * module, and the environment that a module is given.
  */
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -396,6 +396,21 @@ static void test_cache_against_a_model(void **state)
     hsm_cache_free(c);
 }
 
+/* Before the module is there: what it reads in its constructors would be too late otherwise. */
+static void test_nss_is_told_to_keep_no_copy(void **state)
+{
+    const struct hsm_config config = {.module = "/nonexistent/module.so", .init_args = "x"};
+    struct hsm_module m;
+
+    (void)state;
+    assert_int_equal(unsetenv("NSS_SDB_USE_CACHE"), 0);
+    assert_int_equal(hsm_module_open(&config, &m).code, KY_TOKEN_MODULE);
+    assert_string_equal(getenv("NSS_SDB_USE_CACHE"), "no");
+    assert_int_equal(setenv("NSS_SDB_USE_CACHE", "auto", 1), 0); /* the operator's word stays */
+    assert_int_equal(hsm_module_open(&config, &m).code, KY_TOKEN_MODULE);
+    assert_string_equal(getenv("NSS_SDB_USE_CACHE"), "auto");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_cache_against_a_model),
         cmocka_unit_test(test_verified_is_said_of_one_handle),
         cmocka_unit_test(test_residents_by_the_hundred),
+        cmocka_unit_test(test_nss_is_told_to_keep_no_copy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
