@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,12 +34,15 @@ struct list {
 #define ALWAYS(name)                  { SCMP_SYS(name), { 0 } }
 #define WHEN(name, argument, value)   { SCMP_SYS(name), { argument, SCMP_CMP_EQ, value, 0 } }
 #define WITHOUT(name, argument, bits) { SCMP_SYS(name), { argument, SCMP_CMP_MASKED_EQ, bits, 0 } }
+/* The kernel looks at 32 bits only: what is refused must not come back with others set above them. */
+#define WHEN_LOW(name, argument, value) { SCMP_SYS(name), { argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, value } }
 #define LIST(table)                   { table, sizeof(table) / sizeof((table)[0]) }
 
 /* Every loop of ours: what is open, memory without code, clocks, its own signals, its end. */
 static const struct call loop_calls[] = {
-    ALWAYS(read), ALWAYS(write), ALWAYS(readv), ALWAYS(writev), ALWAYS(recvmsg), ALWAYS(sendmsg), ALWAYS(recvfrom),
-    ALWAYS(sendto), ALWAYS(close), ALWAYS(shutdown), ALWAYS(poll), ALWAYS(epoll_wait), ALWAYS(epoll_pwait),
+    ALWAYS(read), ALWAYS(write), ALWAYS(readv), ALWAYS(writev), ALWAYS(recvmsg), ALWAYS(recvfrom),
+    WITHOUT(sendmsg, 2, MSG_FASTOPEN), WITHOUT(sendto, 3, MSG_FASTOPEN), /* with it they connect */
+    ALWAYS(close), ALWAYS(shutdown), ALWAYS(poll), ALWAYS(epoll_wait), ALWAYS(epoll_pwait),
     ALWAYS(epoll_ctl), ALWAYS(epoll_create1),
     WHEN(fcntl, 1, F_GETFL), WHEN(fcntl, 1, F_SETFL), WHEN(fcntl, 1, F_GETFD), WHEN(fcntl, 1, F_SETFD),
     WHEN(ioctl, 1, FIONREAD),
@@ -78,6 +82,9 @@ static const struct call vault_refused[] = {
     ALWAYS(keyctl), ALWAYS(init_module), ALWAYS(finit_module), ALWAYS(delete_module), ALWAYS(kexec_load),
     ALWAYS(kexec_file_load), ALWAYS(reboot), ALWAYS(swapon), ALWAYS(swapoff), ALWAYS(setuid), ALWAYS(setgid),
     ALWAYS(setreuid), ALWAYS(setregid), ALWAYS(setresuid), ALWAYS(setresgid), ALWAYS(setgroups), ALWAYS(personality),
+    /* a signal by way of a descriptor; a terminal's input */
+    WHEN_LOW(fcntl, 1, F_SETOWN), WHEN_LOW(fcntl, 1, F_SETOWN_EX), WHEN_LOW(fcntl, 1, F_SETSIG),
+    WHEN_LOW(ioctl, 1, FIOSETOWN), WHEN_LOW(ioctl, 1, SIOCSPGRP), WHEN_LOW(ioctl, 1, TIOCSTI),
 };
 static const struct call socket_calls[] = {
     ALWAYS(socket), ALWAYS(connect), ALWAYS(bind), ALWAYS(listen), ALWAYS(accept), ALWAYS(accept4),

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -57,6 +58,7 @@ static void try_calls(pid_t other)
         .sin_family = AF_INET, .sin_port = htons(1), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     char here[8];
     const struct iovec to = {here, sizeof(here)}, from = {here, sizeof(here)};
+    const struct msghdr message = {.msg_namelen = 0};
     char path[64];
     long child;
 
@@ -67,9 +69,12 @@ static void try_calls(pid_t other)
     say("kill", syscall(SYS_kill, other, SIGCONT)); /* harmless where it arrives */
     say_fd("pidfd", syscall(SYS_pidfd_open, other, 0));
     say("signal-by-fcntl", syscall(SYS_fcntl, STDERR_FILENO, F_SETOWN, other));
+    say("signal-by-ioctl", syscall(SYS_ioctl, STDERR_FILENO, (long)FIOSETOWN | 1L << 32, &other));
     say_fd("socket-inet", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
     say_fd("socket-unix", syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));
     say("connect", syscall(SYS_connect, -1, &there, sizeof(there))); /* EBADF: the call is there */
+    say("connect-by-sendto", syscall(SYS_sendto, -1, here, 0L, (long)MSG_FASTOPEN, &there, sizeof(there)));
+    say("connect-by-sendmsg", syscall(SYS_sendmsg, -1, &message, (long)MSG_FASTOPEN));
     say("new-code", (long)syscall(SYS_mmap, NULL, 4096L, PROT_READ | PROT_WRITE | PROT_EXEC,
                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L));
     child = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);

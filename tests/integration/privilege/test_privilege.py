@@ -31,10 +31,13 @@ FILTERED = {
     "ptrace": (EPERM, EPERM, EPERM, EPERM),
     "kill": (EPERM, EPERM, EPERM, EPERM),
     "pidfd": (EPERM, EPERM, EPERM, EPERM),
-    "signal-by-fcntl": (EPERM, EPERM, EPERM, OK),
+    "signal-by-fcntl": (EPERM, EPERM, EPERM, EPERM),
+    "signal-by-ioctl": (EPERM, EPERM, EPERM, EPERM),
     "socket-inet": (EPERM, EPERM, EPERM, EPERM),
     "socket-unix": (EPERM, EPERM, EPERM, EPERM),
     "connect": (EPERM, EPERM, EPERM, EPERM),
+    "connect-by-sendto": (EPERM, EPERM, EPERM, errno.EBADF),  # a vault has no socket that could
+    "connect-by-sendmsg": (EPERM, EPERM, EPERM, errno.EBADF),
     "new-code": (EPERM, EPERM, EPERM, OK),
     "fork": (EPERM, EPERM, EPERM, OK),
     "figures": (None, EACCES, OK, None),  # the others have no such descriptor
