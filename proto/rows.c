@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Schemas of the rows. Constant: any thread. A row's hash in the ledger is over these bytes,
- * so a schema with rows on disk changes only together with STORE_SCHEMA_VERSION.
+ * so a schema with rows on disk changes only together with STORE_SCHEMA_VERSION, or grows at its end (`older`).
  */
 #include "kyso/rows.h"
 
@@ -86,4 +86,25 @@ static const struct ky_schema *const row_schemas[ROW_TABLE_END] = {
 const struct ky_schema *row_schema(uint8_t table)
 {
     return table < ROW_TABLE_END ? row_schemas[table] : NULL;
+}
+
+/* How many fields the rows had that are on disk from before their table grew at its end. */
+static const uint16_t older[ROW_TABLE_END] = {
+    [ROW_CLIENT] = 8, /* without request_key */
+};
+
+struct ky_status row_decode(uint8_t table, struct ky_span in, void *out_msg)
+{
+    const struct ky_schema *schema = row_schema(table);
+
+    if (schema == NULL)
+        return KY_STATUS(KY_INVALID);
+    struct ky_status status = ky_msg_decode(schema, in, out_msg);
+    if (!ky_ok(status) && older[table] > 0) {
+        struct ky_schema before = *schema;
+
+        before.field_count = older[table];
+        status = ky_msg_decode(&before, in, out_msg);
+    }
+    return status;
 }

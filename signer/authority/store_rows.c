@@ -201,7 +201,7 @@ struct ky_status store_row_get(struct store *s, enum row_table table, uint32_t r
     st = take_row(s, table, row, &s->rows[table]);
     store_reset(s, STMT_ROW_GET);
     if (ky_ok(st)) {
-        st = ky_msg_decode(row_schema((uint8_t)table), ky_buf_span(&s->rows[table]), out_msg);
+        st = row_decode((uint8_t)table, ky_buf_span(&s->rows[table]), out_msg);
         st = ky_ok(st) ? st : KY_STATUS(KY_CORRUPT);
     }
     return st;

@@ -85,5 +85,7 @@ struct row_operator {
 extern const struct ky_schema row_subject_schema, row_credential_schema, row_authenticator_schema,
     row_client_schema, row_operator_schema;
 const struct ky_schema *row_schema(uint8_t table); /* NULL when unknown */
+/* Also a row in its table's older form: what that had not is empty. Errors: KY_INVALID. */
+KY_MUST_CHECK struct ky_status row_decode(uint8_t table, struct ky_span in, void *out_msg);
 
 #endif
