@@ -96,7 +96,7 @@ static bool path_of(const struct config *c, const char *name, char *out, size_t 
 
 /*
  * One more line in a file of the state's folder, durable together with its name. Returns the file's size; 0 = it failed.
- * The authority can make files there: a link that it made is not followed.
+ * The authority can make files there: a link that it made is not followed, a file that is its own not counted in.
  */
 static off_t write_line(const struct config *c, const char *name, int flags, const char *text)
 {
@@ -108,8 +108,8 @@ static off_t write_line(const struct config *c, const char *name, int flags, con
         return 0;
     fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
     dir = open(c->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || dir < 0 || fstat(fd, &info) != 0 || info.st_nlink != 1 || dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0 || fsync(dir) != 0 ||
-        fstat(fd, &info) != 0)
+    if (fd < 0 || dir < 0 || fstat(fd, &info) != 0 || info.st_nlink != 1 || info.st_uid != geteuid() ||
+        dprintf(fd, "%s\n", text) < 0 || fsync(fd) != 0 || fsync(dir) != 0 || fstat(fd, &info) != 0)
         info.st_size = 0;
     if (fd >= 0)
         close(fd);

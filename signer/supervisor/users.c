@@ -26,11 +26,12 @@ static const char *const standard_names[ROLE_KIND_COUNT] = {
 };
 
 /* What of the state belongs to whom; what is not there is looked at when it is. */
-static const struct {
+static const struct part {
     const char *name;
     bool authority;
 } parts[] = {
     { "run", false }, { "kyso.db", true }, { "kyso.db-wal", true }, { "kyso.db.lock", true }, { "checkpoint", true },
+    { "login-pending", false }, { "login-failures", false },
 };
 
 /* A number is a user and a group without an account. A named account keeps its groups: a token's may be among them. */
@@ -52,7 +53,8 @@ static bool find(const char *name, struct role_user *out)
     out->uid = account->pw_uid;
     out->gid = account->pw_gid;
     out->group_count = ROLE_GROUPS_MAX;
-    return getgrouplist(name, out->gid, out->groups, &out->group_count) >= 0;
+    (void)getgrouplist(name, out->gid, out->groups, &out->group_count); /* more than the room: the count says so */
+    return true;
 }
 
 static int refuse(const char *why, const char *name)
@@ -61,13 +63,29 @@ static int refuse(const char *why, const char *name)
     return 1;
 }
 
+static bool in_group(const struct role_user *u, gid_t group)
+{
+    bool in = u->gid == group;
+
+    for (int i = 0; i < u->group_count && !in; i++)
+        in = u->groups[i] == group;
+    return in;
+}
+
+/* The authority's group may write in the state's folder. */
 static int check_apart(const struct supervisor *s, const char *const *names)
 {
     for (int i = 0; i < ROLE_KIND_COUNT; i++) {
-        if (s->users[i].uid == 0)
-            return refuse("a role must not run as root", names[i]);
+        const struct role_user *u = &s->users[i];
+
+        if (u->group_count > ROLE_GROUPS_MAX)
+            return refuse("this user is in too many groups", names[i]);
+        if (u->uid == 0 || in_group(u, 0))
+            return refuse("a role must not run as root, nor in root's group", names[i]);
+        if (i != ROLE_AUTHORITY && in_group(u, s->users[ROLE_AUTHORITY].gid))
+            return refuse("no other role may be in the authority's group", names[i]);
         for (int j = 0; j < i; j++)
-            if (s->users[i].uid == s->users[j].uid)
+            if (u->uid == s->users[j].uid)
                 return refuse("each role needs a user of its own", names[i]);
     }
     return 0;
@@ -116,14 +134,32 @@ int users_give_state(const struct supervisor *s)
     return 0;
 }
 
+/* false: it is not there */
+static bool owner_of(const struct supervisor *s, const struct part *p, char *out_path, size_t cap, uid_t *out_owner)
+{
+    struct stat info;
+
+    (void)snprintf(out_path, cap, "%s/%s", s->config->state_dir, p->name);
+    if (lstat(out_path, &info) != 0)
+        return false;
+    *out_owner = info.st_uid;
+    return true;
+}
+
 static int refuse_owner(const struct supervisor *s, const char *path)
 {
     const struct role_user *a = &s->users[ROLE_AUTHORITY];
     const char *dir = s->config->state_dir;
+    char name[1024];
+    uid_t owner;
 
     fprintf(stderr, "kysod: %s has another owner or other rights than a server has that root starts. To make it so:\n"
-                    "  chown -R %u:%u %s && chown -R 0:0 %s/run && chown 0:%u %s && chmod 1770 %s\n",
-            path, (unsigned)a->uid, (unsigned)a->gid, dir, dir, (unsigned)a->gid, dir, dir);
+                    "  chown -R 0:0 %s",
+            path, dir);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (parts[i].authority && owner_of(s, &parts[i], name, sizeof(name), &owner))
+            fprintf(stderr, " && chown -hR %u:%u %s", (unsigned)a->uid, (unsigned)a->gid, name);
+    fprintf(stderr, " && chown 0:%u %s && chmod 1770 %s\n", (unsigned)a->gid, dir, dir);
     return 1;
 }
 
@@ -132,16 +168,15 @@ int users_check_state(const struct supervisor *s)
     const struct role_user *a = &s->users[ROLE_AUTHORITY];
     char path[1024];
     struct stat info;
+    uid_t owner;
 
     if (!s->apart)
         return 0;
     if (stat(s->config->state_dir, &info) != 0 || info.st_uid != 0 || info.st_gid != a->gid ||
         (info.st_mode & (S_ISVTX | S_IWGRP | S_IWOTH)) != (S_ISVTX | S_IWGRP))
         return refuse_owner(s, s->config->state_dir);
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        (void)snprintf(path, sizeof(path), "%s/%s", s->config->state_dir, parts[i].name);
-        if (lstat(path, &info) == 0 && info.st_uid != (parts[i].authority ? a->uid : 0))
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (owner_of(s, &parts[i], path, sizeof(path), &owner) && owner != (parts[i].authority ? a->uid : 0))
             return refuse_owner(s, path);
-    }
     return 0;
 }

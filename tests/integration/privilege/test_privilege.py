@@ -164,10 +164,16 @@ class Apart(Probed):
     def test_state(self):
         """A folder or a file that is not as --init leaves it: no start, and the words that mend it."""
         h, state = self.h, f"{self.h.state}/state"
+        markers = [f"{state}/login-{name}" for name in ("pending", "failures")]
+
+        def plant(path):
+            with open(path, "wb"):
+                os.chown(path, self.users["authority"], -1)
         self.assertEqual(h.stop_server(), 0)
         spoiled = (lambda: os.chmod(state, 0o777), lambda: os.chmod(state, 0o770), lambda: os.chown(state, 0, 0),
                    lambda: os.chown(state, self.users["authority"], -1), lambda: os.chown(f"{state}/kyso.db", 0, 0),
-                   lambda: os.chown(f"{state}/run", self.users["authority"], -1))
+                   lambda: os.chown(f"{state}/run", self.users["authority"], -1),
+                   *(lambda path=path: plant(path) for path in markers))
         for spoil in spoiled:
             spoil()
             refused = h.kysod()
@@ -175,6 +181,9 @@ class Apart(Probed):
             command = refused.stderr.splitlines()[-1]
             self.assertIn("chown", command)
             subprocess.run(["sh", "-c", command], check=True)
+        for path in markers:
+            self.assertEqual(os.stat(path).st_uid, 0, "the command keeps kysod's from the authority")
+            os.unlink(path)
         h.run_server()
         self.assertSigns()
 

@@ -157,6 +157,22 @@ static void test_a_planted_link_is_not_followed(void **state)
     remove_files();
 }
 
+/* One that the authority planted says nothing of how often a login failed, and would be the authority's to shorten. */
+static void test_a_planted_counter_closes_it(void **state)
+{
+    char failures[128];
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    remove_files();
+    (void)snprintf(failures, sizeof(failures), "%s/login-failures", folder);
+    assert_int_equal(mknod(failures, S_IFREG | 0600, 0), 0);
+    assert_int_equal(chown(failures, 64001, 64001), 0);
+    assert_false(fails(0xE0));
+    remove_files();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_not_tried_never_closes_it),
         cmocka_unit_test(test_a_failure_that_cannot_be_counted),
         cmocka_unit_test(test_a_planted_link_is_not_followed),
+        cmocka_unit_test(test_a_planted_counter_closes_it),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
