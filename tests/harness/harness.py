@@ -231,6 +231,14 @@ class Harness:
                   "--delegate", "ministry-a", "--delegate", "ministry-b")
         self.kyso("client", "add", "approver", "--may", "approve", "--cert", f"{pki}/approver.pem")
 
+    def spki_sha256(self, client):
+        """What a client is known by."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        with open(f"{self.state}/pki/{client}.pem", "rb") as f:
+            key = x509.load_pem_x509_certificate(f.read()).public_key()
+        return digest(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
     def add_request_key(self, client, kind="p256"):
         """From now on this client's requests must be signed by this key: the path of its private half."""
         path = f"{self.dir}/{client}-requests-{kind}.pem"
