@@ -124,7 +124,14 @@ static CK_RV generate_root(const struct hsm_session *s, const struct hsm_caps *c
     return s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out);
 }
 
-/* The first key of all: a token that refuses it with the restrictions is asked without. */
+/* What a token says of a key with attributes that it does not know. */
+static bool knows_not(CK_RV rv)
+{
+    return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
+           rv == CKR_TEMPLATE_INCONSISTENT || rv == CKR_GENERAL_ERROR; /* the last is NSS softokn's */
+}
+
+/* The first key of all: where the operator allows it, a token that knows no restrictions is asked without. */
 static struct ky_status make_root(const struct hsm_session *s, const struct hsm_caps *caps,
                                   CK_OBJECT_HANDLE *out)
 {
@@ -133,11 +140,18 @@ static struct ky_status make_root(const struct hsm_session *s, const struct hsm_
 
     as.restricts = true;
     rv = generate_root(s, &as, out);
+    if (!knows_not(rv))
+        return hsm_ckr_status(rv);
+    if (!caps->unrestricted)
+        return KY_STATUS_CAUSE(KY_UNSUPPORTED, CKA_COPYABLE);
     as.restricts = false;
-    return hsm_ckr_status(rv == CKR_OK ? rv : generate_root(s, &as, out));
+    return hsm_ckr_status(generate_root(s, &as, out));
 }
 
-/* An object that answers for CKA_COPYABLE is of a token that restricts: then both attributes must be right. */
+/*
+ * An object that answers for CKA_COPYABLE is of a token that restricts: then both attributes must be right.
+ * KY_UNSUPPORTED, CKA_COPYABLE: it does not, and the operator has not allowed that.
+ */
 static struct ky_status learn_restricts(const struct hsm_session *s, CK_OBJECT_HANDLE root,
                                         struct hsm_caps *caps)
 {
@@ -147,6 +161,8 @@ static struct ky_status learn_restricts(const struct hsm_session *s, CK_OBJECT_H
         hsm_session_attr(s, root, CKA_COPYABLE, &value, sizeof(value), &len);
 
     caps->restricts = ky_ok(st);
+    if (st.code == KY_INVALID && !caps->unrestricted)
+        return KY_STATUS_CAUSE(KY_UNSUPPORTED, CKA_COPYABLE);
     if (st.code == KY_INVALID) { /* a KEK that can be copied with other rights protects nothing */
         caps->wrap = 0;
         caps->wrappable = 0;

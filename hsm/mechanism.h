@@ -24,6 +24,7 @@ struct hsm_caps {
     CK_MECHANISM_TYPE wrap; /* AES key wrap with padding */
     /* Token objects carry CKA_COPYABLE and CKA_ALLOWED_MECHANISMS (keys.c finds out). NSS softokn's do not. */
     bool restricts;
+    bool unrestricted; /* the operator takes a token whose objects do not */
 };
 
 struct hsm_sign_mechanism { /* a CK_MECHANISM and the parameter it points to */

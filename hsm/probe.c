@@ -163,7 +163,7 @@ static void try_attributes(struct probe *p)
                       born != CKR_OK ? hsm_ckr_name(born) : held ? "kept" : "NOT KEPT");
         if (r->attribute.type == CKA_COPYABLE && born != CKR_OK) {
             p->w->vault->caps.restricts = false;
-            p->unwrapped = "no key that wraps would be kept from being copied with other rights";
+            p->unwrapped = "whoever has the PIN can copy its keys (a demo, or token.unrestricted_keys)";
         } else if (r->attribute.type != CKA_EXTRACTABLE && !held && p->unwrapped == NULL) {
             p->refused = "a key that wraps could be given other rights";
         }

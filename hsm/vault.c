@@ -140,6 +140,7 @@ static struct ky_status open_keys(struct hsm_vault *v, struct hsm_worker *w, con
     struct ky_status st = KY_STATUS(KY_OK);
 
     hsm_caps_probe(&v->module, &v->caps);
+    v->caps.unrestricted = v->config->unrestricted_keys;
     if (v->config->provision) {
         *out_what = "provision";
         st = hsm_keys_provision(&w->session, &v->caps);
@@ -166,6 +167,8 @@ static void announce(const struct hsm_vault *v)
     (void)snprintf(line, sizeof(line), "%s %s ledger-key=%s resident-keys=%zu", token, caps,
                    ky_key_info(v->keys.ledger_type)->name, hsm_residents_count(v->residents));
     hsm_log(v->config, "token", line, 0);
+    if (!v->caps.restricts)
+        hsm_log(v->config, "token-unrestricted", "whoever has the PIN can copy this token's keys: it is for tests", 0);
 }
 
 /* A token whose state is per token gets one worker: then no two operations can meet. */
@@ -215,6 +218,9 @@ static int work(struct hsm_vault *v, struct hsm_worker *workers, uint32_t n)
         st = open_keys(v, &workers[0], &what);
     if (!ky_ok(st)) {
         log_status(v->config, "key-refused", what, st);
+        if (st.code == KY_UNSUPPORTED && st.cause == CKA_COPYABLE)
+            hsm_log(v->config, "key-refused",
+                    "whoever has the PIN can copy this token's keys: it is for tests, with token.unrestricted_keys: true", st.cause);
         return HSM_EXIT_KEYS;
     }
     announce(v);

@@ -60,6 +60,7 @@ static const cyaml_schema_field_t token_fields[] = {
     UINT("recycle_after", config_token, recycle_after),
     BOOL("serialize", config_token, serialize),
     BOOL("network", config_token, network),
+    BOOL("unrestricted_keys", config_token, unrestricted_keys),
     BOOL("software_tuning", config_token, software_tuning),
     TEXT("verify", config_token, verify),
     CYAML_FIELD_END,

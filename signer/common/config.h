@@ -38,6 +38,7 @@ struct config_token {
     uint32_t recycle_after; /* unwraps before a vault is replaced (SoftHSM2 leaks); 0 = never */
     bool serialize;
     bool network;         /* the module needs sockets: a daemon, a network HSM */
+    bool unrestricted_keys; /* a token that keeps nobody with the PIN from copying its keys is taken */
     bool software_tuning; /* hsm/tuning.h; for tokens in software only */
     char *verify;         /* "always" or "first-use" */
 };

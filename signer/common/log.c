@@ -28,7 +28,7 @@ static const char *const log_events[] = {
     "provisioned", "client-suspended", "codes-suspended", "turn-slow", "key-quarantined",
     "record-refused",
     /* vault */
-    "token", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",
+    "token", "token-unrestricted", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",
     /* front */
     "connection-refused", "flood", "link-lost", "tls-failed", "front"};
 

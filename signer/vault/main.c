@@ -26,6 +26,7 @@ static const struct event_level {
 } event_levels[] = {
     {"login-failed", LOG_ERROR},       {"key-refused", LOG_ERROR}, {"token-error", LOG_ERROR},
     {"signature-withheld", LOG_ERROR}, {"job-failed", LOG_WARN},
+    {"token-unrestricted", LOG_WARN},
 };
 
 static void vault_log(void *ctx, const char *event, const char *detail, uint32_t cause)
@@ -77,6 +78,7 @@ int main(int argc, char **argv)
         .cache_keys = config->token.cache_keys,
         .recycle_after = config->token.recycle_after,
         .serialize = config->token.serialize,
+        .unrestricted_keys = config->demo || config->token.unrestricted_keys,
         .software_tuning = config->token.software_tuning,
         .probe = strcmp(argv[argc - 1], "--probe") == 0,
         .provision = strcmp(argv[argc - 1], "--provision") == 0,

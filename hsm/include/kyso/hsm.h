@@ -34,6 +34,7 @@ struct hsm_config {         /* every pointer borrowed until hsm_vault_run return
     bool serialize; /* one operation at a time over all sessions (tokens with per-token state) */
     /* the token is software on this machine: shorten its use of OpenSSL (hsm/tuning.h) */
     bool software_tuning;
+    bool unrestricted_keys; /* takes a token that keeps nobody with the PIN from copying its keys */
     bool probe;     /* print what the token can do (hsm/probe.c), then CONTROL_DONE and exit */
     bool provision; /* make kyso-root, KEK and ledger key if absent, then CONTROL_DONE and exit */
     /*

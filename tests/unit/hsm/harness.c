@@ -85,6 +85,7 @@ void harness_maybe_vault(int argc, char **argv)
         .cache_keys = (uint32_t)atoi(argv[5]),
         .provision = strchr(argv[6], 'p') != NULL,
         .serialize = strchr(argv[6], 's') != NULL,
+        .unrestricted_keys = strchr(argv[6], 'u') != NULL,
         .software_tuning = strchr(argv[6], 't') != NULL || getenv("KYSO_TEST_TUNED") != NULL,
         .log = vault_log,
     };
@@ -177,7 +178,7 @@ struct vault vault_spawn(const struct vault_options *o)
     int channel[2];
     char sessions[16];
     char cache[16];
-    char flags[5] = "-";
+    char flags[6] = "-";
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
@@ -190,6 +191,8 @@ struct vault vault_spawn(const struct vault_options *o)
         strcat(flags, "p");
     if (o->serialize)
         strcat(flags, "s");
+    if (o->unrestricted)
+        strcat(flags, "u");
     if (o->tuned)
         strcat(flags, "t");
     v.pid = fork();

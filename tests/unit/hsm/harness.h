@@ -30,6 +30,7 @@ struct vault_options {
     uint32_t cache_keys; /* 0: 100 */
     bool provision;
     bool serialize;
+    bool unrestricted;
     bool tuned;    /* software_tuning */
     bool no_token; /* the configured module does not exist */
     bool narrow;   /* few replies fit its socket */

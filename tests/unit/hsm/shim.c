@@ -2,7 +2,7 @@
 /*
  * A PKCS#11 module that passes everything to a real one and misbehaves on order.
  * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated
- * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token) meet
+ * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token, generate: C_GenerateKey, copyable: C_GetAttributeValue of that alone) meet
  * `effect`: a CK_RV in hexadecimal, or flip (one bit of the signature), short (its length), alias
  * (signs with another key), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For
  * token, the effect is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
@@ -16,10 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum what { OPEN, INIT, SIGN, UNWRAP, TOKEN, WHAT_COUNT };
+enum what { OPEN, INIT, SIGN, UNWRAP, TOKEN, GENERATE, COPYABLE, WHAT_COUNT };
 enum { FAULTS_MAX = 8 };
 
-static const char *const what_names[WHAT_COUNT] = {"open", "init", "sign", "unwrap", "token"};
+static const char *const what_names[WHAT_COUNT] = {"open",  "init",     "sign",    "unwrap",
+                                                   "token", "generate", "copyable"};
 
 struct fault {
     enum what what;
@@ -121,6 +122,21 @@ static CK_RV shim_unwrap(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_OBJECT_HANDLE 
                           : shim.real->C_UnwrapKey(s, m, kek, blob, blob_len, t, n, out);
 }
 
+static CK_RV shim_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *t, CK_ULONG n,
+                           CK_OBJECT_HANDLE *out)
+{
+    const char *effect = effect_now(GENERATE);
+
+    return effect != NULL ? rv_of(effect) : shim.real->C_GenerateKey(s, m, t, n, out);
+}
+
+static CK_RV shim_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t, CK_ULONG n)
+{
+    const char *effect = n == 1 && t->type == CKA_COPYABLE ? effect_now(COPYABLE) : NULL;
+
+    return effect != NULL ? rv_of(effect) : shim.real->C_GetAttributeValue(s, object, t, n);
+}
+
 static CK_RV shim_token(CK_SLOT_ID slot, CK_TOKEN_INFO *out)
 {
     const char *effect = effect_now(TOKEN);
@@ -184,6 +200,8 @@ static CK_RV load(void)
     shim.list.C_SignInit = shim_init;
     shim.list.C_Sign = shim_sign;
     shim.list.C_UnwrapKey = shim_unwrap;
+    shim.list.C_GenerateKey = shim_generate;
+    shim.list.C_GetAttributeValue = shim_attribute;
     shim.list.C_GetTokenInfo = shim_token;
     shim.list.C_Login = shim_login;
     return CKR_OK;

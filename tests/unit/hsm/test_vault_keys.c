@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The server's own keys: attacked with the PIN in hand, read back by a raw session, and
- * a vault that meets a key with one wrong attribute does not serve.
+ * a vault that meets a key with one wrong attribute does not serve,
+ * and when a root without restrictions is made.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -302,6 +304,68 @@ static void test_one_wrong_attribute_and_the_vault_does_not_serve(void **state)
     vault_stop(&v);
 }
 
+/* The exit code of a vault that has only to look at the keys, or to make them. */
+static int provision_code(bool unrestricted, const char *fault)
+{
+    const struct vault_options o = {.provision = true, .shim = true, .unrestricted = unrestricted};
+    struct vault v;
+
+    assert_int_equal(setenv("KYSO_SHIM", fault, 1), 0);
+    v = vault_spawn(&o);
+    assert_int_equal(vault_control(&v).type, CONTROL_HELLO);
+    vault_send_pin(&v, TEST_PIN);
+    assert_int_equal(vault_control(&v).type, CONTROL_LOGGED_IN);
+    assert_int_equal(unsetenv("KYSO_SHIM"), 0);
+    return vault_wait_exit(&v);
+}
+
+static void test_a_token_that_restricts_nobody_is_taken_only_where_allowed(void **state)
+{
+    static const char knows_no_copyable[] = "copyable:1:99:12"; /* CKR_ATTRIBUTE_TYPE_INVALID */
+
+    (void)state;
+    assert_int_equal(provision_code(false, knows_no_copyable), HSM_EXIT_KEYS);
+    assert_int_equal(provision_code(true, knows_no_copyable), HSM_EXIT_OK);
+}
+
+/* The shim's answer to the first kyso-root, and whether one without restrictions is made then. The last test: the root is gone. */
+static void test_root_without_restrictions_only_where_allowed(void **state)
+{
+    static const struct {
+        bool allowed;
+        const char *fault; /* "": the token knows the attributes */
+        bool made;
+        bool copyable;
+        int code;
+    } rows[] = {
+        {true, "generate:1:1:30", false, false, HSM_EXIT_KEYS},  /* CKR_DEVICE_ERROR says nothing of attributes */
+        {true, "generate:1:1:31", false, false, HSM_EXIT_KEYS},  /* CKR_DEVICE_MEMORY */
+        {false, "generate:1:1:12", false, false, HSM_EXIT_KEYS}, /* CKR_ATTRIBUTE_TYPE_INVALID */
+        {true, "generate:1:1:12", true, true, HSM_EXIT_KEYS}, /* and this token could have kept it from being copied */
+        {true, "open:99:1:30", true, false, HSM_EXIT_OK},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        CK_BBOOL copyable = CK_FALSE;
+        CK_ATTRIBUTE a = {CKA_COPYABLE, &copyable, sizeof(copyable)};
+        struct raw r = raw_open();
+        CK_OBJECT_HANDLE root = raw_find(&r, CKO_SECRET_KEY, HSM_LABEL_ROOT);
+
+        if (root != CK_INVALID_HANDLE)
+            assert_int_equal(r.fn->C_DestroyObject(r.session, root), CKR_OK);
+        raw_close(&r);
+        assert_int_equal(provision_code(rows[i].allowed, rows[i].fault), rows[i].code);
+        r = raw_open();
+        root = raw_find(&r, CKO_SECRET_KEY, HSM_LABEL_ROOT);
+        assert_int_equal(root != CK_INVALID_HANDLE, rows[i].made);
+        if (rows[i].made)
+            assert_int_equal(r.fn->C_GetAttributeValue(r.session, root, &a, 1), CKR_OK);
+        assert_int_equal(copyable != CK_FALSE, rows[i].copyable);
+        raw_close(&r);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +375,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kek_does_nothing_but_its_mechanism),
         cmocka_unit_test(test_blob_unwraps_only_as_the_template_says),
         cmocka_unit_test(test_one_wrong_attribute_and_the_vault_does_not_serve),
+        cmocka_unit_test(test_a_token_that_restricts_nobody_is_taken_only_where_allowed),
+        cmocka_unit_test(test_root_without_restrictions_only_where_allowed),
     };
 
     harness_maybe_vault(argc, argv);

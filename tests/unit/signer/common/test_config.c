@@ -79,6 +79,7 @@ static const struct {
     MEMBER("cache_keys", token.cache_keys),
     MEMBER("recycle_after", token.recycle_after),
     MEMBER("serialize", token.serialize),
+    MEMBER("unrestricted_keys", token.unrestricted_keys),
     MEMBER("software_tuning", token.software_tuning),
     MEMBER("queue", limits.queue),
     MEMBER("per_client", limits.per_client),
