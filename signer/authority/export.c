@@ -7,8 +7,11 @@
 #include "export.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base64.h"
 #include "ledger_json.h"
@@ -73,6 +76,20 @@ static struct ky_status print_leaf(void *ctx, struct ky_span leaf, struct ky_spa
                : KY_STATUS_CAUSE(KY_IO, errno);
 }
 
+/*
+ * Root in a sticky folder, as the state's is: it becomes the database's owner. fs.protected_regular would not let it open
+ * the WAL and the lock file, and a lock file that it made would be root's, which the authority's start refuses.
+ */
+static bool become_owner(const char *database, const char *folder)
+{
+    struct stat info, around;
+
+    if (geteuid() != 0 || stat(database, &info) != 0 || stat(folder, &around) != 0 || !(around.st_mode & S_ISVTX))
+        return true; /* what is missing the store says */
+    return setgroups(0, NULL) == 0 && setresgid(info.st_gid, info.st_gid, info.st_gid) == 0 &&
+           setresuid(info.st_uid, info.st_uid, info.st_uid) == 0;
+}
+
 int export_run(const char *database, bool private_data)
 {
     struct printer p = {.line = KY_BUF_INIT(LINE_MAX_BYTES),
@@ -80,15 +97,19 @@ int export_run(const char *database, bool private_data)
                         .private_data = private_data};
     const char *slash = strrchr(database, '/');
     int folder = slash == NULL ? 0 : (int)(slash - database) + 1;
-    char checkpoint[1024];
+    char around[1024], checkpoint[1024];
     struct store *store = NULL;
-    struct ky_status status = store_open(database, STORE_READ_ONLY, NULL, &store);
+    struct ky_status status = KY_STATUS(KY_OK);
 
+    if (snprintf(around, sizeof(around), "%.*s.", folder, database) >= (int)sizeof(around) ||
+        snprintf(checkpoint, sizeof(checkpoint), "%.*scheckpoint", folder, database) >= (int)sizeof(checkpoint))
+        status = KY_STATUS(KY_INVALID);
+    else if (!become_owner(database, around))
+        status = KY_STATUS_CAUSE(KY_IO, errno);
+    if (ky_ok(status))
+        status = store_open(database, STORE_READ_ONLY, NULL, &store);
     if (ky_ok(status))
         status = store_ledger_read(store, 0, 0, print_leaf, &p);
-    if (snprintf(checkpoint, sizeof(checkpoint), "%.*scheckpoint", folder, database) >=
-        (int)sizeof(checkpoint))
-        status = KY_STATUS(KY_INVALID);
     if (ky_ok(status) && (!print_tail(&p, checkpoint) || fflush(stdout) != 0))
         status = KY_STATUS_CAUSE(KY_IO, errno);
     if (!ky_ok(status))

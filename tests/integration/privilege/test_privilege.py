@@ -187,6 +187,18 @@ class Apart(Probed):
         h.run_server()
         self.assertSigns()
 
+    def test_export_by_root(self):
+        """An offline export leaves nothing of root's, which the next start would refuse."""
+        h, state = self.h, f"{self.h.state}/state"
+        self.assertEqual(h.stop_server(), 0)
+        os.unlink(f"{state}/kyso.db.lock")
+        done = subprocess.run([f"{h.bin}/kyso-authority", "--export", f"{state}/kyso.db"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('"checkpoint"', done.stdout)
+        self.assertEqual(os.stat(f"{state}/kyso.db.lock").st_uid, self.users["authority"])
+        h.run_server()
+        self.assertSigns()
+
 
 class Refused(unittest.TestCase):
     """What a server that cannot have its users says."""
