@@ -160,7 +160,13 @@ bool authority_client_suspended(const struct authority *a, uint32_t client_row)
 
 bool authority_codes_suspended(const struct authority *a)
 {
-    return a->state->clients_suspended >= a->config->policy.tier_clients;
+    uint32_t tier = a->config->policy.tier_clients, count = 0;
+
+    if (a->state->clients_suspended < tier)
+        return false; /* as always: no walk */
+    for (uint32_t row = 1; row <= a->client_count; row++)
+        count += !a->clients[row - 1]->data.removed && authority_client_suspended(a, row);
+    return count >= tier;
 }
 
 bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16])

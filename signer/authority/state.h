@@ -150,7 +150,7 @@ struct state {
     struct name server_id; /* of the genesis record */
     bool demo;
     struct map subjects, clients; /* row -> *_fold, owned */
-    uint32_t clients_suspended;   /* of these, by their failures and not yet dealt with */
+    uint32_t clients_suspended;   /* of these, by their failures and not yet dealt with; the removed ones too */
     struct step_pages steps;      /* of authenticators */
     struct map tx_by_id, tx_by_sad;      /* tx_by_id owns */
     size_t tx_open;

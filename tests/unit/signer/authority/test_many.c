@@ -200,6 +200,28 @@ static void p18_three_of_five_clients_cost_everybody_the_codes(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
+/* No operation reaches a removed client any more: a suspension that stayed on it cannot hold the tier. */
+static void p18_a_removed_client_counts_no_more(void **state)
+{
+    struct spray s = {.w = *state};
+    struct world *w = s.w;
+    struct answer got;
+    char code[9];
+
+    spray_from(&s, 5);
+    for (uint32_t row = 1; row <= w->a->client_count; row++) {
+        struct row_client gone = authority_client(w->a, row)->data;
+
+        gone.removed = 1;
+        if (authority_client_suspended(w->a, row))
+            assert_true(ky_ok(authority_row_put(w->a, ROW_CLIENT, row, &gone, 0, NULL)));
+    }
+    world_run(w);
+    struct door_tx m = totp_msg(w, "honest", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -208,6 +230,7 @@ int main(void)
         T(p1_one_code_64_requests),
         T(p18_one_client_is_suspended_and_nobody_else),
         T(p18_three_of_five_clients_cost_everybody_the_codes),
+        T(p18_a_removed_client_counts_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
