@@ -61,22 +61,27 @@ static struct ky_status anchor_bytes(const struct hsm_session *s, CK_OBJECT_HAND
     return st;
 }
 
-static void keep_newest(const struct hsm_session *s, CK_OBJECT_HANDLE object, struct anchors *a)
+/* An object that is not whole is passed over; a token that fails is not. */
+static struct ky_status keep_newest(const struct hsm_session *s, CK_OBJECT_HANDLE object, struct anchors *a)
 {
     uint8_t bytes[SERIAL_LEN + ANCHOR_MAX];
     char text[SERIAL_LEN + 1] = {0};
     uint64_t serial = 0;
     size_t len = 0;
 
-    if (!ky_ok(anchor_bytes(s, object, bytes, sizeof(bytes), &len)) || len <= SERIAL_LEN)
-        return;
+    struct ky_status st = anchor_bytes(s, object, bytes, sizeof(bytes), &len);
+    if (!ky_ok(st))
+        return st.code == KY_CORRUPT || st.code == KY_INVALID ? KY_STATUS(KY_OK) : st;
+    if (len <= SERIAL_LEN)
+        return st;
     memcpy(text, bytes, SERIAL_LEN);
     serial = strtoull(text, NULL, 10);
     if (serial < a->serial)
-        return;
+        return st;
     a->serial = serial;
     a->value_len = len - SERIAL_LEN;
     memcpy(a->value, bytes + SERIAL_LEN, a->value_len);
+    return st;
 }
 
 static struct ky_status anchors_find(const struct hsm_session *s, uint8_t slot, struct anchors *out)
@@ -92,7 +97,7 @@ static struct ky_status anchors_find(const struct hsm_session *s, uint8_t slot, 
     hsm_template_add(&t, CKA_LABEL, label, strlen(label));
     st = hsm_session_find(s, t.attrs, t.count, out->found, ANCHORS_MAX, &out->count);
     for (CK_ULONG i = 0; ky_ok(st) && i < out->count; i++)
-        keep_newest(s, out->found[i], out);
+        st = keep_newest(s, out->found[i], out);
     return st;
 }
 

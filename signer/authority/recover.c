@@ -77,8 +77,8 @@ static bool take_anchor(struct authority *a, int slot, const struct job_result *
 {
     struct job_r_bytes m;
 
-    if (r->status.code == KY_NOT_FOUND)
-        return true;
+    if (r->status.code == KY_NOT_FOUND || r->status.code == KY_CORRUPT)
+        return true; /* the next write puts a whole one there */
     if (!ky_ok(r->status) || r->type != JOB_R_BYTES ||
         !ky_ok(ky_msg_decode(&job_r_bytes_schema, r->payload, &m)))
         return false;

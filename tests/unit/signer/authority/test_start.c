@@ -84,6 +84,26 @@ static void one_key_is_one_operator(void **state)
     ky_buf_free(&operators);
 }
 
+/* Half of an anchor's object is as good as none: the other slot has the last but one, and the next write heals it. */
+static void one_unreadable_anchor_is_no_outage(void **state)
+{
+    struct world *w = *state;
+
+    for (int slot = 0; slot < 2; slot++) {
+        world_stop(w);
+        w->anchor_unreadable[slot] = true;
+        world_boot(w);
+        assert_int_equal(PHASE_SERVE, w->a->phase);
+        for (int i = 0; i < 3; i++) {
+            world_advance(w, 1100000);
+            world_run(w);
+        }
+        assert_int_equal(PHASE_SERVE, w->a->phase);
+    }
+    world_stop(w);
+    assert_false(w->anchor_unreadable[0] || w->anchor_unreadable[1]);
+}
+
 static void never_made_twice(void **state)
 {
     struct world *w = *state;
@@ -491,6 +511,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(provisioning_writes_what_it_must),
         T(one_key_is_one_operator),
+        T(one_unreadable_anchor_is_no_outage),
         T(never_made_twice),
         T(orphans_are_abandoned),
         T(older_database_seals),

@@ -53,6 +53,7 @@ struct world {
     uint32_t front_generation;
     uint8_t anchors[2][256];
     size_t anchor_len[2];
+    bool anchor_unreadable[2]; /* until it is written again */
     bool anchor_lost; /* written, but the vault says that it failed */
     uint64_t next_tag;
     struct control_msg told[32]; /* to the supervisor */

@@ -121,6 +121,7 @@ static void keep_anchor(struct world *w, const struct job_anchor *m)
 {
     memcpy(w->anchors[m->slot], m->value.data, m->value.len);
     w->anchor_len[m->slot] = m->value.len;
+    w->anchor_unreadable[m->slot] = false;
 }
 
 static void do_anchor(struct world *w, struct fake_vault *v, const struct ky_record *rec)
@@ -134,12 +135,20 @@ static void do_anchor(struct world *w, struct fake_vault *v, const struct ky_rec
         struct job_r_done d = {.generation = m.generation, .attempt = m.attempt};
         assert_in_range(m.value.len, 1, sizeof(w->anchors[0]));
         struct ky_span held = KY_SPAN(w->anchors[m.slot], w->anchor_len[m.slot]);
+        if (w->anchor_unreadable[m.slot])
+            held.len = 0;
         if (!ky_span_eq(held, m.value) && !ky_span_eq(held, m.expect))
             d.code = (uint16_t)KY_CONFLICT;
         else
             keep_anchor(w, &m);
         if (w->anchor_lost)
             d.code = (uint16_t)KY_TOKEN_SESSION;
+        reply(v, &job_r_done_schema, &d, rec->tag);
+        return;
+    }
+    if (w->anchor_unreadable[m.slot]) {
+        struct job_r_done d = {
+            .generation = m.generation, .attempt = m.attempt, .code = (uint16_t)KY_CORRUPT};
         reply(v, &job_r_done_schema, &d, rec->tag);
         return;
     }
