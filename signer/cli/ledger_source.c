@@ -137,17 +137,20 @@ static int each_line(struct cli *cli, const char *path,
 static int tail_line(void *arg, struct cli *cli, const json_t *v)
 {
     struct ledger_tail *t = arg;
-    const char *note = json_string_value(json_object_get(v, "checkpoint"));
+    const json_t *checkpoint = json_object_get(v, "checkpoint");
+    const char *note = json_string_value(checkpoint);
     const char *key = json_string_value(json_object_get(v, "ledger_public_key"));
 
-    if (note == NULL) {
+    if (checkpoint == NULL) {
         t->size++;
         return CLI_OK;
     }
     ky_buf_reset(&t->checkpoint);
     ky_buf_reset(&t->key);
-    ky_buf_put(&t->checkpoint, note, strlen(note));
-    if (key == NULL || !ky_ok(base64_get(ky_span_text(key), &t->key)) || t->checkpoint.failed)
+    if (note != NULL)
+        ky_buf_put(&t->checkpoint, note, strlen(note));
+    if (note == NULL || key == NULL || !ky_ok(base64_get(ky_span_text(key), &t->key)) ||
+        t->checkpoint.failed)
         return cli_fail(cli, CLI_UNVERIFIED, "export it again",
                         "the exported checkpoint cannot be read");
     return CLI_OK;
