@@ -230,9 +230,10 @@ static void suspend_if_over(struct authority *a, uint32_t client_row)
 
     if (f == NULL || !f->over_threshold || f->suspended)
         return;
+    bool codes_before = authority_codes_suspended(a);
     log_event(LOG_WARN, "client-suspended", LOG_U64("client", client_row));
     (void)append_one(a, &ledger_client_state_schema, &m, (struct ky_span){0}, NULL).code;
-    if (a->state->clients_suspended == a->config->policy.tier_clients)
+    if (!codes_before && authority_codes_suspended(a))
         log_event(LOG_ERROR, "codes-suspended", LOG_U64("clients", a->state->clients_suspended));
 }
 

@@ -85,6 +85,9 @@ struct ky_tx_fields judge_fields(const struct asked *q)
 enum ky_code judge_signature(struct asked *q)
 {
     struct ky_span key = q->client->data.request_key;
+
+    if (key.len == 0)
+        return KY_OK;
     struct ky_tx_fields f = judge_fields(q);
     const struct ky_request_fields r = {
         .type = (uint8_t)q->r->type,
@@ -99,8 +102,6 @@ enum ky_code judge_signature(struct asked *q)
     };
     uint8_t digest[32];
 
-    if (key.len == 0)
-        return KY_OK;
     if (!ky_ok(policy_device_key_load(policy_key_type(key), key, &q->a->request_key)))
         return KY_INTERNAL; /* it was checked when it was pinned */
     f.transaction_id = q->m.transaction_id;

@@ -70,8 +70,7 @@ static void on_record(struct front *f, const struct ky_record *r)
     settle(f, s, r);
 }
 
-/* I6: silent for longer and the front answers by itself; what already waits a little later, within 200 ms (P3), or when the
- * authority says that it has sealed itself. */
+/* I6: silent for longer and the front answers by itself; what already waits a little later, within 200 ms (P3). */
 static uint64_t heartbeat_max_us(const struct front *f)
 {
     return (uint64_t)f->config->limits.heartbeat_ms * 1000u;
@@ -238,6 +237,7 @@ static void fail(struct front *f, struct slot *s, enum ky_code code, uint32_t re
     stream_advance(taken.call);
 }
 
+/* A sealed authority still beats, but answers nothing that waits. */
 static bool all_must_fail(struct front *f, uint64_t now_us)
 {
     struct front_link *l = &f->link;
