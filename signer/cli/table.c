@@ -51,19 +51,11 @@ static const struct cli_arg client_args[] = {
     END,
 };
 
-const struct cli_group cli_groups[] = {
+static const struct cli_group groups[] = {
     {"Signing the operation", CLI_USES_OPERATOR, operator_args},
     {"Reaching the server", CLI_USES_CLIENT, client_args},
     {"Common options", 0, common_args},
     {NULL, 0, NULL},
-};
-
-const char *const cli_exit_help[] = {
-    [CLI_OK] = "done",
-    [CLI_FAILED] = "refused by the server, or failed here",
-    [CLI_USAGE] = "the command line is wrong",
-    [CLI_UNREACHABLE] = "the server cannot be reached",
-    [CLI_UNVERIFIED] = "something did not verify: ledger, checkpoint or transaction",
 };
 
 /* --- arguments by family --- */
@@ -272,7 +264,7 @@ static const struct cli_arg help_args[] = {
 
 #define OPERATOR (CLI_USES_OPERATOR | CLI_USES_CONFIG)
 
-const struct cli_command cli_commands[] = {
+static const struct cli_command commands[] = {
     {"init", "make the first operator's key if absent, the token's keys and the state",
      "kyso init --operator alice --operator-key alice.pem", init_args, OPERATOR, cmd_init},
     {"operator keygen", "make an operator's key", "kyso operator keygen bob.pem", keygen_args, 0,
@@ -354,4 +346,24 @@ const struct cli_command cli_commands[] = {
     {"help", "help on a command; the manual page; shell completion", "kyso help client add",
      help_args, 0, cmd_help},
     {NULL, NULL, NULL, NULL, 0, NULL},
+};
+
+const struct cli_program cli_program = {
+    .name = "kyso",
+    .about = "operate a Kyso signing server, and sign with it",
+    .example = "kyso sign contract.pdf --profile gateway.json --credential c1-0123456789abcdef "
+               "--approval",
+    .manual = "Operator commands travel over the operators' Unix socket, each signed by the "
+              "operator's own key.\n"
+              "Signing commands speak to the relying parties' door over mutual TLS; only hashes "
+              "leave this machine.\n",
+    .commands = commands,
+    .groups = groups,
+    .exit_help = {
+        [CLI_OK] = "done",
+        [CLI_FAILED] = "refused by the server, or failed here",
+        [CLI_USAGE] = "the command line is wrong",
+        [CLI_UNREACHABLE] = "the server cannot be reached",
+        [CLI_UNVERIFIED] = "something did not verify: ledger, checkpoint or transaction",
+    },
 };

@@ -94,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (nowhere == NULL)
         FUZZ_CHECK((nowhere = fopen("/dev/null", "we")) != NULL);
+    cli.program = &cli_program;
     cli.out = cli.err = nowhere;
     cli.count = 0;
     cli.json = cli.help = false;

@@ -412,8 +412,8 @@ static void certificates(const char *folder, struct ky_buf *b)
 
 static void commands(const char *folder, struct ky_buf *b)
 {
-    for (unsigned i = 0; cli_commands[i].words != NULL; i++) {
-        const char *words = strchr(cli_commands[i].example, ' ');
+    for (unsigned i = 0; cli_program.commands[i].words != NULL; i++) {
+        const char *words = strchr(cli_program.commands[i].example, ' ');
 
         ky_buf_reset(b);
         ky_put_u8(b, 2);

@@ -101,10 +101,11 @@ def rule_headers_compile_alone(root):
                            capture_output=True, text=True).stdout.split()
     generated = os.environ.get("KYSO_GENERATED")
     include = ["-Iproto/include", "-Ipolicy/include", "-Ihsm/include"] + ([f"-I{generated}"] if generated else [])
-    private = ["signer/common", "signer/common/ledger", "signer/client"]
+    private = {"signer/": ["signer/common", "signer/common/ledger", "signer/client", "proto/command"],
+               "hsm/ceremony/": ["hsm", "proto/command"]}
     for path, _ in files(root, ".h", dirs=("proto", "hsm", "policy", "signer")):
         # a private header sees its own folder, and those that its library names
-        near = [f"-I{os.path.dirname(path)}"] + [f"-I{p}" for p in private if path.startswith("signer/")]
+        near = [f"-I{p}" for p in [os.path.dirname(path)] + [n for top in private if path.startswith(top) for n in private[top]]]
         done = subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-fsyntax-only", "-x", "c", *include, *near, *flags,
                                path], cwd=root, capture_output=True, text=True)
         if done.returncode != 0:

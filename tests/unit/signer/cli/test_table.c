@@ -17,6 +17,7 @@
 static void open_cli(struct cli *cli, char **out, size_t *n)
 {
     memset(cli, 0, sizeof *cli);
+    cli->program = &cli_program;
     cli->out = cli->err = open_memstream(out, n);
     assert_non_null(cli->out);
 }
@@ -48,7 +49,7 @@ static int parse(struct cli *cli, const char *line, char *storage, size_t cap)
 static void every_row_is_complete(void **state)
 {
     (void)state;
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = cli_program.commands; c->words != NULL; c++) {
         assert_true(strlen(c->summary) > 10 && strlen(c->summary) < 80);
         assert_non_null(c->run);
         assert_int_equal(strncmp(c->example, "kyso ", 5), 0);
@@ -59,7 +60,7 @@ static void every_row_is_complete(void **state)
             assert_true(strlen(a->help) > 3);
             for (const struct cli_arg *b = a + 1; b->kind != CLI_END; b++)
                 assert_string_not_equal(a->name, b->name);
-            for (const struct cli_group *g = cli_groups; g->title != NULL;
+            for (const struct cli_group *g = cli_program.groups; g->title != NULL;
                  g++) /* no option means two things */
                 for (const struct cli_arg *b = g->args;
                      b->kind != CLI_END && (g->uses == 0 || (c->uses & g->uses) != 0); b++)
@@ -72,7 +73,7 @@ static void every_row_is_complete(void **state)
 static void every_example_parses(void **state)
 {
     (void)state;
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = cli_program.commands; c->words != NULL; c++) {
         struct cli cli;
         char *out = NULL;
         size_t n = 0;
@@ -241,13 +242,13 @@ static void secrets_leave_the_command_line(void **state)
     free(out);
 }
 
-static char *render(void (*render_to)(FILE *))
+static char *render(void (*render_to)(FILE *, const struct cli_program *))
 {
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
 
-    render_to(f);
+    render_to(f, &cli_program);
     (void)fclose(f);
     return text;
 }
@@ -260,7 +261,7 @@ static void manual_and_completion_know_every_command(void **state)
 
     (void)state;
     assert_int_equal(strncmp(man, ".TH KYSO 1", 10), 0);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = cli_program.commands; c->words != NULL; c++) {
         assert_non_null(strstr(all, c->words));
         assert_non_null(strstr(bash, c->words));
         if (strchr(c->words, '-') == NULL) /* hyphens are escaped in troff */

@@ -2,9 +2,10 @@
 /*
  * Help, the manual page and shell completion, all rendered from the table.
  */
+#include <ctype.h>
 #include <string.h>
 
-#include "cli.h"
+#include "command.h"
 
 static bool starts_with(const char *words, const char *const *wanted, size_t n)
 {
@@ -18,41 +19,40 @@ static bool starts_with(const char *words, const char *const *wanted, size_t n)
     return true;
 }
 
-static void print_summaries(FILE *out, const char *const *words, size_t n)
+static void print_summaries(FILE *out, const struct cli_program *p, const char *const *words, size_t n)
 {
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++)
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++)
         if (starts_with(c->words, words, n))
             (void)fprintf(out, "  %-28s %s\n", c->words, c->summary);
 }
 
-static void print_exit_codes(FILE *out)
+static void print_exit_codes(FILE *out, const struct cli_program *p)
 {
     (void)fputs("\nExit status:\n", out);
-    for (int i = CLI_OK; i <= CLI_UNVERIFIED; i++)
-        (void)fprintf(out, "  %d  %s\n", i, cli_exit_help[i]);
+    for (int i = CLI_OK; i < CLI_EXITS; i++)
+        if (p->exit_help[i] != NULL)
+            (void)fprintf(out, "  %d  %s\n", i, p->exit_help[i]);
 }
 
-void help_all(FILE *out)
+void help_all(FILE *out, const struct cli_program *p)
 {
-    (void)fputs("kyso: operate a Kyso signing server, and sign with it\n\n"
-                "Usage: kyso COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n",
-                out);
-    print_summaries(out, NULL, 0);
-    (void)fputs("\nEvery command explains itself: kyso COMMAND --help\n"
-                "Example: kyso sign contract.pdf --profile gateway.json --credential "
-                "c1-0123456789abcdef --approval\n",
-                out);
-    print_exit_codes(out);
+    (void)fprintf(out,
+                  "%s: %s\n\nUsage: %s COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n",
+                  p->name, p->about, p->name);
+    print_summaries(out, p, NULL, 0);
+    (void)fprintf(out, "\nEvery command explains itself: %s COMMAND --help\nExample: %s\n", p->name,
+                  p->example);
+    print_exit_codes(out, p);
 }
 
-void help_family(FILE *out, const char *const *words, size_t n)
+void help_family(FILE *out, const struct cli_program *p, const char *const *words, size_t n)
 {
-    (void)fputs("Usage: kyso", out);
+    (void)fprintf(out, "Usage: %s", p->name);
     for (size_t i = 0; i < n; i++)
         (void)fprintf(out, " %s", words[i]);
     (void)fputs(" COMMAND [ARGUMENT...]\n\nCommands:\n", out);
-    print_summaries(out, words, n);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    print_summaries(out, p, words, n);
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++) {
         if (starts_with(c->words, words, n)) {
             (void)fprintf(out, "\nExample: %s\n", c->example);
             return;
@@ -65,9 +65,9 @@ static bool placed(const struct cli_arg *a)
     return a->name[0] != '-';
 }
 
-static void print_usage(FILE *out, const struct cli_command *c)
+static void print_usage(FILE *out, const struct cli_program *p, const struct cli_command *c)
 {
-    (void)fprintf(out, "kyso %s", c->words);
+    (void)fprintf(out, "%s %s", p->name, c->words);
     for (const struct cli_arg *a = c->args; a->kind != CLI_END; a++) {
         bool required = (a->flags & CLI_REQUIRED) != 0;
         const char *dots = CLI_MANY_OF(a) != 0 ? "..." : "";
@@ -98,22 +98,22 @@ static void print_args(FILE *out, const struct cli_arg *args)
     }
 }
 
-void help_command(FILE *out, const struct cli_command *c)
+void help_command(FILE *out, const struct cli_program *p, const struct cli_command *c)
 {
-    (void)fprintf(out, "kyso %s: %s\n\nUsage: ", c->words, c->summary);
-    print_usage(out, c);
+    (void)fprintf(out, "%s %s: %s\n\nUsage: ", p->name, c->words, c->summary);
+    print_usage(out, p, c);
     (void)fprintf(out, "\nExample: %s\n", c->example);
     if (c->args[0].kind != CLI_END) {
         (void)fputs("\nArguments:\n", out);
         print_args(out, c->args);
     }
-    for (const struct cli_group *g = cli_groups; g->title != NULL; g++) {
+    for (const struct cli_group *g = p->groups; g->title != NULL; g++) {
         if (g->uses != 0 && (c->uses & g->uses) == 0)
             continue;
         (void)fprintf(out, "\n%s:\n", g->title);
         print_args(out, g->args);
     }
-    print_exit_codes(out);
+    print_exit_codes(out, p);
 }
 
 /* troff: hyphens that are typed, backslashes and leading dots or quotes stay what they are. */
@@ -166,31 +166,33 @@ static void troff_command(FILE *out, const struct cli_command *c)
     (void)fputs("\n.fi\n.RE\n", out);
 }
 
-void help_man(FILE *out)
+void help_man(FILE *out, const struct cli_program *p)
 {
-    (void)fputs(".TH KYSO 1 \"\" \"Kyso " KYSO_VERSION "\" \"User Commands\"\n"
-                ".SH NAME\nkyso \\- operate a Kyso signing server, and sign with it\n"
-                ".SH SYNOPSIS\n\\fBkyso\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR...] "
-                "[\\fB\\-\\-json\\fR] [\\fB\\-\\-help\\fR]\n"
-                ".SH DESCRIPTION\n"
-                "Operator commands travel over the operators' Unix socket, each signed by the "
-                "operator's own key.\n"
-                "Signing commands speak to the relying parties' door over mutual TLS; only hashes "
-                "leave this machine.\n"
-                ".SH COMMANDS\n",
-                out);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++)
+    (void)fputs(".TH ", out);
+    for (const char *c = p->name; *c != '\0'; c++)
+        (void)fputc(toupper((unsigned char)*c), out);
+    (void)fputs(" 1 \"\" \"Kyso " KYSO_VERSION "\" \"User Commands\"\n.SH NAME\n", out);
+    troff(out, p->name);
+    (void)fputs(" \\- ", out);
+    troff(out, p->about);
+    (void)fprintf(out,
+                  "\n.SH SYNOPSIS\n\\fB%s\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR...] "
+                  "[\\fB\\-\\-json\\fR] [\\fB\\-\\-help\\fR]\n"
+                  ".SH DESCRIPTION\n%s.SH COMMANDS\n",
+                  p->name, p->manual);
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++)
         troff_command(out, c);
     (void)fputs(".SH OPTIONS\n", out);
-    for (const struct cli_group *g = cli_groups; g->title != NULL; g++) {
+    for (const struct cli_group *g = p->groups; g->title != NULL; g++) {
         (void)fputs(".SS ", out);
         troff(out, g->title);
         (void)fputc('\n', out);
         troff_args(out, g->args);
     }
     (void)fputs(".SH EXIT STATUS\n", out);
-    for (int i = CLI_OK; i <= CLI_UNVERIFIED; i++)
-        (void)fprintf(out, ".TP\n%d\n%s\n", i, cli_exit_help[i]);
+    for (int i = CLI_OK; i < CLI_EXITS; i++)
+        if (p->exit_help[i] != NULL)
+            (void)fprintf(out, ".TP\n%d\n%s\n", i, p->exit_help[i]);
 }
 
 static void completion_options(FILE *out, const struct cli_arg *args)
@@ -200,33 +202,33 @@ static void completion_options(FILE *out, const struct cli_arg *args)
             (void)fprintf(out, " %s", a->name);
 }
 
-void help_completion_bash(FILE *out)
+void help_completion_bash(FILE *out, const struct cli_program *p)
 {
+    (void)fprintf(out, "# bash completion for %s; made by: %s help --completion bash\n_%s() {\n", p->name,
+                  p->name, p->name);
     (void)fputs(
-        "# bash completion for kyso; made by: kyso help --completion bash\n"
-        "_kyso() {\n"
         "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
         "    local one=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" options=\n"
         "    case $two in\n",
         out);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++) {
         (void)fprintf(out, "    \"%s\"%s) options=\"", c->words,
                       strchr(c->words, ' ') != NULL ? "" : "|\"\"");
         completion_options(out, c->args);
-        for (const struct cli_group *g = cli_groups; g->title != NULL; g++)
+        for (const struct cli_group *g = p->groups; g->title != NULL; g++)
             if (g->uses == 0 || (c->uses & g->uses) != 0)
                 completion_options(out, g->args);
         (void)fputs("\" ;;\n", out);
     }
     (void)fputs("    esac\n    local words=\n    case $COMP_CWORD in\n    1) words=\"", out);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++) {
         int n = (int)strcspn(c->words, " ");
 
-        if (c == cli_commands || strncmp(c[-1].words, c->words, (size_t)n + 1) != 0)
+        if (c == p->commands || strncmp(c[-1].words, c->words, (size_t)n + 1) != 0)
             (void)fprintf(out, "%.*s ", n, c->words);
     }
     (void)fputs("\" ;;\n    2) case $one in\n", out);
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = p->commands; c->words != NULL; c++) {
         const char *space = strchr(c->words, ' ');
 
         if (space != NULL)
@@ -240,8 +242,9 @@ void help_completion_bash(FILE *out)
                 "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
                 "    fi\n"
                 "    [[ ${#COMPREPLY[@]} -gt 0 ]] || COMPREPLY=($(compgen -f -- \"$cur\"))\n"
-                "}\ncomplete -o filenames -F _kyso kyso\n",
+                "}\n",
                 out);
+    (void)fprintf(out, "complete -o filenames -F _%s %s\n", p->name, p->name);
 }
 
 int cmd_help(struct cli *cli)
@@ -252,21 +255,51 @@ int cmd_help(struct cli *cli)
     int used = 0;
 
     if (cli_has(cli, "--man")) {
-        help_man(cli->out);
+        help_man(cli->out, cli->program);
         return CLI_OK;
     }
     if (cli_has(cli, "--completion")) {
-        help_completion_bash(cli->out);
+        help_completion_bash(cli->out, cli->program);
         return CLI_OK;
     }
     if (n == 0) {
-        help_all(cli->out);
+        help_all(cli->out, cli->program);
         return CLI_OK;
     }
-    c = options_find((int)n, (char *const *)(uintptr_t)words, &used);
+    c = options_find(cli->program, (int)n, (char *const *)(uintptr_t)words, &used);
     if (c != NULL)
-        help_command(cli->out, c);
+        help_command(cli->out, cli->program, c);
     else
-        help_family(cli->out, words, n);
+        help_family(cli->out, cli->program, words, n);
     return CLI_OK;
+}
+
+static void show_help(const struct cli *cli)
+{
+    size_t n = 0;
+
+    while (n < 8 && cli->topic[n] != NULL)
+        n++;
+    if (cli->command != NULL)
+        help_command(cli->out, cli->program, cli->command);
+    else if (n > 0)
+        help_family(cli->out, cli->program, cli->topic, n);
+    else
+        help_all(cli->out, cli->program);
+}
+
+int command_main(struct cli *cli, int argc, char **argv)
+{
+    int rc;
+
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        (void)fprintf(cli->out, "%s %s\n", cli->program->name, KYSO_VERSION);
+        return CLI_OK;
+    }
+    rc = options_parse(cli, argc - 1, argv + 1);
+    if (cli->help)
+        show_help(cli);
+    else if (rc == CLI_OK)
+        rc = cli->command->run(cli);
+    return rc;
 }

@@ -12,7 +12,7 @@
 
 #include <openssl/evp.h>
 
-#include "cli.h"
+#include "command.h"
 #include "kyso/alg.h"
 
 bool file_exists(const char *path)

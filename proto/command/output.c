@@ -11,7 +11,7 @@
 
 #include <openssl/evp.h>
 
-#include "cli.h"
+#include "command.h"
 
 static const char *exit_names[] = {"ok", "failed", "usage", "unreachable", "unverified"};
 
@@ -47,7 +47,7 @@ int cli_fail(struct cli *cli, int code, const char *next, const char *format, ..
         json_decref(e);
         return code;
     }
-    (void)fputs("kyso: ", cli->err);
+    (void)fprintf(cli->err, "%s: ", cli->program->name);
     output_clean(cli->err, line);
     if (next != NULL)
         (void)fprintf(cli->err, "; %s", next);

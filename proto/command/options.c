@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "command.h"
 
 static bool is_option(const struct cli_arg *a)
 {
@@ -30,9 +30,10 @@ static int match_words(const char *words, int argc, char *const *argv)
     return used;
 }
 
-const struct cli_command *options_find(int argc, char *const *argv, int *out_used)
+const struct cli_command *options_find(const struct cli_program *program, int argc,
+                                       char *const *argv, int *out_used)
 {
-    for (const struct cli_command *c = cli_commands; c->words != NULL; c++) {
+    for (const struct cli_command *c = program->commands; c->words != NULL; c++) {
         int used = match_words(c->words, argc, argv);
 
         if (used > 0) {
@@ -43,12 +44,14 @@ const struct cli_command *options_find(int argc, char *const *argv, int *out_use
     return NULL;
 }
 
-static const struct cli_arg *find_option(const struct cli_command *c, const char *name, size_t n)
+static const struct cli_arg *find_option(const struct cli *cli, const char *name, size_t n)
 {
+    const struct cli_command *c = cli->command;
+
     for (const struct cli_arg *a = c->args; a->kind != CLI_END; a++)
         if (strlen(a->name) == n && strncmp(a->name, name, n) == 0)
             return a;
-    for (const struct cli_group *g = cli_groups; g->title != NULL; g++) {
+    for (const struct cli_group *g = cli->program->groups; g->title != NULL; g++) {
         if (g->uses != 0 && (c->uses & g->uses) == 0)
             continue;
         for (const struct cli_arg *a = g->args; a->kind != CLI_END; a++)
@@ -109,7 +112,8 @@ static int wrong(struct cli *cli, const char *what, const char *which)
 {
     char next[160];
 
-    (void)snprintf(next, sizeof next, "see: kyso %s --help", cli->command->words);
+    (void)snprintf(next, sizeof next, "see: %s %s --help", cli->program->name,
+                   cli->command->words);
     return cli_fail(cli, CLI_USAGE, next, "%s %s", what, which);
 }
 
@@ -136,12 +140,12 @@ static int take_option(struct cli *cli, int argc, char **argv, int *i)
     char *word = argv[*i];
     char *equals = strchr(word, '=');
     size_t n = equals != NULL ? (size_t)(equals - word) : strlen(word);
-    const struct cli_arg *a = find_option(cli->command, word, n);
+    const struct cli_arg *a = find_option(cli, word, n);
 
     if (a == NULL && strcmp(word, "-h") == 0)
-        a = find_option(cli->command, "--help", 6);
+        a = find_option(cli, "--help", 6);
     if (a == NULL && strcmp(word, "-o") == 0)
-        a = find_option(cli->command, "--output", 8);
+        a = find_option(cli, "--output", 8);
     if (a == NULL)
         return wrong(cli, "unknown option", word);
     if (a->kind == CLI_FLAG)
@@ -171,6 +175,7 @@ static int check_required(struct cli *cli)
 /* No command is spelled: help on what starts with these words, or a usage error. */
 static int unknown_command(struct cli *cli, int argc, char **argv)
 {
+    char next[64];
     size_t n = 0;
 
     for (int i = 0; i < argc && n < 7; i++) {
@@ -185,7 +190,8 @@ static int unknown_command(struct cli *cli, int argc, char **argv)
         cli->help = true;
         return n == 0 && argc == 0 ? CLI_USAGE : CLI_OK;
     }
-    return cli_fail(cli, CLI_USAGE, "see: kyso --help", "unknown command: %s%s%s", cli->topic[0],
+    (void)snprintf(next, sizeof next, "see: %s --help", cli->program->name);
+    return cli_fail(cli, CLI_USAGE, next, "unknown command: %s%s%s", cli->topic[0],
                     n > 1 ? " " : "", n > 1 ? cli->topic[1] : "");
 }
 
@@ -198,7 +204,7 @@ int options_parse(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         cli->json =
             cli->json || strcmp(argv[i], "--json") == 0; /* so that even a usage error is JSON */
-    cli->command = options_find(argc, argv, &used);
+    cli->command = options_find(cli->program, argc, argv, &used);
     if (cli->command == NULL)
         return unknown_command(cli, argc, argv);
     for (int i = used; i < argc && rc == CLI_OK; i++) {
@@ -222,7 +228,7 @@ const char *cli_get(const struct cli *cli, const char *name)
     for (size_t i = cli->count; i > 0; i--)
         if (strcmp(cli->values[i - 1].arg->name, name) == 0)
             return cli->values[i - 1].text;
-    a = find_option(cli->command, name, strlen(name));
+    a = find_option(cli, name, strlen(name));
     if (a != NULL && a->env != NULL) {
         const char *v = getenv(a->env);
 
@@ -265,7 +271,7 @@ uint32_t cli_number(const struct cli *cli, const char *name, uint32_t otherwise)
 int cli_choice(const struct cli *cli, const char *name, int otherwise)
 {
     const char *text = cli_get(cli, name);
-    const struct cli_arg *a = find_option(cli->command, name, strlen(name));
+    const struct cli_arg *a = find_option(cli, name, strlen(name));
 
     return text != NULL && a != NULL ? choice_index(a->value, text) : otherwise;
 }
