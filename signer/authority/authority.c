@@ -155,18 +155,23 @@ bool authority_client_suspended(const struct authority *a, uint32_t client_row)
 {
     const struct client_fold *f = state_client(a->state, client_row);
 
-    return f != NULL && f->suspended;
+    return f != NULL && f->suspended_s != 0;
 }
 
 bool authority_codes_suspended(const struct authority *a)
 {
-    uint32_t tier = a->config->policy.tier_clients, count = 0;
+    const struct config_policy *p = &a->config->policy;
+    uint64_t now_s = authority_now_s(a);
+    uint32_t count = 0;
 
-    if (a->state->clients_suspended < tier)
+    if (now_s >= a->state->newest_suspension_s + p->spray_window_s)
         return false; /* as always: no walk */
-    for (uint32_t row = 1; row <= a->client_count; row++)
-        count += !a->clients[row - 1]->data.removed && authority_client_suspended(a, row);
-    return count >= tier;
+    for (uint32_t row = 1; row <= a->client_count; row++) {
+        const struct client_fold *f = state_client(a->state, row);
+        count += f != NULL && f->suspended_s != 0 && now_s < f->suspended_s + p->spray_window_s &&
+                 !a->clients[row - 1]->data.removed;
+    }
+    return count >= p->spray_clients;
 }
 
 bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16])
@@ -228,13 +233,10 @@ static void suspend_if_over(struct authority *a, uint32_t client_row)
     struct ledger_client_state m = {
         .client_row = client_row, .suspended = 1, .reason = KY_PROOF_WRONG};
 
-    if (f == NULL || !f->over_threshold || f->suspended)
+    if (f == NULL || !f->over_threshold || f->suspended_s != 0)
         return;
-    bool codes_before = authority_codes_suspended(a);
     log_event(LOG_WARN, "client-suspended", LOG_U64("client", client_row));
     (void)append_one(a, &ledger_client_state_schema, &m, (struct ky_span){0}, NULL).code;
-    if (!codes_before && authority_codes_suspended(a))
-        log_event(LOG_ERROR, "codes-suspended", LOG_U64("clients", a->state->clients_suspended));
 }
 
 struct ky_status authority_append(struct authority *a, const struct ky_schema *schema,
@@ -282,6 +284,7 @@ void authority_stats(const struct authority *a, struct authority_stats *out)
     out->sealed = a->phase == PHASE_SEALED;
     out->sealed_reason = a->sealed_reason;
     out->uptime_s = (a->mono_us - a->started_us) / 1000000u;
+    out->codes_suspended = authority_codes_suspended(a);
     out->turns = a->turns;
     out->signatures = a->state->signatures;
     out->denials = a->state->denials;

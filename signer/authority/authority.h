@@ -105,7 +105,10 @@ struct subject_account authority_subject_account(const struct authority *a, uint
 uint64_t authority_last_step(const struct authority *a, uint32_t authenticator_row);
 /* Suspended by its failures (LEDGER_CLIENT_STATE), apart from the row's own flag. Appending LEDGER_CLIENT_STATE with suspended 0 lifts it. */
 bool authority_client_suspended(const struct authority *a, uint32_t client_row);
-/* So many clients are suspended by their failures that somebody sprays codes through all of them (policy.tier_clients). */
+/*
+ * So many clients were suspended by their failures within so short a time, and still are, that somebody sprays codes through all of
+ * them (policy.spray_clients, spray_window_s): nobody's code is taken. Ends with the window, or when an operator deals with them.
+ */
 bool authority_codes_suspended(const struct authority *a);
 bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16]); /* LEDGER_OPERATION within its expiry */
 
@@ -120,6 +123,7 @@ struct authority_role {
 struct authority_stats {
     bool sealed;
     const char *sealed_reason; /* "" when not sealed */
+    bool codes_suspended;
     uint64_t uptime_s;
     uint64_t turns;
     uint64_t signatures;

@@ -222,6 +222,7 @@ struct authority {
     struct map clients_by_spki, clients_by_name, operators_by_id;
     struct waiter *waiters;
     uint32_t waiter_count;
+    bool codes_suspended;    /* as last told by the log */
     uint32_t sign_in_flight; /* admitted and not yet answered */
     struct ledger_side side;
     struct ky_buf scratch; /* replies' variable parts; reset before each use */

@@ -209,6 +209,8 @@ static void write_snapshot(struct authority *a)
     struct ky_buf blob = KY_BUF_INIT(BLOB_MAX);
     const struct merkle *tree = store_merkle(a->store);
 
+    if (a->state->flights.count > 0)
+        return; /* a citizen's request or an operator's CSR: soon */
     ky_buf_put(&blob, tree->peaks, sizeof(tree->peaks));
     state_encode(a->state, &blob);
     struct ky_status status =
@@ -267,7 +269,6 @@ void ledger_idle(struct authority *a)
         !ky_ok(ledger_put_anchor(a, false)))
         s->anchor_us = a->mono_us; /* busy: not again before the next interval */
     if (head - s->snapshot_size >= SNAPSHOT_RECORDS &&
-        head - s->snapshot_size >= a->state->replay.tail - a->state->replay.head &&
-        a->sign_in_flight == 0)
+        head - s->snapshot_size >= a->state->replay.tail - a->state->replay.head)
         write_snapshot(a);
 }

@@ -157,6 +157,7 @@ static void publish_metrics(const struct loop *l)
     metrics_set(l->metrics, METRIC_LATE_RESULTS, a->late_results);
     metrics_set(l->metrics, METRIC_VAULTS, vaults);
     metrics_set(l->metrics, METRIC_SHED, a->shed);
+    metrics_set(l->metrics, METRIC_CODES_SUSPENDED, authority_codes_suspended(a));
 }
 
 static bool set_up(struct loop *l, const struct loop_options *o)

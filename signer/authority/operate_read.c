@@ -55,6 +55,7 @@ static void give_figures(struct operation *o, const struct authority_stats *stat
 {
     m->sealed = stats->sealed;
     m->sealed_reason = operate_text(o, ky_span_text(stats->sealed_reason));
+    m->codes_suspended = stats->codes_suspended;
     m->ledger_size = stats->ledger_size;
     m->ledger_root = operate_bytes(o, KY_SPAN_OF(stats->ledger_root));
     m->uptime_s = stats->uptime_s;

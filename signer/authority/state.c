@@ -231,14 +231,12 @@ static struct ky_status apply_client_state(struct state *s, const struct ledger_
     const struct ledger_client_state *m = msg;
     struct client_fold *f = state_client_touch(s, m->client_row);
 
-    (void)leaf;
     (void)private_data;
     if (f == NULL)
         return KY_STATUS(KY_NOMEM);
-    s->clients_suspended += (uint32_t)(m->suspended != 0) - (uint32_t)f->suspended;
-    f->suspended = m->suspended != 0;
+    state_client_suspend(s, f, m->suspended != 0 ? leaf->time_us / 1000000u : 0);
     f->over_threshold = false;
-    if (!f->suspended)
+    if (m->suspended == 0)
         f->rate = (struct policy_client_rate){0};
     return KY_STATUS(KY_OK);
 }

@@ -52,7 +52,7 @@ struct step_pages {
 struct client_fold {
     uint32_t row;
     struct policy_client_rate rate;
-    bool suspended;
+    uint64_t suspended_s; /* since when by its failures, and nobody has dealt with it; 0 = it is not */
     bool
         over_threshold; /* set by an outcome, cleared by LEDGER_CLIENT_STATE: authority_append() acts on it */
 };
@@ -150,7 +150,7 @@ struct state {
     struct name server_id; /* of the genesis record */
     bool demo;
     struct map subjects, clients; /* row -> *_fold, owned */
-    uint32_t clients_suspended;   /* of these, by their failures and not yet dealt with; the removed ones too */
+    uint64_t newest_suspension_s; /* of all that ever were by failures: no walk of the clients is needed long after it */
     struct step_pages steps;      /* of authenticators */
     struct map tx_by_id, tx_by_sad;      /* tx_by_id owns */
     size_t tx_open;
@@ -179,8 +179,9 @@ void state_collect(struct state *s, uint64_t now_s);
 /* Is there room for one more transaction? Asked before anything is decided. */
 bool state_has_room(const struct state *s);
 
-/* The whole fold as bytes, in an order that depends on its content only, and back (into a new state). */
+/* The whole fold as bytes, in an order that depends on its content only; fails `out` while an intent has no receipt. */
 void state_encode(const struct state *s, struct ky_buf *out);
+/* And back, into a new state. Also of form 2, which did not say since when a client is suspended: since its last record at the latest. */
 KY_MUST_CHECK struct ky_status state_decode(struct state *s, struct ky_span in);
 
 /* Reading. NULL when untouched or unknown. */
@@ -205,6 +206,8 @@ struct subject_fold *state_subject_touch(struct state *s, uint32_t row);
 bool state_step_put(struct state *s, uint32_t authenticator_row, uint64_t step);
 void state_steps_free(struct state *s);
 struct client_fold *state_client_touch(struct state *s, uint32_t row);
+/* since_s: 0 lifts it. */
+void state_client_suspend(struct state *s, struct client_fold *f, uint64_t since_s);
 /* Notes an operation's nonce until it expires. False: no memory. */
 bool state_nonce_put(struct state *s, const uint8_t nonce[16], uint64_t expires_s);
 struct ky_status state_account_denied(struct state *s, const struct ledger_denied *m,

@@ -40,6 +40,13 @@ struct client_fold *state_client_touch(struct state *s, uint32_t row)
     return f;
 }
 
+void state_client_suspend(struct state *s, struct client_fold *f, uint64_t since_s)
+{
+    f->suspended_s = since_s;
+    if (since_s > s->newest_suspension_s)
+        s->newest_suspension_s = since_s;
+}
+
 const struct subject_fold *state_subject(const struct state *s, uint32_t row)
 {
     return map_get(&s->subjects, map_key_number(0, row));

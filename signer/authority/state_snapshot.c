@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fold as bytes: written lazily, MACed by the store, read at start so that only the tail is replayed. Items of a map
- * are sorted by key, so that equal folds give equal bytes whatever order they grew in.
+ * are sorted by key, so that equal folds give equal bytes whatever order they grew in. No open intent is ever among them (I4).
  */
 #include "state.h"
 
@@ -10,7 +10,7 @@
 
 #include "kyso/wire.h"
 
-#define SNAPSHOT_FORM 2u
+#define SNAPSHOT_FORM 3u
 
 static int by_key(const void *x, const void *y)
 {
@@ -87,7 +87,7 @@ static void put_client(struct ky_buf *out, const void *item)
     ky_put_u64(out, f->rate.minute);
     ky_put_u32(out, f->rate.attempts);
     ky_put_u32(out, f->rate.failures);
-    ky_put_u8(out, f->suspended);
+    ky_put_u64(out, f->suspended_s);
     ky_put_u8(out, f->over_threshold);
 }
 
@@ -134,24 +134,6 @@ static void put_replay(struct ky_buf *out, const void *item)
     ky_put_u8(out, e->state);
 }
 
-static void put_flight(struct ky_buf *out, const void *item)
-{
-    const struct flight *f = item;
-
-    ky_put_u64(out, f->intent);
-    ky_put_u8(out, f->kind);
-    ky_put_u8(out, f->scheme);
-    ky_put_u16(out, f->count);
-    ky_put_u32(out, f->client_row);
-    ky_put_u32(out, f->subject_row);
-    ky_put_u32(out, f->credential_row);
-    ky_put_u32(out, f->credential_epoch);
-    ky_put_u32(out, f->authenticator_row);
-    ky_buf_put(out, f->replay_key, MAP_KEY_LEN);
-    ky_buf_put(out, f->tx_key, MAP_KEY_LEN);
-    put_name(out, &f->request_id);
-}
-
 static void put_nonce(struct ky_buf *out, const void *item)
 {
     const struct operation_nonce *n = item;
@@ -162,6 +144,8 @@ static void put_nonce(struct ky_buf *out, const void *item)
 
 void state_encode(const struct state *s, struct ky_buf *out)
 {
+    if (s->flights.count > 0)
+        out->failed = true;
     ky_put_u32(out, SNAPSHOT_FORM);
     ky_put_u64(out, s->records);
     ky_put_u64(out, s->last_time_us);
@@ -176,7 +160,6 @@ void state_encode(const struct state *s, struct ky_buf *out)
     const struct replay_ring *ring = &s->replay;
     for (uint64_t q = ring->head; q < ring->tail; q++)
         put_replay(out, state_replay_at(ring, q));
-    put_map(&s->flights, out, put_flight);
     put_map(&s->nonces, out, put_nonce);
 }
 
@@ -224,7 +207,7 @@ static bool get_step(struct state *s, struct ky_reader *r)
     return !r->failed && state_step_put(s, row, step);
 }
 
-static bool get_client(struct state *s, struct ky_reader *r)
+static bool get_client_form(struct state *s, struct ky_reader *r, uint32_t form)
 {
     struct client_fold *f = state_client_touch(s, ky_get_u32(r));
 
@@ -233,10 +216,22 @@ static bool get_client(struct state *s, struct ky_reader *r)
     f->rate.minute = ky_get_u64(r);
     f->rate.attempts = ky_get_u32(r);
     f->rate.failures = ky_get_u32(r);
-    f->suspended = ky_get_u8(r) != 0;
-    s->clients_suspended += f->suspended;
+    if (form == 2)
+        state_client_suspend(s, f, ky_get_u8(r) != 0 ? s->last_time_us / 1000000u : 0);
+    else
+        state_client_suspend(s, f, ky_get_u64(r));
     f->over_threshold = ky_get_u8(r) != 0;
     return !r->failed;
+}
+
+static bool get_client(struct state *s, struct ky_reader *r)
+{
+    return get_client_form(s, r, SNAPSHOT_FORM);
+}
+
+static bool get_client_2(struct state *s, struct ky_reader *r)
+{
+    return get_client_form(s, r, 2);
 }
 
 static bool get_tx(struct state *s, struct ky_reader *r)
@@ -284,24 +279,12 @@ static bool get_replay(struct state *s, struct ky_reader *r)
     return !r->failed && ky_ok(state_replay_put(s, &e));
 }
 
-static bool get_flight(struct state *s, struct ky_reader *r)
+/* Form 2 had a list of open intents. */
+static bool get_none(struct state *s, struct ky_reader *r)
 {
-    struct flight *f = state_flight_new(s, ky_get_u64(r));
-
-    if (f == NULL)
-        return false;
-    f->kind = ky_get_u8(r);
-    f->scheme = ky_get_u8(r);
-    f->count = ky_get_u16(r);
-    f->client_row = ky_get_u32(r);
-    f->subject_row = ky_get_u32(r);
-    f->credential_row = ky_get_u32(r);
-    f->credential_epoch = ky_get_u32(r);
-    f->authenticator_row = ky_get_u32(r);
-    get_fixed(r, f->replay_key, MAP_KEY_LEN);
-    get_fixed(r, f->tx_key, MAP_KEY_LEN);
-    get_name(r, &f->request_id);
-    return !r->failed;
+    (void)s;
+    r->failed = true;
+    return false;
 }
 
 static bool get_nonce(struct state *s, struct ky_reader *r)
@@ -315,19 +298,23 @@ static bool get_nonce(struct state *s, struct ky_reader *r)
 
 struct ky_status state_decode(struct state *s, struct ky_span in)
 {
-    static bool (*const items[])(struct state *, struct ky_reader *) = {
-        get_tx, get_subject, get_step, get_client, get_replay, get_flight, get_nonce,
-    };
+    typedef bool (*get_fn)(struct state *, struct ky_reader *);
+    static const get_fn now[] = {get_tx, get_subject, get_step, get_client, get_replay, get_nonce};
+    static const get_fn form_2[] = {get_tx,     get_subject, get_step, get_client_2,
+                                    get_replay, get_none,    get_nonce};
     struct ky_reader r = ky_reader(in);
 
-    if (ky_get_u32(&r) != SNAPSHOT_FORM)
+    uint32_t form = ky_get_u32(&r);
+    if (form != SNAPSHOT_FORM && form != 2)
         return KY_STATUS(KY_CORRUPT);
+    const get_fn *items = form == 2 ? form_2 : now;
+    size_t count = form == 2 ? sizeof(form_2) / sizeof(*form_2) : sizeof(now) / sizeof(*now);
     s->records = ky_get_u64(&r);
     s->last_time_us = ky_get_u64(&r);
     s->floor_step = ky_get_u64(&r);
     get_name(&r, &s->server_id);
     s->demo = ky_get_u8(&r) != 0;
-    for (size_t k = 0; k < sizeof(items) / sizeof(items[0]); k++) {
+    for (size_t k = 0; k < count; k++) {
         uint64_t n = ky_get_u64(&r);
         for (uint64_t i = 0; i < n && !r.failed; i++)
             if (!items[k](s, &r))

@@ -176,6 +176,19 @@ static void commit(struct authority *a)
     peers_cut(a);
 }
 
+/* At a start too, when they are. */
+static void tell_codes(struct authority *a)
+{
+    bool suspended = authority_codes_suspended(a);
+
+    if (suspended && !a->codes_suspended)
+        log_event(LOG_ERROR, "codes-suspended",
+                  LOG_U64("window_s", a->config->policy.spray_window_s));
+    if (!suspended && a->codes_suspended)
+        log_event(LOG_WARN, "codes-resumed");
+    a->codes_suspended = suspended;
+}
+
 static void finish_drain(struct authority *a)
 {
     if (a->phase == PHASE_DRAIN && a->sign_in_flight == 0 && dispatch_idle(a)) {
@@ -205,6 +218,7 @@ bool authority_turn(struct authority *a)
     if (a->store != NULL && a->phase != PHASE_SEALED)
         state_collect(a->state, authority_now_s(a));
     more = admit(a);
+    tell_codes(a);
     if (a->phase != PHASE_SEALED) {
         dispatch_tick(a);
         if (a->phase == PHASE_SERVE || a->phase == PHASE_DRAIN)

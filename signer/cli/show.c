@@ -159,7 +159,7 @@ json_t *show_status(const Kyso__V1__Status *s)
     for (size_t i = 0; i < s->n_roles; i++)
         (void)json_array_append_new(roles, show_role(s->roles[i]));
     o = json_pack(
-        "{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s}", "server",
+        "{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s,s:b}", "server",
         s->server_id, "version", s->version, "demo", s->demo, "sealed", s->sealed, "sealed_reason",
         s->sealed_reason, "ledger_size", (json_int_t)s->ledger_size, "ledger_root",
         output_hex(KY_SPAN(s->ledger_root.data, s->ledger_root.len)), "uptime_s",
@@ -168,7 +168,7 @@ json_t *show_status(const Kyso__V1__Status *s)
         "in_flight", (int)s->in_flight, "subjects", (json_int_t)s->subjects, "credentials",
         (json_int_t)s->credentials, "roles", roles, "ledger_public_key",
         output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)), "checkpoint",
-        s->checkpoint);
+        s->checkpoint, "codes_suspended", s->codes_suspended);
     return o;
 }
 

@@ -93,7 +93,8 @@ static const cyaml_schema_field_t policy_fields[] = {
     UINT("lock_total", config_policy, lock_total),
     UINT("client_failures_per_minute", config_policy, client_failures_per_minute),
     UINT("client_failure_percent", config_policy, client_failure_percent),
-    UINT("tier_clients", config_policy, tier_clients),
+    UINT("spray_clients", config_policy, spray_clients),
+    UINT("spray_window_s", config_policy, spray_window_s),
     UINT("begins_per_5min", config_policy, begins_per_5min),
     CYAML_FIELD_END,
 };

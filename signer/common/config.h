@@ -62,7 +62,7 @@ struct config_policy {
     uint32_t totp_window;
     uint32_t lock_tries, lock_first_s, lock_max_s, lock_total;
     uint32_t client_failures_per_minute, client_failure_percent;
-    uint32_t tier_clients;    /* 3 */
+    uint32_t spray_clients, spray_window_s; /* 3, 3600 */
     uint32_t begins_per_5min; /* 3 */
 };
 struct config_ledger {

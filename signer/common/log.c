@@ -25,7 +25,7 @@ static const char *const log_events[] = {
     /* authority */
     "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
-    "provisioned", "client-suspended", "codes-suspended", "turn-slow", "key-quarantined",
+    "provisioned", "client-suspended", "codes-suspended", "codes-resumed", "turn-slow", "key-quarantined",
     "record-refused",
     /* vault */
     "token", "token-unrestricted", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",

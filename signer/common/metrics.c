@@ -23,6 +23,8 @@ static const struct metric_info infos[METRIC_COUNT] = {
     [METRIC_LATE_RESULTS] = {"kyso_late_results_total", "counter", "Results dropped as stale"},
     [METRIC_VAULTS] = {"kyso_vaults", "gauge", "Vaults that are ready"},
     [METRIC_SHED] = {"kyso_shed_total", "counter", "Requests refused for load or deadline"},
+    [METRIC_CODES_SUSPENDED] = {"kyso_codes_suspended", "gauge",
+                                "1 while nobody's code is taken: somebody sprays through clients"},
     [METRIC_RESTARTS_AUTHORITY] = {"kyso_authority_restarts_total", "counter",
                                    "Times the authority was started again"},
     [METRIC_RESTARTS_VAULT] = {"kyso_vault_restarts_total", "counter",

@@ -33,6 +33,7 @@ enum metric {
     METRIC_LATE_RESULTS,
     METRIC_VAULTS, /* joined now */
     METRIC_SHED,   /* refused for load or deadline */
+    METRIC_CODES_SUSPENDED,
     /* written by the supervisor */
     METRIC_RESTARTS_AUTHORITY,
     METRIC_RESTARTS_VAULT,

@@ -37,8 +37,10 @@ static struct state *fold_new(void)
 static void check_snapshot(const struct state *s)
 {
     struct ky_buf once = KY_BUF_INIT(SNAPSHOT_MAX), twice = KY_BUF_INIT(SNAPSHOT_MAX);
-    struct state *other = fold_new();
 
+    if (s->flights.count > 0) /* no snapshot is made of it (I4) */
+        return;
+    struct state *other = fold_new();
     state_encode(s, &once);
     FUZZ_CHECK(!once.failed && ky_ok(state_decode(other, ky_buf_span(&once))));
     state_encode(other, &twice);

@@ -6,10 +6,10 @@ import os
 import signal
 import unittest
 
-from base import ServerCase
+from base import ServerCase, grpc
 
 
-class Status(ServerCase):
+class StatusCase(ServerCase):
     @classmethod
     def seed(cls):
         cls.alice = cls.h.add_citizen("alice", device=None)
@@ -27,6 +27,8 @@ class Status(ServerCase):
         lines = dict(line.split(" ") for line in self.get("/metrics")[1].splitlines() if not line.startswith("#"))
         return int(lines[name])
 
+
+class Status(StatusCase):
     def test_figures_move(self):
         before = self.metric("kyso_signatures_total")
         self.signer().Sign(self.sign_request(self.alice), timeout=10)
@@ -59,6 +61,34 @@ class Status(ServerCase):
         roles = {(r["role"], r["index"]) for r in shown["roles"]}
         self.assertGreaterEqual(len(roles), 4, shown)
         self.assertEqual({r["restarts"] for r in shown["roles"]}, {0}, shown["roles"])
+
+
+class Sprayed(StatusCase):
+    config = {"policy.client_failures_per_minute": 1, "policy.spray_clients": 2}
+
+    def suspended(self, seen):
+        """The gauge, the status screen and its text say the same."""
+        self.h.wait_for(lambda: self.metric("kyso_codes_suspended") == seen, "the gauge", 10)
+        self.assertEqual(self.h.kyso("status", json_out=True)["codes_suspended"], bool(seen))
+        self.assertEqual("codes are suspended" in self.h.kyso("status").stdout, bool(seen))
+
+    def test_p18_suspended_codes_are_told_and_an_operator_lifts_it(self):
+        self.suspended(0)
+        for client in ("portal", "gateway"):
+            for _ in range(2):
+                with self.assertRaises(grpc.RpcError):
+                    self.signer(client).Sign(self.sign_request(
+                        self.alice, "000000", request=self.request(self.alice, rp=client)), timeout=10)
+        self.suspended(1)
+        self.h.stop_server()
+        told = self.h.log_text().count("codes-suspended")
+        self.h.run_server()
+        self.suspended(1)
+        self.assertEqual(self.h.log_text().count("codes-suspended"), told + 1)
+        self.h.kyso("client", "resume", "portal")
+        self.suspended(0)
+        self.assertIn("codes-resumed", self.h.log_text())
+        self.signer().Sign(self.sign_request(self.alice), timeout=10)
 
 
 if __name__ == "__main__":

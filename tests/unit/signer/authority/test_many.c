@@ -188,9 +188,11 @@ static void p18_three_of_five_clients_cost_everybody_the_codes(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
     world_stop(w); /* and from a snapshot */
     world_boot(w);
+    assert_true(w->a->codes_suspended);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_LOCKED);
-    for (uint32_t row = 1; row <= 16; row++) { /* an operator deals with all of them */
+    for (uint32_t row = 1; authority_codes_suspended(w->a); row++) { /* an operator deals with them */
+        assert_in_range(row, 1, w->a->client_count);
         lifted.client_row = row;
         if (authority_client_suspended(w->a, row))
             assert_true(ky_ok(authority_append(w->a, &ledger_client_state_schema, &lifted,
@@ -198,6 +200,32 @@ static void p18_three_of_five_clients_cost_everybody_the_codes(void **state)
     }
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_int_equal(DOOR_R_SIGN, got.type);
+}
+
+/* Nobody acts: the clients stay suspended, and the people have their codes again. */
+static void p18_the_codes_come_back_with_the_window(void **state)
+{
+    struct spray s = {.w = *state};
+    struct world *w = s.w;
+    struct answer got;
+    char code[9];
+
+    spray_from(&s, 3);
+    world_stop(w); /* the window is that of the ledger's times, whatever was between */
+    world_advance(w, 3500u * UINT64_C(1000000));
+    world_boot(w);
+    struct door_tx m = totp_msg(w, "honest", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_denied(w, &got, KY_DENIED, KY_PROOF_LOCKED);
+    world_advance(w, 120u * UINT64_C(1000000));
+    m = totp_msg(w, "honest", 1, code, 0);
+    ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
+    assert_int_equal(DOOR_R_SIGN, got.type);
+    assert_false(w->a->codes_suspended);
+    uint32_t suspended = 0;
+    for (uint32_t row = 1; row <= w->a->client_count; row++)
+        suspended += authority_client_suspended(w->a, row);
+    assert_int_equal(3, suspended);
 }
 
 /* No operation reaches a removed client any more: a suspension that stayed on it cannot hold the tier. */
@@ -230,6 +258,7 @@ int main(void)
         T(p1_one_code_64_requests),
         T(p18_one_client_is_suspended_and_nobody_else),
         T(p18_three_of_five_clients_cost_everybody_the_codes),
+        T(p18_the_codes_come_back_with_the_window),
         T(p18_a_removed_client_counts_no_more),
     };
 
