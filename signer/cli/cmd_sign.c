@@ -289,8 +289,6 @@ int cmd_sign(struct cli *cli)
         kyso__v1__credential__free_unpacked(job->credential, NULL);
     X509_free(job->certificate);
     EVP_PKEY_free(job->public_key);
-    if (job->info != NULL)
-        kyso__v1__info_reply__free_unpacked(job->info, NULL);
     ky_buf_free(&job->request_signature_bytes);
     client_close(&job->client);
     free(job);

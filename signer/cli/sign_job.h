@@ -41,7 +41,7 @@ struct sign_job {
     Kyso__V1__PssParameters wire_pss;
     Kyso__V1__SignatureRequest request;
     uint64_t timeout_us;
-    Kyso__V1__InfoReply *info; /* owned; fetched with --request-key */
+    const char *server_id, *client_name; /* borrowed from the profile; set when Info has said the same */
     Kyso__V1__RequestSignature request_signature;
     struct ky_buf request_signature_bytes; /* owned */
 };

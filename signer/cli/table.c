@@ -41,7 +41,8 @@ static const struct cli_arg operator_args[] = {
 };
 static const struct cli_arg client_args[] = {
     {"--profile", "FILE", CLI_PATH, 0, "KYSO_PROFILE",
-     "JSON with endpoint, approver_endpoint, cert, key, ca, relying_party; options win over it"},
+     "JSON with endpoint, approver_endpoint, cert, key, ca, relying_party, and server_id, client and "
+     "request_key where requests are signed; options win over it"},
     OPT("--endpoint", "HOST:PORT", CLI_TEXT, 0,
         "the server's door (default: profile, then run/endpoints.json)"),
     OPT("--cert", "PEM", CLI_PATH, 0, "this client's certificate"),
@@ -206,7 +207,8 @@ static const struct cli_arg sign_args[] = {
     OPT("--text", "TEXT", CLI_TEXT, 0, "shown to the citizen"),
     OPT("--ttl", "SECONDS", CLI_NUMBER, 0, "how long to wait for the approval (default 120)"),
     OPT("--request-key", "PEM", CLI_PATH, 0,
-        "the private key by which this client signs its requests (default: the profile's)"),
+        "the private key by which this client signs its requests (default: the profile's); the "
+        "profile must have server_id and client"),
     OPT("--request-id", "ID", CLI_TEXT, 0,
         "repeat an earlier request safely (default: a random one)"),
     OPT("--scheme", "ecdsa|pkcs1|pss|eddsa", CLI_CHOICE, 0, "default: by the key, pkcs1 for RSA"),

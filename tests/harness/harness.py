@@ -218,7 +218,8 @@ class Harness:
         with open(path, "w") as f:
             json.dump({"endpoint": ends["signer"], "approver_endpoint": ends["approver"],
                        "cert": f"{self.state}/pki/{client}.pem", "key": f"{self.state}/pki/{client}.key",
-                       "ca": f"{self.state}/pki/tls-ca.pem", "relying_party": relying_party or client}, f)
+                       "ca": f"{self.state}/pki/tls-ca.pem", "relying_party": relying_party or client,
+                       "server_id": ends["server_id"], "client": client}, f)
         return path
 
     # --- seeding ----------------------------------------------------------------------------------

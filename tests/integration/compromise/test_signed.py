@@ -19,7 +19,7 @@ class Signed(ServerCase):
         cls.key = cls.h.add_request_key("portal")
         cls.stub = cls.signer()
         cls.info = cls.stub.Info(signer_pb2.InfoRequest(), timeout=10)
-        cls.signs = k.RequestKey(k.read(cls.key), cls.info.server_id, cls.info.client)
+        cls.signs = k.RequestKey(k.read(cls.key), cls.h.endpoints()["server_id"], "portal")
 
     def test_every_request_and_nothing_unsigned(self):
         self.assertTrue(self.info.signed_requests)
@@ -95,7 +95,7 @@ class Signed(ServerCase):
         before = len(self.h.ledger())
         key = self.h.add_request_key("gateway", "ed25519")
         gateway = self.signer("gateway")
-        signs = k.RequestKey(k.read(key), self.info.server_id, "gateway")
+        signs = k.RequestKey(k.read(key), self.h.endpoints()["server_id"], "gateway")
         request = self.sign_request(self.alice, request=self.request(self.alice, rp="ministry-a"))
         with self.refused(grpc.StatusCode.PERMISSION_DENIED, "request-forged"):
             gateway.Sign(self.signs.sign(request), timeout=10)  # the portal's key

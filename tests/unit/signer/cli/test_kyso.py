@@ -318,6 +318,18 @@ class Kyso(unittest.TestCase):
         tail["checkpoint"] = re.sub("\n9\n", "\n8\n", tail["checkpoint"])
         refused(good[:11] + [json.dumps(tail)])
 
+    def test_request_is_signed_in_the_profiles_name_only(self):
+        profile = json.loads(read(self.says["profile"]))
+        for names, code, said in (({}, 2, "the profile has none"),
+                                  ({"server_id": "double", "client": "bank"}, 1, "nothing was signed"),
+                                  ({"server_id": "other", "client": "gateway"}, 1, "nothing was signed"),
+                                  ({"server_id": "double", "client": "gateway"}, 0, "")):
+            with open(f"{self.dir}/named.json", "w") as f:
+                json.dump({**profile, **names}, f)
+            p = self.run_kyso("sign", "--hash", "ab" * 32, "--profile", f"{self.dir}/named.json", "--credential", "p256",
+                              "--totp", "123456", "--request-key", f"{self.dir}/alice.pem", expect=code)
+            self.assertIn(said, p.stderr)
+
     # --- the rest
 
     def test_health_info_help(self):
