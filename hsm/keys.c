@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Creation and read-back from the same tables. Every boolean is stated because
- * defaults are wrong where it hurts: an AES key is born able to encrypt, decrypt
- * and sign, and a modifiable or copyable KEK can be given DECRYPT by whoever
- * holds the PIN. Main thread, before any worker.
+ * The three keys found, made where they are absent, and held against the tables of own.c.
+ * Main thread, before any worker.
  */
 #include "keys.h"
 
@@ -11,79 +9,6 @@
 
 #include "ckr.h"
 #include "spki.h"
-
-enum { SECRET_LEN = 32 };
-
-static const struct hsm_flag root_flags[] = {
-    {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},  {CKA_SENSITIVE, CK_TRUE},
-    {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},     {CKA_VERIFY, CK_FALSE},
-    {CKA_ENCRYPT, CK_FALSE},     {CKA_DECRYPT, CK_FALSE}, {CKA_WRAP, CK_FALSE},
-    {CKA_UNWRAP, CK_FALSE},      {CKA_DERIVE, CK_FALSE},  {CKA_MODIFIABLE, CK_FALSE},
-};
-static const struct hsm_flag kek_flags[] = {
-    {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},  {CKA_SENSITIVE, CK_TRUE},
-    {CKA_EXTRACTABLE, CK_FALSE}, {CKA_WRAP, CK_TRUE},     {CKA_UNWRAP, CK_TRUE},
-    {CKA_ENCRYPT, CK_FALSE},     {CKA_DECRYPT, CK_FALSE}, {CKA_SIGN, CK_FALSE},
-    {CKA_VERIFY, CK_FALSE},      {CKA_DERIVE, CK_FALSE},  {CKA_MODIFIABLE, CK_FALSE},
-};
-/* What CKA_UNWRAP_TEMPLATE demands of every key that leaves a blob. */
-static const struct hsm_flag kek_unwrap_flags[] = {
-    {CKA_TOKEN, CK_FALSE},
-    {CKA_SENSITIVE, CK_TRUE},
-    {CKA_EXTRACTABLE, CK_FALSE},
-};
-static const struct hsm_flag signer_flags[] = {
-    {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},   {CKA_SENSITIVE, CK_TRUE},
-    {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},      {CKA_SIGN_RECOVER, CK_FALSE},
-    {CKA_DECRYPT, CK_FALSE},     {CKA_UNWRAP, CK_FALSE},   {CKA_DERIVE, CK_FALSE},
-    {CKA_MODIFIABLE, CK_FALSE},
-};
-/* Beside those, where the token knows it for its objects. */
-static const struct hsm_flag restrict_flags[] = {{CKA_COPYABLE, CK_FALSE}};
-static const struct hsm_flag ledger_public_flags[] = {
-    {CKA_TOKEN, CK_TRUE},    {CKA_PRIVATE, CK_FALSE}, {CKA_VERIFY, CK_TRUE},
-    {CKA_ENCRYPT, CK_FALSE}, {CKA_WRAP, CK_FALSE},    {CKA_MODIFIABLE, CK_FALSE},
-};
-
-static void add_restrictions(struct hsm_template *t, const struct hsm_caps *caps,
-                             const CK_MECHANISM_TYPE *allowed)
-{
-    if (!caps->restricts)
-        return;
-    hsm_template_flags(t, restrict_flags, HSM_COUNT(restrict_flags));
-    if (allowed != NULL)
-        hsm_template_add(t, CKA_ALLOWED_MECHANISMS, allowed, sizeof(*allowed));
-}
-
-static struct ky_status check_restrictions(const struct hsm_session *s, CK_OBJECT_HANDLE key,
-                                           const struct hsm_caps *caps,
-                                           const CK_MECHANISM_TYPE *allowed)
-{
-    struct ky_status st = KY_STATUS(KY_OK);
-
-    if (!caps->restricts)
-        return st;
-    st = hsm_flags_check(s, key, restrict_flags, HSM_COUNT(restrict_flags));
-    if (ky_ok(st) && allowed != NULL)
-        st = hsm_attr_check(s, key, CKA_ALLOWED_MECHANISMS, allowed, sizeof(*allowed));
-    return st;
-}
-
-void hsm_token_signer_template(struct hsm_template *t, const struct hsm_caps *caps,
-                               const CK_MECHANISM_TYPE *allowed)
-{
-    hsm_template_flags(t, signer_flags, HSM_COUNT(signer_flags));
-    add_restrictions(t, caps, allowed);
-}
-
-struct ky_status hsm_token_signer_check(const struct hsm_session *s, CK_OBJECT_HANDLE key,
-                                        const struct hsm_caps *caps,
-                                        const CK_MECHANISM_TYPE *allowed)
-{
-    struct ky_status st = hsm_flags_check(s, key, signer_flags, HSM_COUNT(signer_flags));
-
-    return ky_ok(st) ? check_restrictions(s, key, caps, allowed) : st;
-}
 
 /* *out_key is CK_INVALID_HANDLE when there is none. KY_CORRUPT when there are several. */
 static struct ky_status find_one(const struct hsm_session *s, CK_OBJECT_CLASS class,
@@ -108,20 +33,10 @@ static struct ky_status find_one(const struct hsm_session *s, CK_OBJECT_CLASS cl
 static CK_RV generate_root(const struct hsm_session *s, const struct hsm_caps *caps,
                            CK_OBJECT_HANDLE *out)
 {
-    static const CK_MECHANISM_TYPE allowed = CKM_SHA256_HMAC;
-    const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    const CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-    const CK_ULONG len = SECRET_LEN;
-    CK_MECHANISM mechanism = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
-    struct hsm_template t = {.count = 0};
+    struct hsm_own_template own;
 
-    hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
-    hsm_template_add(&t, CKA_KEY_TYPE, &type, sizeof(type));
-    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_ROOT, strlen(HSM_LABEL_ROOT));
-    hsm_template_add(&t, CKA_VALUE_LEN, &len, sizeof(len));
-    hsm_template_flags(&t, root_flags, HSM_COUNT(root_flags));
-    add_restrictions(&t, caps, &allowed);
-    return s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out);
+    hsm_own_key_template(HSM_OWN_ROOT, 0, caps, &own);
+    return hsm_own_secret_generate(s, HSM_OWN_ROOT, &own.t, out);
 }
 
 /* What a token says of a key with attributes that it does not know. */
@@ -174,122 +89,52 @@ static struct ky_status learn_restricts(const struct hsm_session *s, CK_OBJECT_H
 static struct ky_status make_kek(const struct hsm_session *s, const struct hsm_caps *caps,
                                  CK_OBJECT_HANDLE *out)
 {
-    const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    const CK_KEY_TYPE type = CKK_AES;
-    const CK_ULONG len = SECRET_LEN;
-    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
-    struct hsm_template unwrap = {.count = 0};
-    struct hsm_template t = {.count = 0};
+    struct hsm_own_template own;
 
     if (caps->wrap == 0) /* a token that cannot wrap serves resident keys only */
         return KY_STATUS(KY_OK);
-    hsm_template_flags(&unwrap, kek_unwrap_flags, HSM_COUNT(kek_unwrap_flags));
-    hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
-    hsm_template_add(&t, CKA_KEY_TYPE, &type, sizeof(type));
-    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_KEK, strlen(HSM_LABEL_KEK));
-    hsm_template_add(&t, CKA_VALUE_LEN, &len, sizeof(len));
-    hsm_template_flags(&t, kek_flags, HSM_COUNT(kek_flags));
-    add_restrictions(&t, caps, &caps->wrap);
-    hsm_template_add(&t, CKA_UNWRAP_TEMPLATE, unwrap.attrs, unwrap.count * sizeof(unwrap.attrs[0]));
-    return hsm_ckr_status(
-        s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out));
+    hsm_own_key_template(HSM_OWN_KEK, 0, caps, &own);
+    return hsm_ckr_status(hsm_own_secret_generate(s, HSM_OWN_KEK, &own.t, out));
 }
 
 static struct ky_status make_ledger(const struct hsm_session *s, const struct hsm_caps *caps,
                                     CK_OBJECT_HANDLE *out)
 {
     uint8_t key_type = caps->key_types & (1u << KY_KEY_ED25519) ? KY_KEY_ED25519 : KY_KEY_P256;
-    const struct hsm_mechanism *mech = hsm_mechanism(key_type);
-    CK_MECHANISM mechanism = {mech->keygen, NULL, 0};
     CK_OBJECT_HANDLE pub = CK_INVALID_HANDLE;
     struct hsm_template tpub = {.count = 0};
-    struct hsm_template tpriv = {.count = 0};
+    struct hsm_own_template own;
 
     if (!(caps->key_types & (1u << key_type)))
         return KY_STATUS(KY_UNSUPPORTED);
-    hsm_template_add(&tpub, CKA_LABEL, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
-    hsm_template_add(&tpub, CKA_ID, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
-    hsm_template_add(&tpub, CKA_EC_PARAMS, mech->params, mech->params_len);
-    hsm_template_flags(&tpub, ledger_public_flags, HSM_COUNT(ledger_public_flags));
-    hsm_template_add(&tpriv, CKA_LABEL, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
-    hsm_template_add(&tpriv, CKA_ID, HSM_LABEL_LEDGER, strlen(HSM_LABEL_LEDGER));
-    hsm_token_signer_template(&tpriv, caps, &mech->sign);
-    return hsm_ckr_status(s->module->fn->C_GenerateKeyPair(
-        s->handle, &mechanism, tpub.attrs, tpub.count, tpriv.attrs, tpriv.count, &pub, out));
+    hsm_own_ledger_public(&tpub);
+    hsm_own_key_template(HSM_OWN_LEDGER, key_type, caps, &own);
+    return hsm_ckr_status(hsm_own_ledger_generate(s, key_type, &own.t, &tpub, &pub, out));
 }
 
-static const struct own_key {
-    const char *label;
-    CK_OBJECT_CLASS class;
-    struct ky_status (*make)(const struct hsm_session *s, const struct hsm_caps *caps,
-                             CK_OBJECT_HANDLE *out);
-} own_keys[] = {
-    {HSM_LABEL_ROOT, CKO_SECRET_KEY, make_root},
-    {HSM_LABEL_KEK, CKO_SECRET_KEY, make_kek},
-    {HSM_LABEL_LEDGER, CKO_PRIVATE_KEY, make_ledger},
+static struct ky_status (*const makers[HSM_OWN_COUNT])(const struct hsm_session *s,
+                                                       const struct hsm_caps *caps,
+                                                       CK_OBJECT_HANDLE *out) = {
+    [HSM_OWN_ROOT] = make_root,
+    [HSM_OWN_KEK] = make_kek,
+    [HSM_OWN_LEDGER] = make_ledger,
 };
 
 struct ky_status hsm_keys_provision(const struct hsm_session *s, struct hsm_caps *caps)
 {
     struct ky_status st = KY_STATUS(KY_OK);
 
-    for (size_t i = 0; ky_ok(st) && i < HSM_COUNT(own_keys); i++) {
+    for (size_t i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++) {
         CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
 
-        st = find_one(s, own_keys[i].class, own_keys[i].label, &key);
+        st = find_one(s, i == HSM_OWN_LEDGER ? CKO_PRIVATE_KEY : CKO_SECRET_KEY,
+                      hsm_own_label((enum hsm_own_key)i), &key);
         if (ky_ok(st) && key == CK_INVALID_HANDLE)
-            st = own_keys[i].make(s, caps, &key);
+            st = makers[i](s, caps, &key);
         if (ky_ok(st) && i == 0)
             st = learn_restricts(s, key, caps);
     }
     return st;
-}
-
-static struct ky_status check_secret(const struct hsm_session *s, CK_OBJECT_HANDLE key,
-                                     CK_KEY_TYPE type, const struct hsm_caps *caps,
-                                     CK_MECHANISM_TYPE allowed)
-{
-    const CK_ULONG len = SECRET_LEN;
-    struct ky_status st = hsm_attr_check(s, key, CKA_KEY_TYPE, &type, sizeof(type));
-
-    if (ky_ok(st))
-        st = hsm_attr_check(s, key, CKA_VALUE_LEN, &len, sizeof(len));
-    if (ky_ok(st))
-        st = check_restrictions(s, key, caps, &allowed);
-    return st;
-}
-
-static struct ky_status check_unwrap_template(const struct hsm_session *s, CK_OBJECT_HANDLE kek)
-{
-    const CK_FUNCTION_LIST *fn = s->module->fn;
-    const struct ky_status wrong = KY_STATUS_CAUSE(KY_CORRUPT, CKA_UNWRAP_TEMPLATE);
-    CK_BBOOL values[HSM_COUNT(kek_unwrap_flags)] = {0xff, 0xff, 0xff};
-    CK_ATTRIBUTE nested[HSM_COUNT(kek_unwrap_flags)] = {{0, NULL, 0}};
-    CK_ATTRIBUTE a = {CKA_UNWRAP_TEMPLATE, nested, sizeof(nested)};
-
-    /*
-     * Without storage first, for types and lengths; then the values. One attribute more does not
-     * fit.
-     */
-    if (fn->C_GetAttributeValue(s->handle, kek, &a, 1) != CKR_OK || a.ulValueLen != sizeof(nested))
-        return wrong;
-    for (size_t i = 0; i < HSM_COUNT(nested); i++) {
-        if (nested[i].ulValueLen != sizeof(values[i]))
-            return wrong;
-        nested[i].pValue = &values[i];
-    }
-    if (fn->C_GetAttributeValue(s->handle, kek, &a, 1) != CKR_OK)
-        return wrong;
-    for (size_t i = 0; i < HSM_COUNT(kek_unwrap_flags); i++) {
-        bool stated = false;
-
-        for (size_t j = 0; j < HSM_COUNT(nested); j++)
-            stated = stated || (nested[j].type == kek_unwrap_flags[i].type &&
-                                values[j] == kek_unwrap_flags[i].value);
-        if (!stated)
-            return wrong;
-    }
-    return KY_STATUS(KY_OK);
 }
 
 static struct ky_status load_secret(const struct hsm_session *s, const char *label,
@@ -310,9 +155,7 @@ static struct ky_status load_root(const struct hsm_session *s, struct hsm_caps *
     if (ky_ok(st))
         st = learn_restricts(s, k->root, caps);
     if (ky_ok(st))
-        st = check_secret(s, k->root, CKK_GENERIC_SECRET, caps, CKM_SHA256_HMAC);
-    if (ky_ok(st))
-        st = hsm_flags_check(s, k->root, root_flags, HSM_COUNT(root_flags));
+        st = hsm_own_key_check(s, HSM_OWN_ROOT, k->root, 0, caps);
     return st;
 }
 
@@ -325,11 +168,7 @@ static struct ky_status load_kek(const struct hsm_session *s, const struct hsm_c
         return st;
     st = load_secret(s, HSM_LABEL_KEK, &k->kek);
     if (ky_ok(st))
-        st = check_secret(s, k->kek, CKK_AES, caps, caps->wrap);
-    if (ky_ok(st))
-        st = hsm_flags_check(s, k->kek, kek_flags, HSM_COUNT(kek_flags));
-    if (ky_ok(st))
-        st = check_unwrap_template(s, k->kek);
+        st = hsm_own_key_check(s, HSM_OWN_KEK, k->kek, 0, caps);
     return st;
 }
 
@@ -351,7 +190,7 @@ static struct ky_status load_ledger(const struct hsm_session *s, const struct hs
     if (!ky_ok(st))
         return st;
     k->ledger_type = type == CKK_EC_EDWARDS ? KY_KEY_ED25519 : KY_KEY_P256;
-    st = hsm_token_signer_check(s, k->ledger, caps, &hsm_mechanism(k->ledger_type)->sign);
+    st = hsm_own_key_check(s, HSM_OWN_LEDGER, k->ledger, k->ledger_type, caps);
     if (ky_ok(st))
         st = hsm_keys_spki(s, pub, k->ledger_type, k->ledger_spki, &k->ledger_spki_len);
     return st;

@@ -7,8 +7,7 @@
 #ifndef HSM_KEYS_H
 #define HSM_KEYS_H
 
-#include "attr.h"
-#include "mechanism.h"
+#include "own.h"
 
 struct hsm_keys {
     CK_OBJECT_HANDLE root;
@@ -18,17 +17,6 @@ struct hsm_keys {
     size_t ledger_spki_len;
     uint8_t ledger_spki[KY_SPKI_MAX];
 };
-
-/*
- * What a private signing key in the token must be, the ledger's (allowed: its one mechanism) and
- * citizens' resident keys (NULL). Stated in a template, read back from an object.
- */
-void hsm_token_signer_template(struct hsm_template *t, const struct hsm_caps *caps,
-                               const CK_MECHANISM_TYPE *allowed);
-KY_MUST_CHECK struct ky_status hsm_token_signer_check(const struct hsm_session *s,
-                                                      CK_OBJECT_HANDLE key,
-                                                      const struct hsm_caps *caps,
-                                                      const CK_MECHANISM_TYPE *allowed);
 
 /*
  * Makes those of the three that are absent. Both learn from kyso-root whether the token restricts

@@ -1,36 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * YAML to struct config by libcyaml's schema. Unknown and missing keys are errors with
- * line and column; defaults and bounds are config_check.c's.
+ * The schema of struct config. Unknown keys are errors with line and column; defaults and bounds
+ * are config_check.c's.
  */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cyaml/cyaml.h>
 
 #include "config_check.h"
-#include "kyso/alg.h"
+#include "yaml.h"
 
-#define CONFIG_MAX  (64u * 1024u)
-#define MESSAGE_MAX 1024u
-
-#define TEXT(key, S, f)                                                                            \
-    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct S, f, 0, 1024)
-#define UINT(key, S, f) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, struct S, f)
-#define BOOL(key, S, f)                                                                            \
-    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct S, f, booleans, 2)
+#define TEXT KY_YAML_TEXT
+#define UINT KY_YAML_UINT
+#define BOOL KY_YAML_BOOL
 #define PART(key, f, fields) CYAML_FIELD_MAPPING(key, CYAML_FLAG_OPTIONAL, struct config, f, fields)
-
-/* libcyaml's own takes every other word for true: a mistyped "false" would make a demo. */
-static const cyaml_strval_t booleans[] = {{"false", false}, {"true", true}};
 
 static const cyaml_schema_field_t tls_fields[] = {
     TEXT("certificate", config_tls, certificate),
@@ -125,116 +108,44 @@ static const cyaml_schema_value_t top_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, top_fields),
 };
 
-struct messages { /* what libcyaml says, gathered into one text */
-    char text[MESSAGE_MAX];
-    size_t len;
-};
-
-__attribute__((format(printf, 3, 0))) static void gather(cyaml_log_t level, void *ctx,
-                                                         const char *fmt, va_list args)
+static struct ky_status check(struct ky_status loaded, void *config, const uint8_t sha256[32],
+                              struct config **out_config, char **out_error)
 {
-    struct messages *m = ctx;
-    int n;
+    struct config *c = config;
+    struct ky_status st = loaded;
 
-    if (level < CYAML_LOG_ERROR)
-        return;
-    n = vsnprintf(m->text + m->len, sizeof(m->text) - m->len, fmt, args);
-    if (n > 0)
-        m->len += (size_t)n < sizeof(m->text) - m->len ? (size_t)n : sizeof(m->text) - m->len - 1;
-}
-
-static cyaml_config_t parser(struct messages *m)
-{
-    return (cyaml_config_t){
-        .log_fn = gather,
-        .log_ctx = m,
-        .mem_fn = cyaml_mem,
-        .log_level = CYAML_LOG_ERROR,
-        .flags = CYAML_CFG_NO_ALIAS, /* no entity bombs */
-    };
-}
-
-static struct ky_status parse(const uint8_t *text, size_t len, struct config **out,
-                              char **out_error)
-{
-    struct messages m = {.len = 0};
-    const cyaml_config_t how = parser(&m);
-    struct config *c = NULL;
-    cyaml_err_t e = cyaml_load_data(text, len, &how, &top_schema, (cyaml_data_t **)&c, NULL);
-    struct ky_status st;
-
-    if (e != CYAML_OK) {
-        if (asprintf(out_error, "configuration: %s\n%s", cyaml_strerror(e), m.text) < 0)
-            *out_error = NULL;
-        return KY_STATUS(KY_INVALID);
-    }
-    if (!c) { /* nothing but comments */
-        *out_error = strdup("configuration: it is empty");
-        return KY_STATUS(KY_INVALID);
-    }
-    ky_sha256(KY_SPAN(text, len), c->sha256);
-    st = config_fill_and_check(c, out_error);
-    if (!ky_ok(st)) {
-        config_free(&c);
+    if (!ky_ok(st))
         return st;
-    }
-    *out = c;
-    return KY_STATUS(KY_OK);
+    memcpy(c->sha256, sha256, sizeof(c->sha256));
+    st = config_fill_and_check(c, out_error);
+    if (ky_ok(st))
+        *out_config = c;
+    else
+        config_free(&c);
+    return st;
 }
 
 struct ky_status config_load_fd(int fd, struct config **out_config, char **out_error)
 {
-    uint8_t *text = malloc(CONFIG_MAX + 1);
-    size_t len = 0;
-    struct ky_status st = KY_STATUS(KY_OK);
+    void *c = NULL;
+    uint8_t sha256[32] = {0};
+    struct ky_status st = ky_yaml_load_fd(fd, "configuration", &top_schema, &c, sha256, out_error);
 
-    *out_error = NULL;
-    if (!text)
-        return KY_STATUS(KY_NOMEM);
-    /* pread: every role shares the descriptor's offset */
-    for (;;) {
-        ssize_t n = pread(fd, text + len, CONFIG_MAX + 1 - len, (off_t)len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            st = KY_STATUS_CAUSE(KY_IO, errno);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-        if (len > CONFIG_MAX) {
-            *out_error = strdup("configuration: longer than 64 KiB");
-            st = KY_STATUS(KY_INVALID);
-            break;
-        }
-    }
-    if (ky_ok(st))
-        st = parse(text, len, out_config, out_error);
-    free(text);
-    return st;
+    return check(st, c, sha256, out_config, out_error);
 }
 
 struct ky_status config_load_file(const char *path, struct config **out_config, char **out_error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct ky_status st;
+    void *c = NULL;
+    uint8_t sha256[32] = {0};
+    struct ky_status st =
+        ky_yaml_load_file(path, "configuration", &top_schema, &c, sha256, out_error);
 
-    if (fd < 0) {
-        int e = errno;
-        if (asprintf(out_error, "configuration: cannot open %s: %s", path, strerror(e)) < 0)
-            *out_error = NULL;
-        return KY_STATUS_CAUSE(KY_IO, e);
-    }
-    st = config_load_fd(fd, out_config, out_error);
-    close(fd);
-    return st;
+    return check(st, c, sha256, out_config, out_error);
 }
 
 void config_free(struct config **config)
 {
-    struct messages m = {.len = 0};
-    const cyaml_config_t how = parser(&m);
-
-    if (*config)
-        cyaml_free(&how, &top_schema, *config, 0);
+    ky_yaml_free(&top_schema, *config);
     *config = NULL;
 }

@@ -102,7 +102,7 @@ def rule_headers_compile_alone(root):
     generated = os.environ.get("KYSO_GENERATED")
     include = ["-Iproto/include", "-Ipolicy/include", "-Ihsm/include"] + ([f"-I{generated}"] if generated else [])
     private = {"signer/": ["signer/common", "signer/common/ledger", "signer/client", "proto/command"],
-               "hsm/ceremony/": ["hsm", "proto/command"]}
+               "hsm/ceremony/": ["hsm", "proto/command", "proto/yaml"]}
     for path, _ in files(root, ".h", dirs=("proto", "hsm", "policy", "signer")):
         # a private header sees its own folder, and those that its library names
         near = [f"-I{p}" for p in [os.path.dirname(path)] + [n for top in private if path.startswith(top) for n in private[top]]]
