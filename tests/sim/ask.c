@@ -170,12 +170,18 @@ static void ask_authorize(struct sim *s)
     send_order(s, o, true);
 }
 
-/* One of the latest transactions; the order that begun it tells who and what. NULL = none yet. */
+/* One of the latest transactions, rather an open one; the order that begun it tells who and what. NULL = none yet. */
 static struct deal *some_deal(struct sim *s)
 {
     uint32_t of = s->deal_count < 8 ? s->deal_count : 8;
+    struct deal *d = NULL;
 
-    return of == 0 ? NULL : &s->deals[s->deal_count - 1 - sim_pick(s, of)];
+    for (int tries = 0; of > 0 && tries < 3; tries++) {
+        d = &s->deals[s->deal_count - 1 - sim_pick(s, of)];
+        if (!oracle_tx(s, text(d->id))->ended)
+            break;
+    }
+    return d;
 }
 
 static struct order *order_on(struct sim *s, struct deal *d, uint8_t kind, uint8_t proof)
@@ -423,9 +429,38 @@ static void operate(struct sim *s, uint8_t what, uint8_t person, uint8_t party)
     send_operation(s, op, &m);
 }
 
-/* Half of the time about whom somebody has just asked for; a suspension may be lifted at once: what flew meanwhile stays void. */
+/* Puts right what is off, so that a schedule goes on having something to do. */
+static bool lift_something(struct sim *s)
+{
+    const struct oracle *k = &s->oracle;
+    uint32_t from = sim_pick(s, PERSONS);
+
+    for (uint32_t i = 0; i < PARTIES; i++)
+        if (k->clients[i == 0 ? BANK : OTHER].off) {
+            operate(s, OP_CLIENT_ON, 0, (uint8_t)i);
+            return true;
+        }
+    for (uint32_t i = 0; i < PERSONS * PARTIES; i++) {
+        uint8_t person = (uint8_t)((from + i) % PERSONS), party = (uint8_t)(i / PERSONS);
+        const struct person *p = &s->persons[person];
+        const struct o_subject *a = &k->subjects[p->subject_row];
+        bool off = k->credentials[p->credentials[party].row].off;
+        if (off || a->not_me != 0 || a->locked_until_s > k->now_s) {
+            operate(s, off ? OP_RESUME : OP_UNLOCK, person, party);
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Half of the time something is put right; else half of the time it is about whom somebody has just asked for. A suspension
+ * may be lifted at once: what flew meanwhile stays void.
+ */
 void ask_operator(struct sim *s)
 {
+    if (sim_chance(s, 50) && lift_something(s))
+        return;
     uint8_t what = (uint8_t)sim_pick(s, OP_COUNT);
     uint8_t person = (uint8_t)sim_pick(s, PERSONS);
     uint8_t party = (uint8_t)sim_pick(s, PARTIES);

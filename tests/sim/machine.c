@@ -240,9 +240,10 @@ static void step(struct sim *s)
     uint32_t roll = sim_pick(s, 1000);
     uint32_t pace = sim_pick(s, 100);
 
-    pass_time(s, pace < 80   ? sim_pick(s, 3000)
-                 : pace < 95 ? 20000 + sim_pick(s, 180000)
-                             : 500000 + sim_pick(s, 2500000));
+    pass_time(s, pace < 76   ? sim_pick(s, 3000)
+                 : pace < 90 ? 20000 + sim_pick(s, 180000)
+                 : pace < 94 ? 500000 + sim_pick(s, 2500000)
+                             : STEP_S * 1000000u); /* the next code */
     for (uint32_t i = sim_pick(s, 4); i > 0; i--)
         ask_something(s);
     if (roll < 30)
@@ -370,6 +371,7 @@ void sim_setup(struct sim *s)
         (void)setenv("TMPDIR", "/dev/shm", 1);
     assert_int_equal(0, world_setup(&state));
     s->w = state;
+    s->w->config.limits.replay_requests = 1u << 12; /* enough, and quick to set up */
     add_people(s);
     world_stop(s->w);
     template.world = *s->w;
