@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# How every target of ours is compiled, and the three kinds of target there are.
+# How every target of ours is compiled, the three kinds of target there are, and tests in Python.
 
 option(KYSO_COVERAGE "Instrument for gcov" OFF)
 
@@ -64,10 +64,24 @@ endfunction()
 # kyso_unit_test(NAME SOURCES ... PRIVATE libs...): one cmocka program, one ctest entry
 function(kyso_unit_test name)
     cmake_parse_arguments(ARG "" "" "SOURCES;PRIVATE" ${ARGN})
-    pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
     add_executable(${name} ${ARG_SOURCES})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_link_libraries(${name} PRIVATE kyso_flags ${ARG_PRIVATE} PkgConfig::CMOCKA)
     add_test(NAME ${name} COMMAND ${name})
     set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS unit)
+endfunction()
+
+# kyso_python_test(NAME RUN unittest's names... [ENVIRONMENT VAR=value...] [LONG] [SERIAL]): tests of the caller's folder on this build's
+# programs. LONG: a campaign; SERIAL: nothing may run beside it.
+function(kyso_python_test name)
+    cmake_parse_arguments(ARG "LONG;SERIAL" "" "RUN;ENVIRONMENT" ${ARGN})
+    add_test(NAME ${name} COMMAND ${SYSTEM_PYTHON} -m unittest -v ${ARG_RUN} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS integration
+        ENVIRONMENT "KYSO_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1;${ARG_ENVIRONMENT}")
+    if(ARG_LONG)
+        set_tests_properties(${name} PROPERTIES TIMEOUT 14400 LABELS long)
+    endif()
+    if(ARG_SERIAL)
+        set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE)
+    endif()
 endfunction()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What code that was smuggled into a role could do (P25): a probe inside each role of a running server tries it, and the
+"""What code that was smuggled into a role could do (P25): an intruder inside each role of a running server tries it, and the
 kernel's answers are compared with one table. Once with a user for each role, as root starts a server, and once with
 one user for all, where only the filters are left."""
 
@@ -88,31 +88,31 @@ class Probed(ServerCase):
         cls.h = harness.Harness(config=cls.config, users=cls.users, spawn=cls.spawn)
         cls.addClassCleanup(cls.h.stop)
         share_programs(cls.h)
-        probe = shutil.copy(os.environ["KYSO_PROBE"], cls.h.bin)
+        intruder = shutil.copy(os.environ["KYSO_INTRUDER"], cls.h.bin)
         state = cls.h.state
         files = {"passwd": "/etc/passwd", "database": f"{state}/state/kyso.db", "token": f"{state}/token/objects",
                  "tls-key": f"{state}/pki/server.key", "pin": f"{state}/pin"}
-        cls.h.env |= {"LD_PRELOAD": probe, "KYSO_PROBE_FILES": "".join(f"{name}={path}:" for name, path in files.items())}
+        cls.h.env |= {"LD_PRELOAD": intruder, "KYSO_INTRUDER_FILES": "".join(f"{name}={path}:" for name, path in files.items())}
         if cls.users:
-            cls.h.env["KYSO_PROBE_STATE"] = f"{state}/state"
+            cls.h.env["KYSO_INTRUDER_STATE"] = f"{state}/state"
         cls.h.start()
         cls.h.add_clients()
         cls.clock, cls.channels = Clock(), []
         cls.addClassCleanup(lambda: [c.close() for c in cls.channels])
         cls.alice = cls.h.add_citizen("alice")
 
-    def probe(self, role):
+    def intrude(self, role):
         """{attempt: errno} of the role, which tries to harm another."""
         pid, other = (self.h.children(f"kyso-{name}")[0] for name in (role, "authority" if role == "front" else "front"))
-        pattern = re.compile(rf"^probe {pid} ([\w-]+) (\d+)$", re.M)
+        pattern = re.compile(rf"^intruder {pid} ([\w-]+) (\d+)$", re.M)
         send(pid, other)
-        self.h.wait_for(lambda: re.search(rf"^probe {pid} exec", self.h.log_text(), re.M) or
-                        not harness.command_line(pid) or harness.command_line(pid)[0] == "true", f"the probe in {role}")
+        self.h.wait_for(lambda: re.search(rf"^intruder {pid} exec", self.h.log_text(), re.M) or
+                        not harness.command_line(pid) or harness.command_line(pid)[0] == "true", f"the intruder in {role}")
         return {attempt: int(number) for attempt, number in pattern.findall(self.h.log_text())}
 
     def assertTable(self, table):
         for column, role in enumerate(ROLES):
-            answers = self.probe(role)
+            answers = self.intrude(role)
             for attempt, row in table.items():
                 with self.subTest(role=role, attempt=attempt):
                     if row[column] is not None:

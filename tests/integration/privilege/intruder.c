@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A probe that a test loads into every role (LD_PRELOAD): on SIGUSR2 the role tries, as code that was smuggled into
+ * An intruder that a test loads into every role (LD_PRELOAD): on SIGUSR2 the role tries, as code that was smuggled into
  * it would, what it should not be able to do, and writes the errno of each try to its log. The signal's value names
- * the process that it tries to harm, KYSO_PROBE_FILES (NAME=PATH:NAME=PATH...) the files that it tries to open,
- * KYSO_PROBE_STATE the state's folder, if it is to try to change that.
+ * the process that it tries to harm, KYSO_INTRUDER_FILES (NAME=PATH:NAME=PATH...) the files that it tries to open,
+ * KYSO_INTRUDER_STATE the state's folder, if it is to try to change that.
  * System calls only, so that nothing but the kernel says no. The last try is another program, which ends the role
  * if it starts.
  */
@@ -26,7 +26,7 @@
 static void say(const char *attempt, long result)
 {
     char line[160];
-    int n = snprintf(line, sizeof(line), "probe %ld %s %d\n", syscall(SYS_getpid), attempt,
+    int n = snprintf(line, sizeof(line), "intruder %ld %s %d\n", syscall(SYS_getpid), attempt,
                      result < 0 ? errno : 0);
 
     if (n > 0)
@@ -103,9 +103,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
     (void)number;
     (void)context;
-    try_files(getenv("KYSO_PROBE_FILES"));
-    if (getenv("KYSO_PROBE_STATE"))
-        try_state(getenv("KYSO_PROBE_STATE"));
+    try_files(getenv("KYSO_INTRUDER_FILES"));
+    if (getenv("KYSO_INTRUDER_STATE"))
+        try_state(getenv("KYSO_INTRUDER_STATE"));
     try_calls(info->si_value.sival_int);
     say("exec", syscall(SYS_execve, "/bin/true", argv, NULL));
     errno = before;
