@@ -126,7 +126,8 @@ static struct ky_status generate_resident(struct hsm_worker *w, const struct job
     /* A second object under one CKA_ID would make both useless. */
     if (st.code != KY_NOT_FOUND)
         return ky_ok(st) ? KY_STATUS(KY_CONFLICT) : st;
-    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_CITIZEN, strlen(HSM_LABEL_CITIZEN));
+    const char *label = hsm_residents_label(w->vault->residents);
+    hsm_template_add(&t, CKA_LABEL, label, strlen(label));
     hsm_template_add(&t, CKA_ID, id.data, id.len);
     hsm_token_signer_template(&t, &w->vault->caps, NULL);
     st = pair_new(&w->session, in->key_type, &t, &p);

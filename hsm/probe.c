@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a token can really do, tried and printed as a table for people, and whether Kyso takes it. Main thread of a vault that
- * serves nobody. Every key it makes is destroyed again; those that must be token objects are so for milliseconds.
+ * serves nobody. Every key it makes is destroyed again; those that must be token objects are so for milliseconds, under a
+ * label of their own: what a probe that was killed has left is no citizen's key, and goes with the next one.
  */
 #include "probe.h"
 
@@ -10,7 +11,6 @@
 
 #include "ckr.h"
 
-#define LABEL         "kyso-probe"
 #define SESSIONS_TRIED 64u
 
 struct probe {
@@ -22,10 +22,36 @@ struct probe {
 
 static const CK_BBOOL yes = CK_TRUE;
 static const CK_BBOOL no = CK_FALSE;
+static const CK_ATTRIBUTE plain = {CKA_EXTRACTABLE, (void *)(uintptr_t)&no, sizeof(no)};
+static const CK_ATTRIBUTE open_key = {CKA_EXTRACTABLE, (void *)(uintptr_t)&yes, sizeof(yes)};
 
 static const char *word(CK_RV rv)
 {
     return rv == CKR_OK ? "yes" : hsm_ckr_name(rv);
+}
+
+/* --- what an earlier one left ---------------------------------------------------------------------- */
+
+static void sweep(struct probe *p)
+{
+    const struct hsm_session *s = &p->w->session;
+    CK_OBJECT_HANDLE found[64];
+    struct hsm_template t = {.count = 0};
+    CK_ULONG count = 0, swept = 0, gone;
+
+    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_TRIAL, strlen(HSM_LABEL_TRIAL));
+    do {
+        gone = 0;
+        if (!ky_ok(hsm_session_find(s, t.attrs, t.count, found, HSM_COUNT(found), &count)))
+            break;
+        for (CK_ULONG i = 0; i < count; i++)
+            gone += s->module->fn->C_DestroyObject(s->handle, found[i]) == CKR_OK;
+        swept += gone;
+    } while (gone > 0);
+    if (swept > 0)
+        (void)fprintf(p->out, "removed    objects that an earlier probe has left: %lu\n", swept);
+    if (count > 0)
+        (void)fprintf(p->out, "left       objects of a probe that cannot be removed: %lu\n", count);
 }
 
 /* --- attributes --------------------------------------------------------------------------------- */
@@ -37,7 +63,7 @@ static CK_RV make_aes(const struct hsm_session *s, const CK_BBOOL *token, const 
     CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
     struct hsm_template t = {.count = 0};
 
-    hsm_template_add(&t, CKA_LABEL, LABEL, strlen(LABEL));
+    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_TRIAL, strlen(HSM_LABEL_TRIAL));
     hsm_template_add(&t, CKA_VALUE_LEN, &len, sizeof(len));
     hsm_template_add(&t, CKA_TOKEN, token, sizeof(*token));
     hsm_template_add(&t, CKA_PRIVATE, &yes, sizeof(yes));
@@ -51,58 +77,39 @@ static CK_RV make_aes(const struct hsm_session *s, const CK_BBOOL *token, const 
     return s->module->fn->C_GenerateKey(s->handle, &mechanism, t.attrs, t.count, out);
 }
 
-static CK_RV set(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type)
+/* The attacks. `with` is the attribute that is set in the key or in its copy, or the mechanism that wraps. */
+
+static CK_RV set(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ULONG with)
 {
-    CK_ATTRIBUTE a = {type, (void *)(uintptr_t)&yes, sizeof(yes)};
+    CK_ATTRIBUTE a = {with, (void *)(uintptr_t)&yes, sizeof(yes)};
 
     return s->module->fn->C_SetAttributeValue(s->handle, key, &a, 1);
 }
 
-static CK_RV set_extractable(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return set(s, key, CKA_EXTRACTABLE);
-}
-
-static CK_RV set_decrypt(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return set(s, key, CKA_DECRYPT);
-}
-
-static CK_RV copy_as(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type)
+static CK_RV copy(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ULONG with)
 {
     CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
     CK_ATTRIBUTE a[] = {{CKA_TOKEN, (void *)(uintptr_t)&no, sizeof(no)},
-                        {type, (void *)(uintptr_t)&yes, sizeof(yes)}};
-    CK_RV rv = s->module->fn->C_CopyObject(s->handle, key, a, type == CKA_TOKEN ? 1 : 2, &made);
+                        {with, (void *)(uintptr_t)&yes, sizeof(yes)}};
+    CK_RV rv = s->module->fn->C_CopyObject(s->handle, key, a, with == CKA_TOKEN ? 1 : 2, &made);
 
     hsm_session_destroy(s, &made);
     return rv;
 }
 
-static CK_RV copy_extractable(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return copy_as(s, key, CKA_EXTRACTABLE);
-}
-
-static CK_RV copy_plain(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return copy_as(s, key, CKA_TOKEN);
-}
-
 /* Another key wrapped by this one and unwrapped as extractable. A token that cannot wrap has kept it closed. */
-static CK_RV through_wrap(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE how)
+static CK_RV through_wrap(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ULONG with)
 {
     const CK_FUNCTION_LIST *fn = s->module->fn;
     const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     const CK_KEY_TYPE type = CKK_AES;
-    CK_MECHANISM mechanism = {how, NULL, 0};
+    CK_MECHANISM mechanism = {with, NULL, 0};
     CK_OBJECT_HANDLE inner = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE opened = CK_INVALID_HANDLE;
     struct hsm_template t = {.count = 0};
     uint8_t blob[128];
     CK_ULONG len = sizeof(blob);
-    const CK_ATTRIBUTE extractable = {CKA_EXTRACTABLE, (void *)(uintptr_t)&yes, sizeof(yes)};
-    CK_RV rv = make_aes(s, &no, &extractable, &inner);
+    CK_RV rv = make_aes(s, &no, &open_key, &inner);
 
     if (rv == CKR_OK)
         rv = fn->C_WrapKey(s->handle, &mechanism, key, inner, blob, &len);
@@ -116,37 +123,43 @@ static CK_RV through_wrap(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_
     return rv;
 }
 
-static CK_RV wrap_otherwise(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return through_wrap(s, key, CKM_AES_KEY_WRAP);
-}
-
-static CK_RV unwrap_extractable(const struct hsm_session *s, CK_OBJECT_HANDLE key)
-{
-    return through_wrap(s, key, CKM_AES_KEY_WRAP_PAD);
-}
-
 static const CK_MECHANISM_TYPE kwp = CKM_AES_KEY_WRAP_PAD;
 static const CK_ATTRIBUTE closed[] = {
     {CKA_EXTRACTABLE, (void *)(uintptr_t)&no, sizeof(no)},
 };
 
-/* What a key is born with, and what must then fail. */
+/* What a key is born with, what must then fail, and a key without it on which the same must work. */
 static const struct attribute_row {
     const char *name;
     CK_ATTRIBUTE attribute;
-    CK_RV (*attack)(const struct hsm_session *s, CK_OBJECT_HANDLE key);
+    const CK_ATTRIBUTE *control;
+    CK_RV (*attack)(const struct hsm_session *s, CK_OBJECT_HANDLE key, CK_ULONG with);
+    CK_ULONG with;
 } attribute_rows[] = {
-#define ROW(name, type, value, attack)                                                             \
-    {name, {type, (void *)(uintptr_t)(value), sizeof(*(value))}, attack}
-    ROW("EXTRACTABLE false, set again", CKA_EXTRACTABLE, &no, set_extractable),
-    ROW("EXTRACTABLE false, in a copy", CKA_EXTRACTABLE, &no, copy_extractable),
-    ROW("MODIFIABLE false", CKA_MODIFIABLE, &no, set_decrypt),
-    ROW("COPYABLE false", CKA_COPYABLE, &no, copy_plain),
-    ROW("ALLOWED_MECHANISMS", CKA_ALLOWED_MECHANISMS, &kwp, wrap_otherwise),
-    ROW("UNWRAP_TEMPLATE", CKA_UNWRAP_TEMPLATE, &closed[0], unwrap_extractable),
+#define ROW(name, type, value, control, attack, with)                                              \
+    {name, {type, (void *)(uintptr_t)(value), sizeof(*(value))}, control, attack, with}
+    ROW("EXTRACTABLE false, set again", CKA_EXTRACTABLE, &no, &open_key, set, CKA_EXTRACTABLE),
+    ROW("EXTRACTABLE false, in a copy", CKA_EXTRACTABLE, &no, &open_key, copy, CKA_EXTRACTABLE),
+    ROW("MODIFIABLE false", CKA_MODIFIABLE, &no, &plain, set, CKA_DECRYPT),
+    ROW("COPYABLE false", CKA_COPYABLE, &no, &plain, copy, CKA_TOKEN),
+    ROW("ALLOWED_MECHANISMS", CKA_ALLOWED_MECHANISMS, &kwp, &plain, through_wrap, CKM_AES_KEY_WRAP),
+    ROW("UNWRAP_TEMPLATE", CKA_UNWRAP_TEMPLATE, &closed[0], &plain, through_wrap,
+        CKM_AES_KEY_WRAP_PAD),
 #undef ROW
 };
+
+/* How the attack ends on a key that is born with this. */
+static CK_RV attacked(const struct hsm_session *s, const struct attribute_row *r,
+                      const CK_ATTRIBUTE *attribute, CK_RV *out_born)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    CK_RV rv = *out_born = make_aes(s, &yes, attribute, &key);
+
+    if (rv == CKR_OK)
+        rv = r->attack(s, key, r->with);
+    hsm_session_destroy(s, &key);
+    return rv;
+}
 
 static void try_attributes(struct probe *p)
 {
@@ -154,13 +167,15 @@ static void try_attributes(struct probe *p)
 
     for (size_t i = 0; i < HSM_COUNT(attribute_rows); i++) {
         const struct attribute_row *r = &attribute_rows[i];
-        CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-        CK_RV born = make_aes(s, &yes, &r->attribute, &key);
-        bool held = born == CKR_OK && r->attack(s, key) != CKR_OK;
+        CK_RV born, unused;
+        bool held = attacked(s, r, &r->attribute, &born) != CKR_OK && born == CKR_OK;
+        bool works = held && attacked(s, r, r->control, &unused) == CKR_OK;
 
-        hsm_session_destroy(s, &key);
         (void)fprintf(p->out, "  %-32s %s\n", r->name,
-                      born != CKR_OK ? hsm_ckr_name(born) : held ? "kept" : "NOT KEPT");
+                      born != CKR_OK ? hsm_ckr_name(born)
+                      : !held        ? "NOT KEPT"
+                      : works        ? "kept"
+                                     : "cannot tell: without it that fails too");
         if (r->attribute.type == CKA_COPYABLE && born != CKR_OK) {
             p->w->vault->caps.restricts = false;
             p->unwrapped = "whoever has the PIN can copy its keys (a demo, or token.unrestricted_keys)";
@@ -203,7 +218,6 @@ static const char *outcome(struct ky_status st)
 static void try_keys(struct probe *p)
 {
     struct hsm_vault *v = p->w->vault;
-    const CK_ATTRIBUTE plain = {CKA_EXTRACTABLE, (void *)(uintptr_t)&no, sizeof(no)};
     bool wraps = v->caps.wrap != 0 && make_aes(&p->w->session, &no, &plain, &v->keys.kek) == CKR_OK;
 
     v->caps.wrappable = wraps ? v->caps.key_types : 0;
@@ -241,8 +255,8 @@ static CK_RV try_data(const struct hsm_session *s)
     hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
     hsm_template_add(&t, CKA_TOKEN, &yes, sizeof(yes));
     hsm_template_add(&t, CKA_PRIVATE, &yes, sizeof(yes));
-    hsm_template_add(&t, CKA_LABEL, LABEL, strlen(LABEL));
-    hsm_template_add(&t, CKA_VALUE, LABEL, strlen(LABEL));
+    hsm_template_add(&t, CKA_LABEL, HSM_LABEL_TRIAL, strlen(HSM_LABEL_TRIAL));
+    hsm_template_add(&t, CKA_VALUE, HSM_LABEL_TRIAL, strlen(HSM_LABEL_TRIAL));
     rv = s->module->fn->C_CreateObject(s->handle, t.attrs, t.count, &made);
     hsm_session_destroy(s, &made);
     return rv;
@@ -251,7 +265,6 @@ static CK_RV try_data(const struct hsm_session *s)
 static void try_objects(struct probe *p)
 {
     const struct hsm_session *s = &p->w->session;
-    const CK_ATTRIBUTE plain = {CKA_EXTRACTABLE, (void *)(uintptr_t)&no, sizeof(no)};
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     CK_BBOOL local = CK_FALSE;
     uint8_t random[16];
@@ -264,7 +277,7 @@ static void try_objects(struct probe *p)
     if (rv == CKR_OK && ky_ok(hsm_session_attr(s, key, CKA_LOCAL, &local, sizeof(local), &len)))
         (void)fprintf(p->out, "%-34s %s\n", "CKA_LOCAL on its own keys", local ? "yes" : "no");
     if (rv == CKR_OK)
-        (void)fprintf(p->out, "%-34s %s\n", "a token key copied to the session", word(copy_plain(s, key)));
+        (void)fprintf(p->out, "%-34s %s\n", "a token key copied to the session", word(copy(s, key, CKA_TOKEN)));
     hsm_session_destroy(s, &key);
 }
 
@@ -329,6 +342,7 @@ void hsm_probe(struct hsm_worker *w)
 {
     struct probe p = {.w = w, .out = stdout};
 
+    sweep(&p);
     w->vault->caps.restricts = true;
     try_mechanisms(&p);
     try_attributes(&p);

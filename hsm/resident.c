@@ -23,6 +23,7 @@ struct slot {
 };
 
 struct hsm_residents {
+    const char *label; /* borrowed for ever */
     pthread_mutex_t lock;
     struct slot *slots; /* owned; cap of them, a power of two */
     size_t cap;
@@ -30,12 +31,13 @@ struct hsm_residents {
     size_t keys;
 };
 
-struct hsm_residents *hsm_residents_new(void)
+struct hsm_residents *hsm_residents_new(const char *label)
 {
     struct hsm_residents *r = calloc(1, sizeof(*r));
 
     if (r == NULL)
         return NULL;
+    r->label = label;
     r->cap = FIRST_CAP;
     r->slots = calloc(r->cap, sizeof(*r->slots));
     if (r->slots == NULL || pthread_mutex_init(&r->lock, NULL) != 0) {
@@ -153,12 +155,17 @@ static bool lookup(struct hsm_residents *r, const uint8_t *id, struct slot *out)
     return out->state == SLOT_KEY || out->state == SLOT_TWICE;
 }
 
-static void citizen_template(struct hsm_template *t, const CK_OBJECT_CLASS *class,
-                             struct ky_span id)
+const char *hsm_residents_label(const struct hsm_residents *r)
+{
+    return r->label;
+}
+
+static void citizen_template(const struct hsm_residents *r, struct hsm_template *t,
+                             const CK_OBJECT_CLASS *class, struct ky_span id)
 {
     if (class != NULL)
         hsm_template_add(t, CKA_CLASS, class, sizeof(*class));
-    hsm_template_add(t, CKA_LABEL, HSM_LABEL_CITIZEN, strlen(HSM_LABEL_CITIZEN));
+    hsm_template_add(t, CKA_LABEL, r->label, strlen(r->label));
     if (id.len > 0)
         hsm_template_add(t, CKA_ID, id.data, id.len);
 }
@@ -172,7 +179,7 @@ static struct ky_status search(struct hsm_residents *r, const struct hsm_session
     struct hsm_template t = {.count = 0};
     struct ky_status st;
 
-    citizen_template(&t, &class, id);
+    citizen_template(r, &t, &class, id);
     st = hsm_session_find(s, t.attrs, t.count, found, 2, &count);
     for (CK_ULONG i = 0; ky_ok(st) && i < count; i++)
         st = hsm_residents_add(r, id, found[i]);
@@ -227,7 +234,7 @@ struct ky_status hsm_residents_enumerate(struct hsm_residents *r, const struct h
     CK_ULONG count = 0;
     struct ky_status st = KY_STATUS(KY_OK);
 
-    citizen_template(&t, &class, KY_SPAN(NULL, 0));
+    citizen_template(r, &t, &class, KY_SPAN(NULL, 0));
     do { /* again with more room when it came back full */
         CK_OBJECT_HANDLE *more = realloc(found, (cap *= 4) * sizeof(*found));
 
@@ -262,7 +269,7 @@ struct ky_status hsm_residents_destroy(struct hsm_residents *r, const struct hsm
 
     if (id.len != HSM_KEY_ID)
         return KY_STATUS(KY_INVALID);
-    citizen_template(&t, NULL, id);
+    citizen_template(r, &t, NULL, id);
     st = hsm_session_find(s, t.attrs, t.count, found, HSM_COUNT(found), &count);
     hsm_residents_forget(r, id);
     for (CK_ULONG i = 0; ky_ok(st) && i < count; i++) {

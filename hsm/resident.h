@@ -10,12 +10,15 @@
 #include "session.h"
 
 #define HSM_LABEL_CITIZEN "kyso-citizen"
+#define HSM_LABEL_TRIAL   "kyso-probe" /* of everything that a probe makes */
 
 enum { HSM_KEY_ID = 16 };
 
 struct hsm_residents;
 
-struct hsm_residents *hsm_residents_new(void);
+/* label: a literal, one of the two: no other keys are found, made or destroyed. */
+struct hsm_residents *hsm_residents_new(const char *label);
+const char *hsm_residents_label(const struct hsm_residents *r);
 void hsm_residents_free(struct hsm_residents *r);
 /* At start. Errors: KY_TOKEN_*, KY_NOMEM. */
 KY_MUST_CHECK struct ky_status hsm_residents_enumerate(struct hsm_residents *r,

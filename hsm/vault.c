@@ -240,7 +240,7 @@ int hsm_vault_run(const struct hsm_config *config)
 
     /* Room for a key that each thread is using, whatever is configured. */
     v.cache = hsm_cache_new(config->cache_keys > 2 * n ? config->cache_keys : 2 * n);
-    v.residents = hsm_residents_new();
+    v.residents = hsm_residents_new(config->probe ? HSM_LABEL_TRIAL : HSM_LABEL_CITIZEN);
     if (workers == NULL || v.cache == NULL || v.residents == NULL)
         goto done;
     st = open_token(&v, &what);

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kyso/alg.h"
 #include "supervisor.h"
 
 #define BACKOFF_FIRST_MS 100u
@@ -235,6 +236,14 @@ static bool vault_may_start(const struct role *r)
     return true;
 }
 
+/* A probe makes two keys of each type before it is done: killed for that, it would leave some on the token. */
+static uint32_t vault_deadline_ms(const struct supervisor *s)
+{
+    const struct config_limits *l = &s->config->limits;
+
+    return l->start_deadline_ms + (s->phase == PHASE_PROBE ? 2 * KY_KEY_TYPE_COUNT * l->generate_deadline_ms : 0);
+}
+
 void role_hand_over(struct role *r)
 {
     const struct control_msg m = { .type = CONTROL_PEER, .door = r->door, .index = r->index,
@@ -291,7 +300,7 @@ void role_start(struct role *r)
     if (r->control_event)
         event_add(r->control_event, NULL);
     if (r->kind == ROLE_VAULT)
-        set_timer(r, s->config->limits.start_deadline_ms);
+        set_timer(r, vault_deadline_ms(s));
     log_event(LOG_INFO, "role-started", LOG_STR("role_kind", programs[r->kind].name),
               LOG_STR("door", door_word(r->door)), LOG_U64("index", r->index),
               LOG_U64("pid", (uint64_t)r->pid));

@@ -234,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     v.keys.ledger_type = KY_KEY_ED25519;
     mood = ky_reader(fuzz_piece(&r));
     v.cache = hsm_cache_new(4);
-    v.residents = hsm_residents_new();
+    v.residents = hsm_residents_new(HSM_LABEL_CITIZEN);
     FUZZ_CHECK(v.cache != NULL && v.residents != NULL);
     while (!r.failed && r.left > 0)
         run_job(&w, &job, &r);

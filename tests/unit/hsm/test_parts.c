@@ -309,7 +309,7 @@ static void test_verified_is_said_of_one_handle(void **state)
 {
     const struct hsm_session s = {.module = &module, .handle = 1, .serial = 1};
     static const uint8_t id[HSM_KEY_ID] = {1, 2, 3}, none[32], spki[32] = {9};
-    struct hsm_residents *r = hsm_residents_new();
+    struct hsm_residents *r = hsm_residents_new(HSM_LABEL_CITIZEN);
     CK_OBJECT_HANDLE key = 0;
     uint8_t verified[32];
 
@@ -332,7 +332,7 @@ static void test_residents_by_the_hundred(void **state)
 {
     enum { MANY = 700 };
     const struct hsm_session s = {.module = &module, .handle = 1, .serial = 1};
-    struct hsm_residents *r = hsm_residents_new();
+    struct hsm_residents *r = hsm_residents_new(HSM_LABEL_CITIZEN);
     CK_OBJECT_HANDLE key = 0;
     uint8_t id[HSM_KEY_ID] = {0}, verified[32];
 
