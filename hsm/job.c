@@ -146,13 +146,6 @@ void hsm_job_wipe(struct hsm_job *job)
     ky_buf_free(&job->payload);
 }
 
-uint32_t hsm_job_weight(const struct hsm_job *job)
-{
-    size_t len = job->type == JOB_SIGN ? ky_hash_len(job->in.sign.hash) : 0;
-
-    return !ky_ok(job->status) || len == 0 ? 1 : 1 + (uint32_t)(job->in.sign.digests.len / len);
-}
-
 const char *hsm_job_name(const struct hsm_job *job)
 {
     const struct job_row *row = row_of(job->type);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * poll, one read, every whole record made a job, one write for what has ended together. Without
- * threads jobs are run here in groups, bounded by the signatures they ask for, so that the first
- * results leave while the rest of a long batch is signed. With threads nothing here waits for a job:
+ * threads jobs are run here, for a while at a time, so that the first results leave while the rest
+ * of a long batch is signed. With threads nothing here waits for a job:
  * records are taken while there are jobs to put them in, and results leave as they come. New input
  * is not read while output waits.
  */
@@ -19,7 +19,7 @@
  * Jobs at hand: with threads some turns of each, so that none waits for the channel. More would only
  * wait here instead of with the authority, which could give them to another vault.
  */
-enum { GROUP_JOBS = 64, TURNS = 8, GROUP_WEIGHT = 128, OUT_MAX = 1024 * 1024 };
+enum { GROUP_JOBS = 64, TURNS = 8, OUT_MAX = 1024 * 1024 };
 
 struct loop {
     struct hsm_vault *vault; /* borrowed */
@@ -160,19 +160,15 @@ static void take_records(struct loop *l)
 
     l->untaken = true;
     while (l->untaken && l->exit == HSM_EXIT_OK && l->idle != NULL) {
-        uint32_t weight = 0;
-
-        while (l->idle != NULL && weight < GROUP_WEIGHT &&
-               (l->untaken = ky_channel_next(&l->channel, &record, &st))) {
+        while (l->idle != NULL && (l->untaken = ky_channel_next(&l->channel, &record, &st))) {
             struct hsm_job *job = l->idle;
 
             l->idle = job->next;
             l->busy++;
             hsm_job_init(job, &record, l->threads);
-            weight += hsm_job_weight(job);
             hsm_pool_put(l->pool, job);
         }
-        if (!l->threads)
+        while (!l->threads && l->busy > 0 && l->exit == HSM_EXIT_OK)
             collect(l);
     }
     if (!ky_ok(st)) {

@@ -67,8 +67,6 @@ struct hsm_job {
  */
 void hsm_job_init(struct hsm_job *job, const struct ky_record *record, bool keep);
 void hsm_job_wipe(struct hsm_job *job); /* frees what it owns */
-/* How many signatures it asks for; at least 1. */
-uint32_t hsm_job_weight(const struct hsm_job *job);
 const char *hsm_job_name(const struct hsm_job *job);
 /*
  * Runs it with its retries and sets out, reply and status. job->status KY_TOKEN_MODULE or
@@ -97,7 +95,7 @@ int hsm_pool_event(const struct hsm_pool *p);
 void hsm_pool_put(struct hsm_pool *p, struct hsm_job *job);
 /*
  * Jobs that have ended since the last call, linked by next, or NULL. Does not wait for threads;
- * without threads it first runs all that was put, unless stopped.
+ * without threads it first runs what was put, for about two milliseconds, unless stopped.
  */
 struct hsm_job *hsm_pool_take(struct hsm_pool *p);
 /*

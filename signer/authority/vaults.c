@@ -17,6 +17,7 @@
 #define LEAN_US        2000u /* a vault that has the key hot may be so much busier than the least busy */
 #define PLENTY_US      5000u /* of work at every vault: more cannot make them sign faster */
 #define REST_US        2000u /* from the start of a turn to the next, while there is plenty */
+#define REST_MAX_US    4000u /* ... where that leaves plenty */
 #define TURNS_AHEAD    2u    /* jobs for each session, however much they add up to */
 #define GENERATE_SHARE 4u    /* of the vaults may generate at once, but always one */
 
@@ -124,7 +125,12 @@ uint64_t vaults_rest_until_us(const struct authority *a)
 {
     uint64_t least_us = vaults_least_us(a);
 
-    return least_us == UINT64_MAX || least_us < PLENTY_US ? 0 : a->mono_us + REST_US;
+    if (least_us == UINT64_MAX || least_us < PLENTY_US)
+        return 0;
+    uint64_t spare_us = least_us - PLENTY_US;
+    return a->mono_us + (spare_us < REST_US       ? REST_US
+                         : spare_us < REST_MAX_US ? spare_us
+                                                  : REST_MAX_US);
 }
 
 struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)

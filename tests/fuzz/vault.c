@@ -201,7 +201,6 @@ static void run_job(struct hsm_worker *w, struct hsm_job *job, struct ky_reader 
     rec.payload = fuzz_piece(r);
     verified = 0;
     hsm_job_init(job, &rec, false);
-    FUZZ_CHECK(hsm_job_weight(job) >= 1);
     hsm_job_run(w, job);
     if (job->reply == NULL) {
         FUZZ_CHECK(job->type == JOB_FORGET);
