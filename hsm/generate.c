@@ -12,6 +12,10 @@
 #include "vault.h"
 #include "wrap.h"
 
+#include "kyso/wire.h"
+
+#define GENERATE_AT_ONCE 64u
+
 /* Extractable for the milliseconds until it is wrapped: the residual that SECURITY.md names. */
 static const struct hsm_flag newborn_flags[] = {
     {CKA_TOKEN, CK_FALSE},      {CKA_PRIVATE, CK_TRUE}, {CKA_SENSITIVE, CK_TRUE},
@@ -78,7 +82,7 @@ struct newborn { /* what a generation yields */
     size_t spki_len;
 };
 
-static struct ky_status generate_wrapped(struct hsm_worker *w, const struct job_generate *in,
+static struct ky_status generate_wrapped(struct hsm_worker *w, uint8_t key_type,
                                          struct newborn *out)
 {
     const struct hsm_vault *v = w->vault;
@@ -87,13 +91,13 @@ static struct ky_status generate_wrapped(struct hsm_worker *w, const struct job_
     struct hsm_template t = {.count = 0};
     struct ky_status st = KY_STATUS(KY_UNSUPPORTED);
 
-    if (!(v->caps.wrappable & (1u << in->key_type)))
+    if (!(v->caps.wrappable & (1u << key_type)))
         return st;
     hsm_template_flags(&t, newborn_flags, HSM_COUNT(newborn_flags));
-    st = pair_new(&w->session, in->key_type, &t, &p);
+    st = pair_new(&w->session, key_type, &t, &p);
     if (!ky_ok(st))
         goto done;
-    st = hsm_keys_spki(&w->session, p.pub, in->key_type, out->spki, &out->spki_len);
+    st = hsm_keys_spki(&w->session, p.pub, key_type, out->spki, &out->spki_len);
     if (!ky_ok(st))
         goto done;
     out->blob_len = sizeof(out->blob);
@@ -101,10 +105,10 @@ static struct ky_status generate_wrapped(struct hsm_worker *w, const struct job_
     hsm_session_destroy(&w->session, &p.priv);
     if (!ky_ok(st))
         goto done;
-    st = hsm_unwrap(&w->session, &v->keys, &v->caps, in->key_type,
+    st = hsm_unwrap(&w->session, &v->keys, &v->caps, key_type,
                     KY_SPAN(out->blob, out->blob_len), &again);
     if (ky_ok(st))
-        st = pairwise_test(w, in->key_type, again, KY_SPAN(out->spki, out->spki_len));
+        st = pairwise_test(w, key_type, again, KY_SPAN(out->spki, out->spki_len));
 done:
     hsm_session_destroy(&w->session, &again);
     hsm_session_destroy(&w->session, &p.priv);
@@ -162,7 +166,7 @@ struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job)
     if (!(w->vault->caps.key_types & (1u << in->key_type)))
         return KY_STATUS(KY_UNSUPPORTED);
     if (in->storage == KY_STORE_WRAPPED)
-        st = generate_wrapped(w, in, &born);
+        st = generate_wrapped(w, in->key_type, &born);
     else if (in->storage == KY_STORE_RESIDENT)
         st = generate_resident(w, in, &born);
     if (!ky_ok(st))
@@ -176,5 +180,27 @@ struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job)
         .public_key = KY_SPAN(job->bytes.data + born.blob_len, born.spki_len),
     };
     job->reply = &job_r_generate_schema;
+    return st;
+}
+
+struct ky_status hsm_job_generate_many(struct hsm_worker *w, struct hsm_job *job)
+{
+    const struct job_generate_many *in = &job->in.generate_many;
+    struct newborn born;
+    struct ky_status st = KY_STATUS(KY_OK);
+
+    if (hsm_mechanism(in->key_type) == NULL || in->count == 0 || in->count > GENERATE_AT_ONCE)
+        return KY_STATUS(KY_INVALID);
+    for (uint16_t i = 0; i < in->count && ky_ok(st); i++) {
+        st = generate_wrapped(w, in->key_type, &born);
+        if (!ky_ok(st))
+            break;
+        ky_put_bytes(&job->bytes, KY_SPAN(born.blob, born.blob_len));
+        ky_put_bytes(&job->bytes, KY_SPAN(born.spki, born.spki_len));
+    }
+    if (ky_ok(st) && job->bytes.failed)
+        st = KY_STATUS(KY_NOMEM);
+    job->out.list = (struct job_r_list){.items = ky_buf_span(&job->bytes)};
+    job->reply = &job_r_list_schema;
     return st;
 }

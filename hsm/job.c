@@ -95,6 +95,8 @@ static const struct job_row job_rows[] = {
     {JOB_ANCHOR_WRITE, &job_anchor_write_schema, hsm_job_anchor_write, false},
     {JOB_ANCHOR_READ, &job_anchor_read_schema, hsm_job_anchor_read, false},
     {JOB_INFO, &job_info_schema, job_info, false},
+    {JOB_GENERATE_MANY, &job_generate_many_schema, hsm_job_generate_many, false},
+    {JOB_SIGN_EACH, &job_sign_each_schema, hsm_job_sign_each, false},
 };
 
 static const struct job_row *row_of(uint16_t type)

@@ -12,6 +12,8 @@
 #include "vault.h"
 #include "wrap.h"
 
+#include "kyso/wire.h"
+
 struct bound { /* a key ready to sign, until bound_release */
     CK_OBJECT_HANDLE handle;
     struct hsm_cached *cached; /* pinned, or NULL */
@@ -34,9 +36,11 @@ static struct ky_status bind_wrapped(struct hsm_worker *w, const struct job_sign
                                      const struct sign_plan *p, struct bound *out)
 {
     struct hsm_vault *v = w->vault;
-    struct bound b = {.cached = hsm_cache_get(v->cache, in->key_row, in->key_epoch)};
+    struct bound b = {.cached = NULL};
     struct ky_status st = KY_STATUS(KY_OK);
 
+    if (in->key_row != 0)
+        b.cached = hsm_cache_get(v->cache, in->key_row, in->key_epoch);
     b.hot = b.cached != NULL;
     if (b.hot) {
         b.handle = hsm_cached_handle(b.cached);
@@ -48,7 +52,8 @@ static struct ky_status bind_wrapped(struct hsm_worker *w, const struct job_sign
     if (!ky_ok(st))
         return st;
     atomic_fetch_add_explicit(&v->unwraps, 1, memory_order_relaxed);
-    b.cached = hsm_cache_put(v->cache, &w->session, in->key_row, in->key_epoch, b.handle);
+    if (in->key_row != 0)
+        b.cached = hsm_cache_put(v->cache, &w->session, in->key_row, in->key_epoch, b.handle);
     b.own = b.cached == NULL;
     *out = b;
     return st;
@@ -245,4 +250,50 @@ struct ky_status hsm_job_sign(struct hsm_worker *w, struct hsm_job *job)
     default:
         return KY_STATUS(KY_TOKEN_REQUEST);
     }
+}
+
+/* What speaks of one key alone spoils no other's signature. */
+static bool is_of_this_key(enum ky_code code)
+{
+    return code == KY_TOKEN_REQUEST || code == KY_TOKEN_WRONG_SIGNATURE || code == KY_INVALID ||
+           code == KY_UNSUPPORTED;
+}
+
+static struct ky_status sign_one_of_many(struct hsm_worker *w, struct ky_span item,
+                                         struct hsm_job *one)
+{
+    ky_buf_reset(&one->bytes);
+    struct ky_status st = ky_msg_decode(&job_sign_schema, item, &one->in.sign);
+
+    if (ky_ok(st) && (one->in.sign.purpose != KY_PURPOSE_CITIZEN ||
+                      one->in.sign.storage != KY_STORE_WRAPPED))
+        st = KY_STATUS(KY_TOKEN_REQUEST);
+    if (ky_ok(st))
+        st = sign_citizen(w, one);
+    if (st.code == KY_TOKEN_WRONG_SIGNATURE) /* a fresh handle may give a sound one */
+        st = sign_citizen(w, one);
+    if (!ky_ok(st))
+        ky_buf_reset(&one->bytes);
+    return is_of_this_key(st.code) ? KY_STATUS(KY_OK) : st;
+}
+
+struct ky_status hsm_job_sign_each(struct hsm_worker *w, struct hsm_job *job)
+{
+    struct ky_reader r = ky_reader(job->in.sign_each.items);
+    struct hsm_job one = {.bytes = KY_BUF_INIT(KY_SIG_MAX)};
+    struct ky_status st = KY_STATUS(KY_OK);
+
+    while (ky_ok(st) && !ky_reader_done(&r)) {
+        struct ky_span item = ky_get_bytes(&r, KY_RECORD_MAX);
+
+        st = r.failed ? KY_STATUS(KY_INVALID) : sign_one_of_many(w, item, &one);
+        if (ky_ok(st))
+            ky_put_bytes(&job->bytes, ky_buf_span(&one.bytes));
+    }
+    if (ky_ok(st) && job->bytes.failed)
+        st = KY_STATUS(KY_NOMEM);
+    ky_buf_free(&one.bytes);
+    job->out.list = (struct job_r_list){.items = ky_buf_span(&job->bytes)};
+    job->reply = &job_r_list_schema;
+    return st;
 }

@@ -39,6 +39,8 @@ union hsm_job_in {
     struct job_derive derive;
     struct job_key_ref key_ref;
     struct job_anchor anchor;
+    struct job_generate_many generate_many;
+    struct job_sign_each sign_each;
 };
 union hsm_job_out {
     struct job_r_sign sign;
@@ -46,6 +48,7 @@ union hsm_job_out {
     struct job_r_bytes bytes;
     struct job_r_done done;
     struct job_r_info info;
+    struct job_r_list list;
 };
 
 struct hsm_job {
@@ -79,6 +82,8 @@ void hsm_job_run(struct hsm_worker *w, struct hsm_job *job);
  */
 KY_MUST_CHECK struct ky_status hsm_job_sign(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job);
+KY_MUST_CHECK struct ky_status hsm_job_generate_many(struct hsm_worker *w, struct hsm_job *job);
+KY_MUST_CHECK struct ky_status hsm_job_sign_each(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
 

@@ -23,6 +23,7 @@ static const struct policy_operation operations[] = {
     {"make-csr", 1, false}, /* signs with the credential's key: an intent of kind csr */
     {"import-certificate", 1, false},
     {"set-credential-state", 1, false},
+    {"enroll-citizens", 1, false},
     {"enroll-totp", 1, false},
     {"enroll-device", 1, false},
     {"confirm-authenticator", 1, false},

@@ -33,6 +33,23 @@ static const struct ky_field generate_fields[] = {
 const struct ky_schema job_generate_schema =
     KY_SCHEMA("generate", JOB_GENERATE, struct job_generate, generate_fields);
 
+static const struct ky_field generate_many_fields[] = {
+    KY_FU32(struct job_generate_many, generation),
+    KY_FU32(struct job_generate_many, attempt),
+    KY_FU8(struct job_generate_many, key_type),
+    KY_FU16(struct job_generate_many, count),
+};
+const struct ky_schema job_generate_many_schema = KY_SCHEMA(
+    "generate-many", JOB_GENERATE_MANY, struct job_generate_many, generate_many_fields);
+
+static const struct ky_field sign_each_fields[] = {
+    KY_FU32(struct job_sign_each, generation),
+    KY_FU32(struct job_sign_each, attempt),
+    KY_FBYTES(struct job_sign_each, items, MAX_JOB_LIST),
+};
+const struct ky_schema job_sign_each_schema =
+    KY_SCHEMA("sign-each", JOB_SIGN_EACH, struct job_sign_each, sign_each_fields);
+
 static const struct ky_field derive_fields[] = {
     KY_FU32(struct job_derive, generation),
     KY_FU32(struct job_derive, attempt),
@@ -120,3 +137,11 @@ static const struct ky_field r_info_fields[] = {
 };
 const struct ky_schema job_r_info_schema =
     KY_SCHEMA("r-info", JOB_R_INFO, struct job_r_info, r_info_fields);
+
+static const struct ky_field r_list_fields[] = {
+    KY_FU32(struct job_r_list, generation),
+    KY_FU32(struct job_r_list, attempt),
+    KY_FBYTES(struct job_r_list, items, MAX_JOB_LIST),
+};
+const struct ky_schema job_r_list_schema =
+    KY_SCHEMA("r-list", JOB_R_LIST, struct job_r_list, r_list_fields);

@@ -26,6 +26,7 @@
 #define MAX_SEALED_SEED         (12u + 64u + 16u)
 #define MAX_ANCHOR              512u
 #define MAX_JOB_BYTES           1024u
+#define MAX_JOB_LIST            (192u * 1024u)
 #define MAX_TOKEN_NAME          256u
 #define MAX_KEY_ID              64u
 #define MAX_REASON              200u

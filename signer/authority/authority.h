@@ -161,6 +161,7 @@ enum job_for { /* which continuation settles it (table in dispatch.c) */
     JOB_FOR_CREDENTIAL, /* operate.c: the key of a new credential */
     JOB_FOR_CSR,        /* operate.c */
     JOB_FOR_DESTROY,    /* operate.c */
+    JOB_FOR_CITIZENS,   /* operate.c: keys or CSRs of many */
     JOB_FOR_CHECKPOINT, /* ledger.c */
     JOB_FOR_ANCHOR,     /* ledger.c */
     JOB_FOR_BOOT,       /* recover.c: what a start asks of the first vault */

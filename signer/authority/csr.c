@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#include "kyso/wire.h"
+
 static const struct {
     struct ky_algorithm algorithm;
     int nid;              /* signatureAlgorithm */
@@ -35,33 +37,48 @@ struct ky_status csr_algorithm(uint8_t key_type, struct ky_algorithm *out_algori
     return KY_STATUS(KY_OK);
 }
 
-static struct ky_status csr_build(const struct csr_request *r, X509_REQ **out_req)
+/* X.690 s.8.1.3: a definite length in as few bytes as it needs. */
+static void put_header(struct ky_buf *out, uint8_t tag, size_t len)
 {
-    struct ky_status status = KY_STATUS(KY_INVALID);
-    const uint8_t *p = r->public_key.data;
-    X509_NAME *name = NULL;
-    EVP_PKEY *key = NULL;
-    X509_REQ *req = NULL;
+    ky_put_u8(out, tag);
+    if (len >= 0x80)
+        ky_put_u8(out, len > 0xff ? 0x82 : 0x81);
+    if (len > 0xff)
+        ky_put_u8(out, (uint8_t)(len >> 8));
+    ky_put_u8(out, (uint8_t)len);
+}
 
+static void put_span(struct ky_buf *out, struct ky_span s)
+{
+    ky_buf_put(out, s.data, s.len);
+}
+
+/* CertificationRequestInfo (RFC 2986 s.4.1), put together from parts that are DER already: no key is decoded for it. */
+static struct ky_status csr_build(const struct csr_request *r, struct ky_buf *out)
+{
+    static const uint8_t version[] = {0x02, 0x01, 0x00};
+    static const uint8_t no_attributes[] = {0xa0, 0x00};
+    struct ky_status status = KY_STATUS(KY_INVALID);
+    X509_NAME *name = NULL;
+    uint8_t *name_der = NULL;
+    int name_len = 0;
+
+    if (r->public_key.len == 0 || r->public_key.len > KY_SPKI_MAX)
+        return status;
     status = dn_parse(r->subject_dn, &name);
     if (!ky_ok(status))
-        goto done;
-    status = KY_STATUS(KY_INVALID);
-    if (r->public_key.len == 0 || r->public_key.len > KY_SPKI_MAX)
-        goto done;
-    key = d2i_PUBKEY(NULL, &p, (long)r->public_key.len);
-    if (key == NULL || p != r->public_key.data + r->public_key.len)
-        goto done;
-    req = X509_REQ_new();
-    if (req == NULL || X509_REQ_set_version(req, X509_REQ_VERSION_1) != 1 ||
-        X509_REQ_set_subject_name(req, name) != 1 || X509_REQ_set_pubkey(req, key) != 1)
-        goto done;
-    *out_req = req;
-    req = NULL;
-    status = KY_STATUS(KY_OK);
-done:
-    X509_REQ_free(req);
-    EVP_PKEY_free(key);
+        return status;
+    name_len = i2d_X509_NAME(name, &name_der);
+    if (name_len > 0) {
+        put_header(out, 0x30,
+                   sizeof(version) + (size_t)name_len + r->public_key.len + sizeof(no_attributes));
+        put_span(out, KY_SPAN_OF(version));
+        put_span(out, KY_SPAN(name_der, (size_t)name_len));
+        put_span(out, r->public_key);
+        put_span(out, KY_SPAN_OF(no_attributes));
+    }
+    status = name_len > 0 && !out->failed ? KY_STATUS(KY_OK) : KY_STATUS(KY_NOMEM);
+    OPENSSL_free(name_der);
     X509_NAME_free(name);
     return status;
 }
@@ -82,95 +99,93 @@ static void put_input(const struct ky_algorithm *a, struct ky_span tbs, struct k
 
 struct ky_status csr_input(const struct csr_request *r, struct ky_buf *out)
 {
+    struct ky_buf tbs = KY_BUF_INIT(CSR_DER_MAX);
     struct ky_algorithm algorithm;
-    X509_REQ *req = NULL;
-    uint8_t *tbs = NULL;
     struct ky_status status = csr_algorithm(r->key_type, &algorithm);
 
-    if (!ky_ok(status))
-        return status;
-    status = csr_build(r, &req);
-    if (!ky_ok(status))
-        return status;
-    int tbs_len = i2d_re_X509_REQ_tbs(req, &tbs);
-    if (tbs_len > 0)
-        put_input(&algorithm, KY_SPAN(tbs, (size_t)tbs_len), out);
-    status = tbs_len > 0 && !out->failed ? KY_STATUS(KY_OK) : KY_STATUS(KY_NOMEM);
-    OPENSSL_free(tbs);
-    X509_REQ_free(req);
+    if (ky_ok(status))
+        status = csr_build(r, &tbs);
+    if (ky_ok(status)) {
+        put_input(&algorithm, ky_buf_span(&tbs), out);
+        status = out->failed ? KY_STATUS(KY_NOMEM) : status;
+    }
+    ky_buf_free(&tbs);
     return status;
 }
 
-/* PKCS #10 wants ECDSA in DER; vaults give it raw. */
-static ASN1_BIT_STRING *signature_bits(const struct csr_request *r, struct ky_span raw)
+static bool put_algorithm(const struct csr_request *r, struct ky_buf *out)
 {
+    X509_ALGOR *algorithm = X509_ALGOR_new();
+    uint8_t *der = NULL;
+    int len = 0;
+
+    if (algorithm != NULL &&
+        X509_ALGOR_set0(algorithm, OBJ_nid2obj(csr_algorithms[r->key_type].nid),
+                        csr_algorithms[r->key_type].null_parameters ? V_ASN1_NULL : V_ASN1_UNDEF,
+                        NULL) == 1)
+        len = i2d_X509_ALGOR(algorithm, &der);
+    if (len > 0)
+        ky_buf_put(out, der, (size_t)len);
+    OPENSSL_free(der);
+    X509_ALGOR_free(algorithm);
+    return len > 0;
+}
+
+/* PKCS #10 wants ECDSA in DER; vaults give it raw. */
+static bool put_signature(const struct csr_request *r, struct ky_span raw, struct ky_buf *out)
+{
+    const struct ky_key_info *info = ky_key_info(r->key_type);
     uint8_t der[KY_SIG_MAX + 16];
     struct ky_span value = raw;
     size_t len = 0;
-    const struct ky_key_info *info = ky_key_info(r->key_type);
 
     if (info == NULL || raw.len != info->sig_len)
-        return NULL;
+        return false;
     if (csr_algorithms[r->key_type].algorithm.scheme == KY_ECDSA) {
         if (!ky_ok(ky_ecdsa_raw_to_der(raw, der, sizeof(der), &len)))
-            return NULL;
+            return false;
         value = KY_SPAN(der, len);
     }
-    ASN1_BIT_STRING *bits = ASN1_BIT_STRING_new();
-    if (bits == NULL || ASN1_STRING_set(bits, value.data, (int)value.len) != 1) {
-        ASN1_BIT_STRING_free(bits);
-        return NULL;
-    }
-    bits->flags &=
-        ~(ASN1_STRING_FLAG_BITS_LEFT | 0x07); /* whole bytes, whatever their last bits are */
-    bits->flags |= ASN1_STRING_FLAG_BITS_LEFT;
-    return bits;
+    put_header(out, 0x03, value.len + 1);
+    ky_put_u8(out, 0); /* unused bits */
+    put_span(out, value);
+    return true;
 }
 
-static bool set_signature(X509_REQ *req, const struct csr_request *r, struct ky_span raw)
+static bool verifies(struct ky_span der)
 {
-    ASN1_BIT_STRING *bits = signature_bits(r, raw);
-    X509_ALGOR *algorithm = X509_ALGOR_new();
-    bool ok =
-        bits != NULL && algorithm != NULL &&
-        X509_ALGOR_set0(algorithm, OBJ_nid2obj(csr_algorithms[r->key_type].nid),
-                        csr_algorithms[r->key_type].null_parameters ? V_ASN1_NULL : V_ASN1_UNDEF,
-                        NULL) == 1 &&
-        X509_REQ_set1_signature_algo(req, algorithm) == 1;
+    const uint8_t *p = der.data;
+    X509_REQ *req = d2i_X509_REQ(NULL, &p, (long)der.len);
+    bool ok = req != NULL && p == der.data + der.len &&
+              X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) == 1;
 
-    if (ok)
-        X509_REQ_set0_signature(req, bits);
-    else
-        ASN1_BIT_STRING_free(bits);
-    X509_ALGOR_free(algorithm);
+    X509_REQ_free(req);
     return ok;
 }
 
 struct ky_status csr_assemble(const struct csr_request *r, struct ky_span raw_signature,
                               struct ky_buf *out_der)
 {
+    struct ky_buf body = KY_BUF_INIT(CSR_DER_MAX);
+    struct ky_buf der = KY_BUF_INIT(CSR_DER_MAX);
     struct ky_algorithm algorithm;
-    X509_REQ *req = NULL;
-    uint8_t *der = NULL;
     struct ky_status status = csr_algorithm(r->key_type, &algorithm);
 
+    if (ky_ok(status))
+        status = csr_build(r, &body);
     if (!ky_ok(status))
-        return status;
-    status = csr_build(r, &req);
-    if (!ky_ok(status))
-        return status;
+        goto done;
     status = KY_STATUS(KY_TOKEN_WRONG_SIGNATURE);
-    if (!set_signature(req, r, raw_signature) ||
-        X509_REQ_verify(req, X509_REQ_get0_pubkey(req)) != 1)
+    if (!put_algorithm(r, &body) || !put_signature(r, raw_signature, &body) || body.failed)
         goto done;
-    int len = i2d_X509_REQ(req, &der);
-    status = KY_STATUS(KY_INTERNAL);
-    if (len <= 0)
+    put_header(&der, 0x30, body.len);
+    put_span(&der, ky_buf_span(&body));
+    if (der.failed || !verifies(ky_buf_span(&der)))
         goto done;
-    ky_buf_put(out_der, der, (size_t)len);
+    put_span(out_der, ky_buf_span(&der));
     status = out_der->failed ? KY_STATUS(KY_NOMEM) : KY_STATUS(KY_OK);
 done:
-    OPENSSL_free(der);
-    X509_REQ_free(req);
+    ky_buf_free(&der);
+    ky_buf_free(&body);
     return status;
 }

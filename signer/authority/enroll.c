@@ -60,20 +60,21 @@ struct ky_status enroll_code_mac(const struct ky_secret *state_key, struct ky_sp
     return tagged_mac(state_key, "kyso.v1.confirm", authenticator_id, code, out);
 }
 
-struct ky_status enroll_random_code(char out[ENROLL_CODE_DIGITS + 1])
+struct ky_status enroll_code(const struct ky_secret *state_key, struct ky_span authenticator_id,
+                             char out[ENROLL_CODE_DIGITS + 1])
 {
-    /* 10^8 does not divide 2^32: what lies above the last whole multiple is drawn again. */
-    const uint32_t count = 100000000u;
-    const uint32_t limit = UINT32_MAX - UINT32_MAX % count;
-    uint32_t v;
+    uint8_t mac[32];
+    uint64_t v = 0; /* of 64 bits: that 10^8 does not divide 2^64 cannot be noticed */
+    struct ky_status status =
+        tagged_mac(state_key, "kyso.v1.code", authenticator_id, KY_SPAN(NULL, 0), mac);
 
-    do {
-        if (!ky_ok(ky_random(&v, sizeof(v))))
-            return KY_STATUS(KY_INTERNAL);
-    } while (v >= limit);
-    snprintf(out, ENROLL_CODE_DIGITS + 1, "%08u", v % count);
+    if (ky_ok(status)) {
+        memcpy(&v, mac, sizeof(v));
+        snprintf(out, ENROLL_CODE_DIGITS + 1, "%08u", (unsigned)(v % 100000000u));
+    }
+    ky_wipe(mac, sizeof(mac));
     ky_wipe(&v, sizeof(v));
-    return KY_STATUS(KY_OK);
+    return status;
 }
 
 /* RFC 3986 s.2.1: everything but unreserved characters is percent-encoded. */

@@ -12,7 +12,7 @@
 #define ENROLL_URI_MAX       512u
 #define ENROLL_CODE_DIGITS   8u
 #define ENROLL_CONFIRM_TRIES 5u     /* wrong codes, then the authenticator is removed */
-#define ENROLL_CODE_VALID_S  86400u /* a confirmation code's life */
+#define ENROLL_CODE_VALID_S  (30u * 86400u) /* a confirmation code's life: letters take their time */
 
 /* What STORE_BY_SEED is keyed by: HMAC-SHA256(state key, tag || 0x00 || seed). */
 KY_MUST_CHECK struct ky_status enroll_seed_fingerprint(const struct ky_secret *state_key,
@@ -21,8 +21,13 @@ KY_MUST_CHECK struct ky_status enroll_seed_fingerprint(const struct ky_secret *s
 KY_MUST_CHECK struct ky_status enroll_code_mac(const struct ky_secret *state_key,
                                                struct ky_span authenticator_id, struct ky_span code,
                                                uint8_t out[32]);
-/* ENROLL_CODE_DIGITS uniformly random digits and a NUL. Errors: KY_INTERNAL. */
-KY_MUST_CHECK struct ky_status enroll_random_code(char out[ENROLL_CODE_DIGITS + 1]);
+/*
+ * An authenticator's confirmation code: ENROLL_CODE_DIGITS digits of a MAC of its id, and a NUL, so that it can be told again
+ * without being kept. Errors: KY_NOMEM.
+ */
+KY_MUST_CHECK struct ky_status enroll_code(const struct ky_secret *state_key,
+                                           struct ky_span authenticator_id,
+                                           char out[ENROLL_CODE_DIGITS + 1]);
 /* The usual length for a hash (RFC 4226 s.4 R6, RFC 6238 s.5.1): its own output's. 0 when the hash is unknown. */
 size_t enroll_seed_len(uint8_t otp_hash);
 /*

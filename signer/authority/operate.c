@@ -55,6 +55,7 @@ static const struct entry {
           operate_import_certificate),
     ENTRY(SET_CREDENTIAL_STATE, "set-credential-state", SetCredentialState, credential_id,
           TARGET_ID, operate_set_credential_state),
+    ENTRY_BARE(ENROLL_CITIZENS, "enroll-citizens", operate_enroll_citizens),
     ENTRY(ENROLL_TOTP, "enroll-totp", EnrollTotp, subject_id, TARGET_SUBJECT, operate_enroll_totp),
     ENTRY(ENROLL_DEVICE, "enroll-device", EnrollDevice, subject_id, TARGET_SUBJECT,
           operate_enroll_device),
@@ -268,6 +269,7 @@ static struct ky_status run_signed(struct operation *o, const struct door_operat
     if (!ky_ok(ky_pb_unpack(o->arena, &kyso__v1__operation__descriptor, d->operation, &message)))
         return operate_no(o, KY_OPERATOR_REFUSED, "its bytes are not an operation");
     o->op = (const Kyso__V1__Operation *)message;
+    o->bytes = d->operation;
     const struct entry *e = entry_of(o->op->op_case);
     if (e == NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, "it names no operation");
@@ -322,6 +324,7 @@ static const struct {
     [JOB_FOR_CREDENTIAL] = {"create-credential", operate_credential_made},
     [JOB_FOR_CSR] = {"make-csr", operate_csr_signed},
     [JOB_FOR_DESTROY] = {"set-credential-state", operate_key_destroyed},
+    [JOB_FOR_CITIZENS] = {"enroll-citizens", operate_citizens_done},
 };
 
 void operate_job_done(struct authority *a, const struct job *job, const struct job_result *r)

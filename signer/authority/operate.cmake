@@ -9,9 +9,11 @@ kyso_library(kyso_operate
         csr.c
         dn.c
         enroll.c
+        envelope.c
         operate.c
         operate_authenticator.c
         operate_certificate.c
+        operate_citizens.c
         operate_client.c
         operate_common.c
         operate_credential.c

@@ -10,6 +10,7 @@
 #include "kyso/v1/operator.pb-c.h"
 
 #include "authority.h"
+#include "csr.h"
 
 #define OPERATE_EXPIRES_MAX_S 300u /* an operation's expiry is at most this far ahead */
 #define OPERATE_SIGNERS_MAX   4u
@@ -21,6 +22,7 @@ struct operation { /* one operation while it runs, or while its answer is made *
     struct reply_to to;
     struct ky_arena *arena;        /* borrowed: the parsed operation and the result's parts */
     const Kyso__V1__Operation *op; /* NULL in a continuation */
+    struct ky_span bytes;          /* of op, as they were signed */
     const char *name;              /* key of the rule table */
     uint32_t signers;              /* distinct operators whose signatures hold */
     uint64_t index;                /* of the LEDGER_OPERATION record */
@@ -46,6 +48,7 @@ struct ky_status operate_show_credential(struct operation *o);
 struct ky_status operate_set_credential_state(struct operation *o);
 struct ky_status operate_make_csr(struct operation *o);
 struct ky_status operate_import_certificate(struct operation *o);
+struct ky_status operate_enroll_citizens(struct operation *o);
 struct ky_status operate_enroll_totp(struct operation *o);
 struct ky_status operate_enroll_device(struct operation *o);
 struct ky_status operate_confirm_authenticator(struct operation *o);
@@ -61,6 +64,52 @@ struct ky_status operate_csr_signed(struct operation *o, const struct job *job,
                                     const struct job_result *r);
 struct ky_status operate_key_destroyed(struct operation *o, const struct job *job,
                                        const struct job_result *r);
+struct ky_status operate_citizens_done(struct operation *o, const struct job *job,
+                                       const struct job_result *r);
+
+/* --- what one operation does for one person and operate_citizens.c for many ------------------------------------ */
+
+/* Why these cannot be, or NULL. */
+const char *operate_subject_problem(struct ky_span subject_id, struct ky_span name);
+/* A new person: draws the salt. */
+KY_MUST_CHECK struct ky_status operate_put_subject(struct operation *o, struct row_subject *row,
+                                                   uint32_t *out_number);
+/* A new credential, CREATED, of a wrapped or resident key: writes its id, and row->credential_id to point there. */
+KY_MUST_CHECK struct ky_status operate_put_credential(struct operation *o,
+                                                      struct row_credential *row,
+                                                      char out_id[AUTHORITY_ID_MAX],
+                                                      uint32_t *out_number);
+
+struct csr_job { /* what is signed, while it is being asked for */
+    struct csr_request request;
+    struct ky_algorithm algorithm;
+    struct ky_buf input; /* owned: a digest, or the bytes that an Ed25519 key signs */
+};
+/*
+ * Builds the input and records the intent (I1): from then on operate_csr_receipt is owed (I4). Nothing is promised before
+ * everything that can be checked has been. Errors: KY_INVALID (the name), the store's.
+ */
+KY_MUST_CHECK struct ky_status operate_csr_intent(struct operation *o, uint32_t number,
+                                                  const struct row_credential *c,
+                                                  struct csr_job *csr, uint64_t *out_intent);
+/* What a vault is asked. */
+struct job_sign operate_csr_message(const struct row_credential *c, const struct csr_job *csr);
+/* raw: the signature, where code is KY_OK. */
+KY_MUST_CHECK struct ky_status operate_csr_receipt(struct operation *o, uint64_t intent,
+                                                   struct ky_status outcome, struct ky_span raw);
+/* The request in DER, when the credential is as it was when it was asked for (P21) and the signature is its key's (I7). */
+KY_MUST_CHECK struct ky_status operate_csr_finish(struct operation *o, uint32_t number,
+                                                  uint32_t epoch, struct ky_span dn,
+                                                  struct ky_span raw, struct ky_buf *out_der);
+
+/*
+ * A person's TOTP authenticator, its seed sealed to a reader: a new one where there is none; the same again while it is unconfirmed and
+ * no credential of the person is active; otherwise nothing is sealed and only its id is told.
+ */
+KY_MUST_CHECK struct ky_status operate_sealed_totp(struct operation *o, const char *subject_id,
+                                                   uint8_t hash, uint8_t digits, X509 *reader,
+                                                   char out_id[AUTHORITY_ID_MAX],
+                                                   struct ky_buf *out_envelope);
 
 /* --- operate_common.c: finding rows and filling results ---------------------------------------------------- */
 

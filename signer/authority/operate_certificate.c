@@ -10,7 +10,6 @@
 #include "kyso/wire.h"
 
 #include "certificate.h"
-#include "csr.h"
 #include "operate.h"
 
 #define STATE(s)   ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
@@ -23,12 +22,6 @@ struct csr_wish { /* a job's context */
     uint64_t operation;
     size_t dn_len;
     uint8_t dn[CSR_DN_MAX];
-};
-
-struct csr_job { /* what is signed, while it is being asked for */
-    struct csr_request request;
-    struct ky_algorithm algorithm;
-    struct ky_buf input; /* owned: a digest, or the bytes that an Ed25519 key signs */
 };
 
 static struct ky_status record_intent(struct operation *o, uint32_t number,
@@ -50,22 +43,70 @@ static struct ky_status record_intent(struct operation *o, uint32_t number,
     return authority_append(o->a, &ledger_intent_schema, &intent, KY_SPAN(NULL, 0), out_intent);
 }
 
-static struct ky_status record_receipt(struct operation *o, uint64_t intent, enum ky_code code,
-                                       uint32_t cause, const struct job_r_sign *made)
+struct ky_status operate_csr_intent(struct operation *o, uint32_t number,
+                                    const struct row_credential *c, struct csr_job *csr,
+                                    uint64_t *out_intent)
+{
+    struct ky_status status = csr_algorithm(c->key_type, &csr->algorithm);
+
+    csr->request.public_key = c->public_key;
+    csr->request.key_type = c->key_type;
+    if (ky_ok(status))
+        status = csr_input(&csr->request, &csr->input);
+    if (!ky_ok(status))
+        return operate_no(o, status.code, "subject_dn: CN=...,O=...,C=VN");
+    return record_intent(o, number, c, csr, out_intent);
+}
+
+struct job_sign operate_csr_message(const struct row_credential *c, const struct csr_job *csr)
+{
+    return (struct job_sign){
+        .purpose = KY_PURPOSE_CITIZEN,
+        .storage = c->storage,
+        .key_type = c->key_type,
+        .scheme = csr->algorithm.scheme,
+        .hash = csr->algorithm.hash,
+        .verify = JOB_VERIFY_ALWAYS,
+        .blob = c->blob,
+        .public_key = c->public_key,
+        .digests = ky_buf_span(&csr->input),
+    };
+}
+
+struct ky_status operate_csr_receipt(struct operation *o, uint64_t intent,
+                                     struct ky_status outcome, struct ky_span raw)
 {
     struct ledger_receipt receipt = {
         .intent = intent,
-        .outcome = code == KY_OK ? LEDGER_SIGNED : LEDGER_FAILED,
-        .code = (uint16_t)code,
-        .cause = cause,
+        .outcome = ky_ok(outcome) ? LEDGER_SIGNED : LEDGER_FAILED,
+        .code = (uint16_t)outcome.code,
+        .cause = outcome.cause,
     };
 
-    if (code == KY_OK) {
-        receipt.sig_len = made->sig_len;
-        receipt.signatures = made->signatures;
+    if (ky_ok(outcome)) {
+        receipt.sig_len = (uint16_t)raw.len;
+        receipt.signatures = raw;
     }
     return authority_append(o->a, &ledger_receipt_schema, &receipt, KY_SPAN(NULL, 0), NULL);
 }
+
+struct ky_status operate_csr_finish(struct operation *o, uint32_t number, uint32_t epoch,
+                                    struct ky_span dn, struct ky_span raw, struct ky_buf *out_der)
+{
+    struct row_credential row;
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, number, &row);
+
+    if (!ky_ok(status))
+        return status;
+    if (row.state != STATE(CREATED) ||
+        row.epoch != epoch) /* P21: it changed while the vault was signing */
+        return operate_no(o, KY_INACTIVE, "the credential changed meanwhile");
+    const struct csr_request request = {
+        .public_key = row.public_key, .key_type = row.key_type, .subject_dn = dn};
+    return csr_assemble(&request, raw, out_der);
+}
+
+/* --- make-csr ---------------------------------------------------------------------------------------------- */
 
 static struct ky_status submit_csr(struct operation *o, uint32_t number,
                                    const struct row_credential *c, const struct csr_job *csr,
@@ -79,23 +120,13 @@ static struct ky_status submit_csr(struct operation *o, uint32_t number,
                       .key_row = number,
                       .key_epoch = c->epoch,
                       .context = context};
-    struct job_sign message = {
-        .purpose = KY_PURPOSE_CITIZEN,
-        .storage = c->storage,
-        .key_type = c->key_type,
-        .scheme = csr->algorithm.scheme,
-        .hash = csr->algorithm.hash,
-        .verify = JOB_VERIFY_ALWAYS,
-        .key_row = number,
-        .key_epoch = c->epoch,
-        .blob = c->blob,
-        .public_key = c->public_key,
-        .digests = ky_buf_span(&csr->input),
-    };
+    struct job_sign message = operate_csr_message(c, csr);
     struct ky_status status = KY_STATUS(KY_BUSY);
 
     if (context == NULL)
         return status;
+    message.key_row = number;
+    message.key_epoch = c->epoch;
     *context = (struct csr_wish){.credential_row = number,
                                  .epoch = c->epoch,
                                  .operation = o->index,
@@ -109,31 +140,26 @@ static struct ky_status submit_csr(struct operation *o, uint32_t number,
     return status;
 }
 
-/* Nothing is promised before everything that can be checked has been: an intent must end in a receipt (I4). */
 static struct ky_status promise_csr(struct operation *o, uint32_t number,
                                     const struct row_credential *c, struct csr_job *csr)
 {
     uint64_t intent = 0;
-    struct ky_status status = csr_algorithm(c->key_type, &csr->algorithm);
+    struct ky_status status = operate_csr_intent(o, number, c, csr, &intent);
 
-    if (ky_ok(status))
-        status = csr_input(&csr->request, &csr->input);
-    if (!ky_ok(status))
-        return operate_no(o, status.code, "subject_dn: CN=...,O=...,C=VN");
-    status = record_intent(o, number, c, csr, &intent);
     if (!ky_ok(status))
         return status;
     status = submit_csr(o, number, c, csr, intent);
     if (ky_ok(status))
         return status;
-    struct ky_status recorded = record_receipt(o, intent, status.code, status.cause, NULL);
+    struct ky_status recorded = operate_csr_receipt(o, intent, status, KY_SPAN(NULL, 0));
     return ky_ok(recorded) ? status : recorded;
 }
 
 struct ky_status operate_make_csr(struct operation *o)
 {
     const Kyso__V1__MakeCsr *m = o->op->make_csr;
-    struct csr_job csr = {.input = KY_BUF_INIT(CSR_DER_MAX)};
+    struct csr_job csr = {.request.subject_dn = ky_span_text(m->subject_dn),
+                          .input = KY_BUF_INIT(CSR_DER_MAX)};
     struct row_credential row;
     uint32_t number = 0;
     struct ky_status status = operate_credential(o, m->credential_id, &number, &row);
@@ -143,9 +169,6 @@ struct ky_status operate_make_csr(struct operation *o)
     if (row.state != STATE(CREATED))
         return operate_no(o, KY_INACTIVE,
                           "a CSR is made only while the credential is being created");
-    csr.request = (struct csr_request){.public_key = row.public_key,
-                                       .key_type = row.key_type,
-                                       .subject_dn = ky_span_text(m->subject_dn)};
     status = promise_csr(o, number, &row, &csr);
     ky_buf_free(&csr.input);
     return status;
@@ -156,8 +179,6 @@ static struct ky_status finish_csr(struct operation *o, const struct csr_wish *w
                                    const struct job_result *r, struct job_r_sign *out_made)
 {
     struct ky_buf der = KY_BUF_INIT(CSR_DER_MAX);
-    struct row_credential row;
-    struct csr_request request;
     struct ky_status status = r->status;
 
     if (!ky_ok(status))
@@ -165,16 +186,8 @@ static struct ky_status finish_csr(struct operation *o, const struct csr_wish *w
     if (r->type != JOB_R_SIGN || !ky_ok(ky_msg_decode(&job_r_sign_schema, r->payload, out_made)) ||
         out_made->count != 1 || out_made->signatures.len != out_made->sig_len)
         return operate_no(o, KY_INTERNAL, "the vault's answer is malformed");
-    status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, wish->credential_row, &row);
-    if (!ky_ok(status))
-        return status;
-    if (row.state != STATE(CREATED) ||
-        row.epoch != wish->epoch) /* P21: it changed while the vault was signing */
-        return operate_no(o, KY_INACTIVE, "the credential changed meanwhile");
-    request = (struct csr_request){.public_key = row.public_key,
-                                   .key_type = row.key_type,
-                                   .subject_dn = KY_SPAN(wish->dn, wish->dn_len)};
-    status = csr_assemble(&request, out_made->signatures, &der);
+    status = operate_csr_finish(o, wish->credential_row, wish->epoch,
+                                KY_SPAN(wish->dn, wish->dn_len), out_made->signatures, &der);
     if (ky_ok(status)) {
         o->result.csr = operate_bytes(o, ky_buf_span(&der));
         o->result.message = operate_message(o, "certificate request, %zu bytes", der.len);
@@ -192,7 +205,7 @@ struct ky_status operate_csr_signed(struct operation *o, const struct job *job,
     o->index = wish->operation;
     o->denied.credential_row = wish->credential_row;
     struct ky_status status = finish_csr(o, wish, r, &made);
-    struct ky_status recorded = record_receipt(o, job->intent, status.code, status.cause, &made);
+    struct ky_status recorded = operate_csr_receipt(o, job->intent, status, made.signatures);
     return ky_ok(recorded) ? status : recorded;
 }
 

@@ -92,19 +92,36 @@ done:
     return status;
 }
 
+struct ky_status operate_put_credential(struct operation *o, struct row_credential *row,
+                                        char out_id[AUTHORITY_ID_MAX], uint32_t *out_number)
+{
+    struct store *store = authority_store(o->a);
+    uint8_t key[4];
+    struct ky_status status =
+        authority_id_make('c', store_row_count(store, ROW_CREDENTIAL) + 1, out_id);
+
+    if (!ky_ok(status))
+        return status;
+    row->credential_id = ky_span_text(out_id);
+    row->state = STATE(CREATED);
+    row->epoch = 1;
+    status = authority_row_put(o->a, ROW_CREDENTIAL, 0, row, o->index, out_number);
+    if (!ky_ok(status))
+        return status;
+    operate_subject_key(row->subject_row, key);
+    return store_lookup_add(store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), *out_number);
+}
+
 static struct ky_status put_new_credential(struct operation *o, const struct credential_wish *wish,
                                            const struct job_r_generate *made)
 {
     struct row_subject subject;
     char id[AUTHORITY_ID_MAX];
-    uint8_t key[4];
     uint32_t number = 0;
     struct row_credential row = {
         .subject_row = wish->subject_row,
-        .state = STATE(CREATED),
         .storage = wish->storage,
         .key_type = wish->key_type,
-        .epoch = 1,
         .max_hashes = wish->max_hashes,
         .relying_parties = KY_SPAN(wish->names, wish->names_len),
         .blob = made->blob,
@@ -114,18 +131,12 @@ static struct ky_status put_new_credential(struct operation *o, const struct cre
         store_row_get(authority_store(o->a), ROW_SUBJECT, wish->subject_row, &subject);
 
     if (ky_ok(status))
-        status =
-            authority_id_make('c', store_row_count(authority_store(o->a), ROW_CREDENTIAL) + 1, id);
+        status = operate_put_credential(o, &row, id, &number);
     if (!ky_ok(status))
         return status;
-    row.credential_id = ky_span_text(id);
     operate_give_credential(o, &row, subject.subject_id);
     o->result.message = operate_message(o, "credential %s created", id);
-    status = authority_row_put(o->a, ROW_CREDENTIAL, 0, &row, wish->operation, &number);
-    if (!ky_ok(status))
-        return status;
-    operate_subject_key(wish->subject_row, key);
-    return store_lookup_add(authority_store(o->a), STORE_CREDENTIALS_OF, KY_SPAN_OF(key), number);
+    return status;
 }
 
 struct ky_status operate_credential_made(struct operation *o, const struct job *job,

@@ -2,12 +2,13 @@
 /*
  * Enrolment of authenticators, the soft spot. A first one is added only while no credential of the person is active; later it
  * takes an existing device's approval, or two operators and a day (policy/enrolment). The authority's thread, inside a turn.
- * Keeps: one seed, one device key, one authenticator; a seed leaves only where the state is marked demo.
+ * Keeps: one seed, one device key, one authenticator; a seed leaves sealed to a reader, or where the state is marked demo.
  */
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "enroll.h"
+#include "envelope.h"
 #include "operate.h"
 #include "seed.h"
 
@@ -20,6 +21,7 @@ struct enrolment { /* one, while it is decided */
     struct policy_enrolment facts;
     uint32_t listed;      /* authenticators that the person's list holds */
     uint32_t old_removed; /* the oldest of these that is removed, 0 = none */
+    uint32_t totp;        /* one that makes codes and is not removed, 0 = none */
     struct row_authenticator row;
     char id[AUTHORITY_ID_MAX];
     char code[ENROLL_CODE_DIGITS + 1];
@@ -50,6 +52,8 @@ static struct ky_status note_authenticator(struct operation *o, uint32_t number,
         e->facts.has_active_authenticator = true;
     if (d.state == ROW_AUTH_REMOVED && e->old_removed == 0)
         e->old_removed = number;
+    if (d.state != ROW_AUTH_REMOVED && d.kind == ROW_AUTH_TOTP)
+        e->totp = number;
     return status;
 }
 
@@ -110,7 +114,8 @@ static struct ky_status set_confirmation(struct operation *o, struct enrolment *
         e->row.state = ROW_AUTH_ACTIVE;
         return KY_STATUS(KY_OK);
     }
-    struct ky_status status = enroll_random_code(e->code);
+    struct ky_status status =
+        enroll_code(authority_state_key(o->a), e->row.authenticator_id, e->code);
     if (ky_ok(status))
         status = enroll_code_mac(authority_state_key(o->a), e->row.authenticator_id,
                                  ky_span_text(e->code), e->row.confirm_sha256);
@@ -132,15 +137,17 @@ static struct ky_status write_enrolment(struct operation *o, struct enrolment *e
         status = store_lookup_add(store, unique, key, number);
     if (ky_ok(status))
         status = store_lookup_add(store, STORE_AUTHENTICATORS_OF, KY_SPAN_OF(subject_key), number);
-    if (!ky_ok(status))
-        return status;
+    return status;
+}
+
+static void give_enrolment(struct operation *o, const struct enrolment *e)
+{
     operate_give_authenticator(o, &e->row, e->subject_id);
     if (authority_is_demo(o->a) && e->code[0] != '\0')
         o->result.confirmation_code = operate_text(o, ky_span_text(e->code));
     o->result.message =
         operate_message(o, "authenticator %s enrolled, %s", e->id,
                         e->row.state == ROW_AUTH_ACTIVE ? "active" : "to be confirmed");
-    return status;
 }
 
 static struct ky_status check_unused(struct operation *o, enum store_lookup unique,
@@ -169,15 +176,15 @@ static const char *totp_problem(const Kyso__V1__EnrollTotp *m)
                : NULL;
 }
 
-/* There is no way yet to carry a seed of ours sealed to the person, so outside a demo it must come with the request. */
 static const char *seed_leaves(struct operation *o, const Kyso__V1__EnrollTotp *m)
 {
     if (authority_is_demo(o->a))
         return NULL;
     if (m->show_seed)
         return "a seed is shown only where the state is marked demo";
-    return m->seed.len == 0 ? "outside a demo give the seed of the token that the person holds"
-                            : NULL;
+    return m->seed.len == 0 && m->seal_to.len == 0
+               ? "a seed of ours leaves only sealed: name the reader, or give the seed of the token that the person holds"
+               : NULL;
 }
 
 static struct ky_status show_seed(struct operation *o, const struct enrolment *e,
@@ -195,8 +202,26 @@ static struct ky_status show_seed(struct operation *o, const struct enrolment *e
     return status;
 }
 
-static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, struct ky_span seed,
-                                    bool show)
+/* What the person is to get: the URI, whose codes these are, and by which code to confirm that it came. */
+static struct ky_status seal_seed(const struct enrolment *e, struct ky_span seed, X509 *reader,
+                                  struct ky_buf *out)
+{
+    char uri[ENROLL_URI_MAX];
+    char text[ENROLL_URI_MAX + 128];
+    struct ky_status status =
+        enroll_otpauth_uri(e->subject_id, seed, e->row.otp_hash, e->row.otp_digits, uri);
+
+    if (ky_ok(status)) {
+        int n = snprintf(text, sizeof(text), "%s\nauthenticator: %s\nconfirmation: %s\n", uri,
+                         e->id, e->code);
+        status = envelope_seal(reader, KY_SPAN((const uint8_t *)text, (size_t)n), out);
+    }
+    ky_wipe(uri, sizeof(uri));
+    ky_wipe(text, sizeof(text));
+    return status;
+}
+
+static struct ky_status put_seed(struct operation *o, struct enrolment *e, struct ky_span seed)
 {
     uint8_t sealed[SEED_SEALED_MAX];
     size_t sealed_len = 0;
@@ -210,12 +235,53 @@ static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, st
                            sealed, &sealed_len);
     if (ky_ok(status))
         status = set_confirmation(o, e);
-    if (ky_ok(status) && show)
-        status = show_seed(o, e, seed);
     e->row.sealed_seed = KY_SPAN(sealed, sealed_len);
     if (ky_ok(status))
         status = write_enrolment(o, e, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
     e->row.sealed_seed = KY_SPAN(NULL, 0);
+    return status;
+}
+
+static struct ky_status choose_seed(struct ky_span given, uint8_t hash, struct ky_secret *out_seed)
+{
+    uint8_t fresh[SEED_MAX];
+    struct ky_status status = ky_random(fresh, sizeof(fresh));
+
+    if (ky_ok(status))
+        status =
+            ky_secret_set(out_seed, given.len > 0 ? given : KY_SPAN(fresh, enroll_seed_len(hash)));
+    ky_wipe(fresh, sizeof(fresh));
+    return status;
+}
+
+/* A new TOTP authenticator of a person that begin_enrolment() has looked at. */
+static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, uint8_t hash,
+                                    uint32_t digits, struct ky_span given,
+                                    struct ky_secret *out_seed)
+{
+    struct ky_status status = check_allowed(o, e);
+
+    e->row.kind = ROW_AUTH_TOTP;
+    e->row.otp_hash = hash;
+    e->row.otp_digits = digits != 0 ? (uint8_t)digits : 6;
+    if (ky_ok(status))
+        status = choose_seed(given, hash, out_seed);
+    return ky_ok(status) ? put_seed(o, e, ky_secret_span(out_seed)) : status;
+}
+
+static struct ky_status give_seed(struct operation *o, const struct enrolment *e,
+                                  struct ky_span seed, bool show, X509 *reader)
+{
+    struct ky_buf envelope = KY_BUF_INIT(ENVELOPE_MAX);
+    struct ky_status status = show ? show_seed(o, e, seed) : KY_STATUS(KY_OK);
+
+    if (ky_ok(status) && reader != NULL)
+        status = seal_seed(e, seed, reader, &envelope);
+    if (ky_ok(status)) {
+        o->result.sealed_seed = operate_bytes(o, ky_buf_span(&envelope));
+        give_enrolment(o, e);
+    }
+    ky_buf_free(&envelope);
     return status;
 }
 
@@ -224,7 +290,8 @@ struct ky_status operate_enroll_totp(struct operation *o)
     const Kyso__V1__EnrollTotp *m = o->op->enroll_totp;
     struct enrolment e = {.subject_row = 0};
     struct ky_secret seed = {NULL, 0};
-    uint8_t fresh[SEED_MAX];
+    X509 *reader = NULL;
+    struct ky_status status = KY_STATUS(KY_OK);
     const char *why = totp_problem(m);
 
     if (why != NULL)
@@ -232,22 +299,58 @@ struct ky_status operate_enroll_totp(struct operation *o)
     why = seed_leaves(o, m);
     if (why != NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, why);
-    struct ky_status status = begin_enrolment(o, m->subject_id, &e);
+    if (m->seal_to.len > 0)
+        status = envelope_reader(KY_SPAN(m->seal_to.data, m->seal_to.len), authority_now_s(o->a),
+                                 &reader, &o->why);
     if (ky_ok(status))
-        status = check_allowed(o, &e);
+        status = begin_enrolment(o, m->subject_id, &e);
     if (ky_ok(status))
-        status = ky_random(fresh, sizeof(fresh));
+        status = enroll_seed(o, &e, (uint8_t)m->hash, m->digits, KY_SPAN(m->seed.data, m->seed.len),
+                             &seed);
     if (ky_ok(status))
-        status = ky_secret_set(&seed, m->seed.len > 0
-                                          ? KY_SPAN(m->seed.data, m->seed.len)
-                                          : KY_SPAN(fresh, enroll_seed_len((uint8_t)m->hash)));
-    if (ky_ok(status)) {
-        e.row.kind = ROW_AUTH_TOTP;
-        e.row.otp_hash = (uint8_t)m->hash;
-        e.row.otp_digits = m->digits != 0 ? (uint8_t)m->digits : 6;
-        status = enroll_seed(o, &e, ky_secret_span(&seed), m->show_seed);
-    }
-    ky_wipe(fresh, sizeof(fresh));
+        status = give_seed(o, &e, ky_secret_span(&seed), m->show_seed, reader);
+    ky_wipe(e.code, sizeof(e.code));
+    ky_secret_wipe(&seed);
+    X509_free(reader);
+    return status;
+}
+
+/* The envelope was lost, or is asked for once more: the same seed and code, while neither is worth anything yet. */
+static struct ky_status read_again(struct operation *o, struct enrolment *e, bool *out_open,
+                                   struct ky_secret *out_seed)
+{
+    struct ky_status status =
+        store_row_get(authority_store(o->a), ROW_AUTHENTICATOR, e->totp, &e->row);
+
+    if (!ky_ok(status))
+        return status;
+    (void)ky_span_to_cstr(e->row.authenticator_id, e->id, sizeof(e->id));
+    *out_open = e->row.state == ROW_AUTH_UNCONFIRMED && !e->facts.has_active_credential;
+    if (!*out_open)
+        return status;
+    status = enroll_code(authority_state_key(o->a), e->row.authenticator_id, e->code);
+    if (ky_ok(status))
+        status = seed_open(authority_seed_key(o->a), e->row.authenticator_id, e->row.epoch,
+                           e->row.sealed_seed, out_seed);
+    return status;
+}
+
+struct ky_status operate_sealed_totp(struct operation *o, const char *subject_id, uint8_t hash,
+                                     uint8_t digits, X509 *reader, char out_id[AUTHORITY_ID_MAX],
+                                     struct ky_buf *out_envelope)
+{
+    struct enrolment e = {.subject_row = 0};
+    struct ky_secret seed = {NULL, 0};
+    bool open = true;
+    struct ky_status status = begin_enrolment(o, subject_id, &e);
+
+    if (ky_ok(status))
+        status = e.totp != 0 ? read_again(o, &e, &open, &seed)
+                             : enroll_seed(o, &e, hash, digits, KY_SPAN(NULL, 0), &seed);
+    if (ky_ok(status) && open)
+        status = seal_seed(&e, ky_secret_span(&seed), reader, out_envelope);
+    if (ky_ok(status))
+        memcpy(out_id, e.id, sizeof(e.id));
     ky_wipe(e.code, sizeof(e.code));
     ky_secret_wipe(&seed);
     return status;
@@ -327,6 +430,8 @@ struct ky_status operate_enroll_device(struct operation *o)
         status = set_confirmation(o, &e);
     if (ky_ok(status))
         status = write_enrolment(o, &e, STORE_BY_DEVICE_KEY, KY_SPAN_OF(key_sha256));
+    if (ky_ok(status))
+        give_enrolment(o, &e);
     ky_wipe(e.code, sizeof(e.code));
     return status;
 }

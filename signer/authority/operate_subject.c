@@ -9,28 +9,44 @@
 
 #define SUBJECT_NAME_MAX 200u
 
+const char *operate_subject_problem(struct ky_span subject_id, struct ky_span name)
+{
+    if (!ky_span_is_name(subject_id, KY_NAME_MAX))
+        return "subject_id is not a name";
+    if (name.len > SUBJECT_NAME_MAX || !ky_span_is_display_text(name))
+        return "name is too long or not plain text";
+    return NULL;
+}
+
+struct ky_status operate_put_subject(struct operation *o, struct row_subject *row,
+                                     uint32_t *out_number)
+{
+    struct ky_status status = ky_random(row->salt, sizeof(row->salt));
+
+    if (ky_ok(status))
+        status = authority_row_put(o->a, ROW_SUBJECT, 0, row, o->index, out_number);
+    if (ky_ok(status))
+        status = store_lookup_add(authority_store(o->a), STORE_BY_SUBJECT_ID, row->subject_id,
+                                  *out_number);
+    return status;
+}
+
 struct ky_status operate_add_subject(struct operation *o)
 {
     const Kyso__V1__AddSubject *m = o->op->add_subject;
     struct row_subject row = {.subject_id = ky_span_text(m->subject_id),
                               .name = ky_span_text(m->name)};
+    const char *why = operate_subject_problem(row.subject_id, row.name);
     uint32_t number = 0;
 
-    if (!ky_span_is_name(row.subject_id, KY_NAME_MAX))
-        return operate_no(o, KY_INVALID, "subject_id is not a name");
-    if (row.name.len > SUBJECT_NAME_MAX || !ky_span_is_display_text(row.name))
-        return operate_no(o, KY_INVALID, "name is too long or not plain text");
+    if (why != NULL)
+        return operate_no(o, KY_INVALID, why);
     struct ky_status status = operate_unique(o, STORE_BY_SUBJECT_ID, row.subject_id, &number);
     if (!ky_ok(status))
         return status;
     if (number != 0)
         return operate_no(o, KY_CONFLICT, "that subject exists");
-    status = ky_random(row.salt, sizeof(row.salt));
-    if (ky_ok(status))
-        status = authority_row_put(o->a, ROW_SUBJECT, 0, &row, o->index, &number);
-    if (ky_ok(status))
-        status =
-            store_lookup_add(authority_store(o->a), STORE_BY_SUBJECT_ID, row.subject_id, number);
+    status = operate_put_subject(o, &row, &number);
     if (!ky_ok(status))
         return status;
     o->result.subject_id = operate_text(o, row.subject_id);

@@ -70,7 +70,7 @@ static void count_in(struct job_queue *q, struct job_slot *s)
 
 void queue_put(struct authority *a, struct job_slot *s)
 {
-    if (s->job.schema->type == JOB_GENERATE)
+    if (s->job.schema->type == JOB_GENERATE || s->job.schema->type == JOB_GENERATE_MANY)
         s->job.lane = LANE_GENERATE;
     s->kind = cost_kind(&s->job);
     s->cost_us = cost_us(a, s->kind, s->job.signatures);

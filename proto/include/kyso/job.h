@@ -19,11 +19,14 @@ enum job_type {
     JOB_ANCHOR_WRITE,
     JOB_ANCHOR_READ,
     JOB_INFO, /* what the token can do, as probed; and the ledger's public key */
+    JOB_GENERATE_MANY, /* citizens' keys of one type, wrapped */
+    JOB_SIGN_EACH,     /* many JOB_SIGN of citizens' keys that nobody signs with again soon */
     JOB_R_SIGN = 100,
     JOB_R_GENERATE,
     JOB_R_BYTES, /* DERIVE, ANCHOR_READ */
     JOB_R_DONE,  /* DESTROY, ANCHOR_WRITE, and every failure */
     JOB_R_INFO,
+    JOB_R_LIST, /* GENERATE_MANY, SIGN_EACH */
 };
 
 enum job_verify { JOB_VERIFY_ALWAYS = 1, JOB_VERIFY_FIRST_USE = 2 };
@@ -39,7 +42,7 @@ struct job_sign {
     uint8_t mgf_hash;
     uint16_t salt_len;
     uint8_t verify;   /* enum job_verify; LEDGER is always verified */
-    uint32_t key_row; /* with key_epoch, the name of a cached handle */
+    uint32_t key_row; /* with key_epoch, the name of a cached handle; 0 = it is not kept */
     uint32_t key_epoch;
     struct ky_span blob;       /* WRAPPED: the wrapped key. RESIDENT: its CKA_ID */
     struct ky_span public_key; /* DER SubjectPublicKeyInfo from the authenticated row: I7 */
@@ -55,6 +58,17 @@ struct job_generate {
     uint8_t key_type;
     uint8_t storage;
     uint8_t key_id[16]; /* random, becomes CKA_ID of a resident key */
+};
+struct job_generate_many {
+    uint32_t generation;
+    uint32_t attempt;
+    uint8_t key_type;
+    uint16_t count;
+};
+struct job_sign_each {
+    uint32_t generation;
+    uint32_t attempt;
+    struct ky_span items; /* repeated ky_put_bytes of an encoded struct job_sign: CITIZEN, WRAPPED */
 };
 struct job_derive {
     uint32_t generation;
@@ -115,11 +129,17 @@ struct job_r_info {
     struct ky_span ledger_key; /* DER SubjectPublicKeyInfo */
     uint8_t ledger_key_type;   /* KY_KEY_ED25519 or KY_KEY_P256 */
 };
+/* Repeated ky_put_bytes. GENERATE_MANY: blob and public key of each. SIGN_EACH: the raw signature, empty where that key failed. */
+struct job_r_list {
+    uint32_t generation;
+    uint32_t attempt;
+    struct ky_span items;
+};
 
 extern const struct ky_schema job_sign_schema, job_generate_schema, job_derive_schema,
     job_destroy_schema, job_forget_schema, job_anchor_write_schema, job_anchor_read_schema,
-    job_info_schema;
+    job_info_schema, job_generate_many_schema, job_sign_each_schema;
 extern const struct ky_schema job_r_sign_schema, job_r_generate_schema, job_r_bytes_schema,
-    job_r_done_schema, job_r_info_schema;
+    job_r_done_schema, job_r_info_schema, job_r_list_schema;
 
 #endif

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "kyso/wire.h"
 #include "kyso/secret.h"
 
 static const uint8_t hashes[] = {KY_SHA256, KY_SHA384, KY_SHA512};
@@ -121,12 +122,74 @@ static void test_tuned_and_stock_meet(void **state)
         vault_stop(&vaults[i]);
 }
 
+/* What one job makes, another signs with: each by its own key, and one key that fails leaves its place empty. */
+static void test_many_keys_in_one_job(void **state)
+{
+    struct vault v = vault_start(&(struct vault_options){.cache_keys = 4});
+    const struct job_generate_many many = {.key_type = KY_KEY_P256, .count = 5};
+    const struct ky_algorithm plain = plain_algorithm(KY_KEY_P256, KY_SHA256);
+    struct ky_buf keys = KY_BUF_INIT(KY_RECORD_MAX);
+    struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX);
+    uint8_t digests[5][32];
+    struct job_r_list made;
+
+    (void)state;
+    assert_int_equal(
+        vault_call(&v, &job_generate_many_schema, &many, &job_r_list_schema, &made).code, KY_OK);
+    ky_buf_put(&keys, made.items.data, made.items.len);
+    struct ky_reader r = ky_reader(ky_buf_span(&keys));
+    for (unsigned i = 0; i < 5; i++) {
+        struct ky_buf item = KY_BUF_INIT(KY_RECORD_MAX);
+
+        memset(digests[i], (int)i + 1, 32);
+        struct job_sign one = {.purpose = KY_PURPOSE_CITIZEN,
+                               .storage = KY_STORE_WRAPPED,
+                               .key_type = KY_KEY_P256,
+                               .scheme = KY_ECDSA,
+                               .hash = KY_SHA256,
+                               .verify = JOB_VERIFY_ALWAYS,
+                               .digests = KY_SPAN_OF(digests[i])};
+        one.blob = ky_get_bytes(&r, KY_BLOB_MAX);
+        one.public_key = ky_get_bytes(&r, KY_SPKI_MAX);
+        if (i == 3)
+            one.blob.len -= 8; /* does not unwrap */
+        if (i == 4)
+            one.purpose = KY_PURPOSE_LEDGER;
+        assert_int_equal(ky_msg_encode(&job_sign_schema, &one, &item).code, KY_OK);
+        ky_put_bytes(&items, ky_buf_span(&item));
+        ky_buf_free(&item);
+    }
+    assert_true(ky_reader_done(&r));
+    const struct job_sign_each each = {.items = ky_buf_span(&items)};
+    assert_int_equal(vault_call(&v, &job_sign_each_schema, &each, &job_r_list_schema, &made).code,
+                     KY_OK);
+    struct ky_reader signatures = ky_reader(made.items);
+    r = ky_reader(ky_buf_span(&keys));
+    for (unsigned i = 0; i < 5; i++) {
+        struct ky_span raw = ky_get_bytes(&signatures, KY_SIG_MAX);
+
+        (void)ky_get_bytes(&r, KY_BLOB_MAX);
+        struct ky_span spki = ky_get_bytes(&r, KY_SPKI_MAX);
+        assert_int_equal(raw.len, i < 3 ? 64 : 0);
+        assert_true(i >= 3 || independently_verified(spki, KY_KEY_P256, &plain,
+                                                     KY_SPAN_OF(digests[i]), raw));
+    }
+    assert_true(ky_reader_done(&signatures));
+    const struct job_generate_many too_many = {.key_type = KY_KEY_P256, .count = 65};
+    assert_int_equal(
+        vault_call(&v, &job_generate_many_schema, &too_many, &job_r_list_schema, &made).code,
+        KY_INVALID);
+    ky_buf_free(&items);
+    ky_buf_free(&keys);
+    vault_stop(&v);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrapped_keys),         cmocka_unit_test(test_wrapped_keys_tuned),
         cmocka_unit_test(test_resident_keys),        cmocka_unit_test(test_resident_keys_tuned),
-        cmocka_unit_test(test_tuned_and_stock_meet),
+        cmocka_unit_test(test_tuned_and_stock_meet), cmocka_unit_test(test_many_keys_in_one_job),
     };
 
     harness_maybe_vault(argc, argv);

@@ -30,6 +30,7 @@ static void test_operations(void **state)
         {"make-csr", false},
         {"import-certificate", false},
         {"set-credential-state", false},
+        {"enroll-citizens", false},
         {"enroll-totp", false},
         {"enroll-device", false},
         {"confirm-authenticator", false},

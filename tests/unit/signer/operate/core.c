@@ -151,7 +151,7 @@ static void note_record(struct authority *a, uint16_t type, const void *msg)
         a->intent = *(const struct ledger_intent *)msg;
         assert_true(a->intent.hashes.len <= sizeof(a->intent_digest));
         memcpy(a->intent_digest, a->intent.hashes.data, a->intent.hashes.len);
-        a->intents++;
+        memcpy(a->intent_starts[a->intents++ % 64], a->intent.hashes.data, 32);
         break;
     case LEDGER_RECEIPT:
         a->receipt = *(const struct ledger_receipt *)msg;
@@ -320,10 +320,12 @@ struct ky_status job_submit(struct authority *a, const struct job *job, const vo
 
 static void settle(struct authority *a, const struct job_result *r)
 {
+    struct job job = a->job;
+
     a->has_job = false;
-    operate_job_done(a, &a->job, r);
-    free(a->job.context);
     a->job.context = NULL;
+    operate_job_done(a, &job, r); /* may submit another */
+    free(job.context);
 }
 
 void core_vault_fails(struct authority *a, enum ky_code code)
@@ -379,6 +381,61 @@ static void sign(struct authority *a, struct ky_buf *out)
     OK(ky_msg_encode(&job_r_sign_schema, &r, out));
 }
 
+static void generate_many(struct authority *a, struct ky_buf *out)
+{
+    struct job_generate_many m;
+    struct job_r_list r = {.generation = 1};
+    struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX);
+
+    OK(ky_msg_decode(&job_generate_many_schema, ky_buf_span(&a->job_payload), &m));
+    for (unsigned i = 0; i < m.count; i++) {
+        uint8_t blob[5] = {'b', 'l', 'o', 'b', (uint8_t)a->vault_key_count};
+        uint8_t spki[700];
+
+        assert_true(a->vault_key_count < CORE_KEYS);
+        EVP_PKEY *key = test_key(m.key_type);
+        a->vault_keys[a->vault_key_count++] = key;
+        ky_put_bytes(&items, KY_SPAN_OF(blob));
+        ky_put_bytes(&items, KY_SPAN(spki, test_spki(key, spki)));
+    }
+    r.items = ky_buf_span(&items);
+    OK(ky_msg_encode(&job_r_list_schema, &r, out));
+    ky_buf_free(&items);
+}
+
+static bool has_intent(const struct authority *a, struct ky_span digest)
+{
+    for (unsigned i = 0; i < a->intents && i < 64; i++)
+        if (memcmp(a->intent_starts[i], digest.data, 32) == 0)
+            return true;
+    return false;
+}
+
+static void sign_each(struct authority *a, struct ky_buf *out)
+{
+    struct job_sign_each m;
+    struct job_r_list r = {.generation = 1};
+    struct ky_buf items = KY_BUF_INIT(KY_RECORD_MAX);
+
+    OK(ky_msg_decode(&job_sign_each_schema, ky_buf_span(&a->job_payload), &m));
+    struct ky_reader in = ky_reader(m.items);
+    for (unsigned i = 0; !ky_reader_done(&in); i++) {
+        struct job_sign one;
+        uint8_t sig[512];
+
+        OK(ky_msg_decode(&job_sign_schema, ky_get_bytes(&in, KY_RECORD_MAX), &one));
+        assert_int_equal(one.purpose, KY_PURPOSE_CITIZEN);
+        assert_int_equal(one.verify, JOB_VERIFY_ALWAYS);
+        assert_true(has_intent(a, one.digests)); /* I1 */
+        size_t n = test_sign_digest(key_of(a, one.blob), ky_hash_name(one.hash), one.digests, sig);
+        sig[n - 1] ^= a->vault_lies;
+        ky_put_bytes(&items, KY_SPAN(sig, (a->vault_refuses >> i & 1) != 0 ? 0 : n));
+    }
+    r.items = ky_buf_span(&items);
+    OK(ky_msg_encode(&job_r_list_schema, &r, out));
+    ky_buf_free(&items);
+}
+
 void core_vault(struct authority *a)
 {
     struct ky_buf payload = KY_BUF_INIT(KY_RECORD_MAX);
@@ -391,6 +448,12 @@ void core_vault(struct authority *a)
     } else if (a->job.schema == &job_sign_schema) {
         sign(a, &payload);
         r.type = JOB_R_SIGN;
+    } else if (a->job.schema == &job_generate_many_schema) {
+        generate_many(a, &payload);
+        r.type = JOB_R_LIST;
+    } else if (a->job.schema == &job_sign_each_schema) {
+        sign_each(a, &payload);
+        r.type = JOB_R_LIST;
     } else {
         assert_ptr_equal(a->job.schema, &job_destroy_schema);
         struct job_r_done done = {.code = KY_OK};

@@ -11,7 +11,7 @@
 #include "authority.h"
 #include "kyso/v1/operator.pb-c.h"
 
-#define CORE_KEYS      16u
+#define CORE_KEYS      64u
 #define CORE_NOW_S     1767225600u /* 2026-01-01 */
 #define CORE_SERVER_ID "kyso.test"
 
@@ -35,6 +35,7 @@ struct authority {
     char operation_name[64], operation_operators[300], operation_target[140];
     struct ledger_intent intent; /* the last one, spans emptied */
     uint8_t intent_digest[1024];
+    uint8_t intent_starts[64][32]; /* of the digests of the last 64 intents */
     struct ledger_receipt receipt; /* the last one, spans emptied */
     unsigned operations, denials, unlocks, client_states, intents, receipts, forgotten;
     /* at the vault */
@@ -44,6 +45,7 @@ struct authority {
     EVP_PKEY *vault_keys[CORE_KEYS]; /* owned; a blob is "blob" and an index */
     size_t vault_key_count;
     bool vault_lies; /* signs something else */
+    unsigned vault_refuses; /* bits: of the many that are to be signed, these keys fail */
     unsigned vault_destroyed;
 };
 

@@ -91,9 +91,16 @@ static void fingerprints_and_codes_are_bound(void **state)
     OK(enroll_code_mac(&key, b, ky_span_text("12345678"), two));
     assert_memory_not_equal(one, two, 32);
     for (int i = 0; i < 50; i++) {
-        OK(enroll_random_code(code));
+        char id[16], again[ENROLL_CODE_DIGITS + 1];
+
+        (void)snprintf(id, sizeof(id), "a%d", i);
+        OK(enroll_code(&key, ky_span_text(id), code));
+        OK(enroll_code(&key, ky_span_text(id), again));
+        assert_string_equal(code, again);
         assert_int_equal(strlen(code), 8);
         assert_int_equal(strspn(code, "0123456789"), 8);
+        OK(enroll_code(&key, i > 0 ? a : b, again));
+        assert_string_not_equal(code, again);
     }
     ky_secret_wipe(&key);
 }
@@ -263,6 +270,7 @@ static void requests_that_cannot_be(void **state)
 {
     struct ky_algorithm algorithm;
     uint8_t spki[] = {0x30, 0x03, 0x01, 0x02, 0x03};
+    uint8_t sig[64] = {1};
     struct ky_buf input = KY_BUF_INIT(CSR_DER_MAX);
     struct csr_request r = {.public_key = KY_SPAN_OF(spki),
                             .key_type = KY_KEY_P256,
@@ -271,8 +279,10 @@ static void requests_that_cannot_be(void **state)
     (void)state;
     CODE(csr_algorithm(KY_KEY_NONE, &algorithm), KY_UNIMPLEMENTED);
     CODE(csr_algorithm(200, &algorithm), KY_UNIMPLEMENTED);
-    CODE(csr_input(&r, &input), KY_INVALID);
+    CODE(csr_assemble(&r, KY_SPAN_OF(sig), &input), KY_TOKEN_WRONG_SIGNATURE); /* no such key */
     r.subject_dn = ky_span_text("a");
+    CODE(csr_input(&r, &input), KY_INVALID);
+    r = (struct csr_request){.key_type = KY_KEY_P256, .subject_dn = ky_span_text("CN=a")};
     CODE(csr_input(&r, &input), KY_INVALID);
     assert_int_equal(input.len, 0);
 }
