@@ -212,24 +212,28 @@ static void clock_jumps(struct sim *s)
     sim_trace(s, "the clock jumps by %ld s%s", (long)jump, s->frozen ? " and stands" : "");
 }
 
-/* Who lost an authenticator gets another, with a new seed, if the disk keeps it. */
+/* Who lost an authenticator gets another, with a new seed, if the disk keeps it: a failed sync may have. */
 static void enrol_again(struct sim *s)
 {
     struct person before[PERSONS];
+    uint32_t newest = 0;
 
     memcpy(before, s->persons, sizeof(before));
     for (uint32_t i = 0; i < PERSONS; i++) {
         struct person *p = &s->persons[i];
         if (s->oracle.authenticators[p->totp_row].off) {
-            p->seed[0] = (uint8_t)++s->seeds;
+            p->seed[0] = (uint8_t)(PERSONS + ++s->seeds); /* nobody had it */
             p->last_code[0] = '\0';
-            p->totp_row = add_totp(s->w, p->subject_row, KY_SPAN_OF(p->seed), p->totp);
+            newest = p->totp_row = add_totp(s->w, p->subject_row, KY_SPAN_OF(p->seed), p->totp);
         }
         if (s->oracle.authenticators[p->device_row].off)
-            p->device_row = add_device(s->w, p->subject_row, p->device);
+            newest = p->device_row = add_device(s->w, p->subject_row, p->device);
     }
     turn(s);
-    if (fault_fired())
+    if (!fault_fired())
+        return;
+    after_fault(s);
+    if (newest > store_row_count(s->w->a->store, ROW_AUTHENTICATOR))
         memcpy(s->persons, before, sizeof(before));
 }
 
