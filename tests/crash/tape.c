@@ -5,90 +5,16 @@
  */
 #include "tape.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#define SECTOR   512u
-#define FILE_MAX ((size_t)64 * 1024 * 1024)
+#include "splitmix.h"
 
-static const char *const suffixes[TAPE_FILES] = {
-    [TAPE_DB] = "", [TAPE_WAL] = "-wal", [TAPE_JOURNAL] = "-journal"};
-
-uint64_t tape_mix(uint64_t *random)
-{
-    uint64_t z = *random += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-/* --- disks ----------------------------------------------------------------------------------------- */
-
-void tape_disk_init(struct tape_disk *d)
-{
-    for (int f = 0; f < TAPE_FILES; f++) {
-        d->of[f] = KY_BUF_INIT(FILE_MAX);
-    }
-}
-
-void tape_disk_free(struct tape_disk *d)
-{
-    for (int f = 0; f < TAPE_FILES; f++) {
-        ky_buf_free(&d->of[f]);
-    }
-}
-
-void tape_disk_copy(struct tape_disk *to, const struct tape_disk *from)
-{
-    for (int f = 0; f < TAPE_FILES; f++) {
-        to->of[f].len = 0;
-        ky_buf_put(&to->of[f], from->of[f].data, from->of[f].len);
-    }
-}
-
-static void name_file(const char *path, int file, char out[256])
-{
-    int n = snprintf(out, 256, "%s%s", path, suffixes[file]);
-    assert_in_range(n, 1, 255);
-}
-
-void tape_disk_load(struct tape_disk *d, const char *path)
-{
-    uint8_t block[65536];
-    char name[256];
-    for (int f = 0; f < TAPE_FILES; f++) {
-        ssize_t n = 0;
-        d->of[f].len = 0;
-        name_file(path, f, name);
-        int fd = open(name, O_RDONLY | O_CLOEXEC);
-        while (fd >= 0 && (n = read(fd, block, sizeof(block))) > 0) {
-            ky_buf_put(&d->of[f], block, (size_t)n);
-        }
-        assert_true(n == 0 && (fd < 0 || close(fd) == 0));
-    }
-}
-
-void tape_disk_save(const struct tape_disk *d, const char *path)
-{
-    char name[256];
-    for (int f = 0; f < TAPE_FILES; f++) {
-        name_file(path, f, name);
-        (void)unlink(name);
-        if (d->of[f].len > 0) {
-            int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-            assert_true(fd >= 0);
-            assert_int_equal(d->of[f].len, write(fd, d->of[f].data, d->of[f].len));
-            assert_int_equal(0, close(fd));
-        }
-    }
-}
+#define SECTOR 512u
 
 static void resize(struct ky_buf *b, size_t len)
 {
@@ -106,7 +32,7 @@ static void resize(struct ky_buf *b, size_t len)
 void tape_init(struct tape *t)
 {
     *t = (struct tape){.ops = NULL};
-    tape_disk_init(&t->before);
+    db_files_init(&t->before);
 }
 
 void tape_free(struct tape *t)
@@ -115,24 +41,13 @@ void tape_free(struct tape *t)
         free(t->ops[i].data);
     }
     free(t->ops);
-    tape_disk_free(&t->before);
-}
-
-static enum tape_file file_of(const char *name)
-{
-    for (int f = TAPE_WAL; f < TAPE_FILES; f++) {
-        size_t n = strlen(name), s = strlen(suffixes[f]);
-        if (n > s && strcmp(name + n - s, suffixes[f]) == 0) {
-            return (enum tape_file)f;
-        }
-    }
-    return TAPE_DB;
+    db_files_free(&t->before);
 }
 
 void tape_put(struct tape *t, const struct fault_op *op, uint32_t moment)
 {
     struct tape_op mine = {.kind = op->kind,
-                           .file = file_of(op->file),
+                           .file = db_file_of(op->file),
                            .moment = moment,
                            .at = op->at,
                            .len = op->len};
@@ -186,13 +101,13 @@ static void apply(struct ky_buf *b, const struct tape_op *op, uint64_t which)
 void tape_head_init(struct tape_head *h, const struct tape *t)
 {
     *h = (struct tape_head){.tape = t};
-    tape_disk_init(&h->synced);
-    tape_disk_copy(&h->synced, &t->before);
+    db_files_init(&h->synced);
+    db_files_copy(&h->synced, &t->before);
 }
 
 void tape_head_free(struct tape_head *h)
 {
-    tape_disk_free(&h->synced);
+    db_files_free(&h->synced);
 }
 
 void tape_head_step(struct tape_head *h)
@@ -227,11 +142,11 @@ static size_t last_write(const struct tape_head *h)
 }
 
 /* Up to where each file's removal has become lasting, if any was made; what came after a removal that has not is lost with it. */
-static size_t choose_end(const struct tape_head *h, enum tape_file file, uint64_t *random)
+static size_t choose_end(const struct tape_head *h, enum db_file file, uint64_t *random)
 {
     for (size_t i = h->from[file]; i < h->at; i++) {
         const struct tape_op *op = &h->tape->ops[i];
-        if (op->file == file && op->kind == FAULT_OP_DELETE && tape_mix(random) & 1u) {
+        if (op->file == file && op->kind == FAULT_OP_DELETE && splitmix(random) & 1u) {
             return i;
         }
     }
@@ -240,11 +155,11 @@ static size_t choose_end(const struct tape_head *h, enum tape_file file, uint64_
 
 static uint64_t choose(const struct tape_op *op, uint64_t *random)
 {
-    uint64_t draw = tape_mix(random);
+    uint64_t draw = splitmix(random);
     if (op->kind == FAULT_OP_DELETE || draw % 4 < 2) {
         return UINT64_MAX;
     }
-    return draw % 4 == 2 ? 0 : tape_mix(random);
+    return draw % 4 == 2 ? 0 : splitmix(random);
 }
 
 /* Which sectors of a pending operation are there. */
@@ -263,17 +178,17 @@ static uint64_t keep(const struct tape_op *op, enum tape_mode mode, bool last, u
 }
 
 void tape_cut(const struct tape_head *h, enum tape_mode mode, uint64_t *random,
-              struct tape_disk *out, uint64_t *out_name)
+              struct db_files *out, uint64_t *out_name)
 {
-    size_t end[TAPE_FILES];
+    size_t end[DB_FILES];
     size_t last = last_write(h);
     uint64_t name = 0;
 
-    tape_disk_copy(out, &h->synced);
-    for (int f = 0; f < TAPE_FILES; f++) {
-        end[f] = mode == TAPE_RANDOM ? choose_end(h, (enum tape_file)f, random) : h->at;
+    db_files_copy(out, &h->synced);
+    for (int f = 0; f < DB_FILES; f++) {
+        end[f] = mode == TAPE_RANDOM ? choose_end(h, (enum db_file)f, random) : h->at;
         name ^= h->from[f];
-        name = tape_mix(&name);
+        name = splitmix(&name);
     }
     for (size_t i = 0; i < h->at; i++) {
         const struct tape_op *op = &h->tape->ops[i];
@@ -284,7 +199,7 @@ void tape_cut(const struct tape_head *h, enum tape_mode mode, uint64_t *random,
         apply(&out->of[op->file], op, which);
         if (which != 0) {
             name ^= (i + 1) ^ which;
-            name = tape_mix(&name);
+            name = splitmix(&name);
         }
     }
     *out_name = name;

@@ -9,24 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "db_files.h"
 #include "fault_vfs.h"
-#include "kyso/span.h"
-
-enum tape_file { TAPE_DB, TAPE_WAL, TAPE_JOURNAL, TAPE_FILES };
-
-struct tape_disk { /* the files' bytes; an empty file and none are the same */
-    struct ky_buf of[TAPE_FILES];
-};
-void tape_disk_init(struct tape_disk *d);
-void tape_disk_free(struct tape_disk *d);
-void tape_disk_copy(struct tape_disk *to, const struct tape_disk *from);
-/* `path` is the database's; these fail the test by themselves. */
-void tape_disk_load(struct tape_disk *d, const char *path);
-void tape_disk_save(const struct tape_disk *d, const char *path);
 
 struct tape_op {
     enum fault_op_kind kind;
-    enum tape_file file;
+    enum db_file file;
     uint32_t moment; /* what the server had done when it came, numbered by the caller */
     size_t at, len;
     uint8_t *data; /* owned */
@@ -34,7 +22,7 @@ struct tape_op {
 struct tape {
     struct tape_op *ops; /* owned */
     size_t count, cap;
-    struct tape_disk before;
+    struct db_files before;
 };
 void tape_init(struct tape *t);
 void tape_put(struct tape *t, const struct fault_op *op, uint32_t moment);
@@ -49,8 +37,8 @@ enum tape_mode {
 struct tape_head { /* goes over a tape: the cut is before ops[at] */
     const struct tape *tape;
     size_t at;
-    size_t from[TAPE_FILES]; /* the first operation that no sync covers */
-    struct tape_disk synced;
+    size_t from[DB_FILES]; /* the first operation that no sync covers */
+    struct db_files synced;
 };
 void tape_head_init(struct tape_head *h, const struct tape *t);
 void tape_head_step(struct tape_head *h);
@@ -60,9 +48,6 @@ void tape_head_free(struct tape_head *h);
  * that TAPE_RANDOM moves on.
  */
 void tape_cut(const struct tape_head *h, enum tape_mode mode, uint64_t *random,
-              struct tape_disk *out, uint64_t *out_name);
-
-/* A number from a seed and a counter, as good as random (splitmix64). */
-uint64_t tape_mix(uint64_t *random);
+              struct db_files *out, uint64_t *out_name);
 
 #endif

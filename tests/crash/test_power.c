@@ -13,6 +13,7 @@
 
 #include "kyso/secret.h"
 #include "life.h"
+#include "splitmix.h"
 #include "store_private.h"
 
 #define FAIL_EVERY 11u /* one sync in so many fails */
@@ -150,12 +151,12 @@ static const char *judge(struct life *l, const struct moment *acknowledged)
 /* --- cutting ------------------------------------------------------------------------------------------------------- */
 
 /* As the machine comes up again: the token and the clocks are those of the moment. */
-static void start_at(struct life *l, const struct tape_disk *disk, const struct moment *m)
+static void start_at(struct life *l, const struct db_files *disk, const struct moment *m)
 {
     char path[128];
 
     life_path(l, path);
-    tape_disk_save(disk, path);
+    db_files_save(disk, path);
     memcpy(l->w->anchors, m->anchors, sizeof(m->anchors));
     memcpy(l->w->anchor_len, m->anchor_len, sizeof(m->anchor_len));
     l->w->wall_us = m->wall_us;
@@ -169,7 +170,7 @@ static void start_at(struct life *l, const struct tape_disk *disk, const struct 
 static bool is_new(struct sweep *s, uint64_t name, uint32_t moment)
 {
     uint64_t key = name + moment;
-    key = tape_mix(&key) | 1u;
+    key = splitmix(&key) | 1u;
     size_t at = key % NAMES;
 
     while (s->names[at] != 0 && s->names[at] != key)
@@ -185,7 +186,7 @@ static void sweep(struct sweep *s, const struct tape *t);
  * Starts on what the disk seems to hold. The start itself is recorded and cut each so many times, and whenever less is on the disk
  * than seems to be: `lasting`, else NULL.
  */
-static void one_cut(struct sweep *s, const struct tape_disk *disk, const struct tape_disk *lasting,
+static void one_cut(struct sweep *s, const struct db_files *disk, const struct db_files *lasting,
                     uint32_t moment, const char *what)
 {
     static const char *const modes[] = {"start", "start that is cut"};
@@ -200,7 +201,7 @@ static void one_cut(struct sweep *s, const struct tape_disk *disk, const struct 
     if (s->only != 0 && s->only != number && !nest)
         return;
     tape_init(&t);
-    tape_disk_copy(&t.before, lasting == NULL ? disk : lasting);
+    db_files_copy(&t.before, lasting == NULL ? disk : lasting);
     if (nest) { /* a disk of its own history: nothing after the cut has happened */
         l->moments[l->moment_count++] = acknowledged;
         life_record(l, &t);
@@ -233,11 +234,11 @@ static void cut_here(struct sweep *s, const struct tape_head *h, uint32_t moment
                 {TAPE_TORN, "last write torn"},
                 {TAPE_RANDOM, "some of it"},
                 {TAPE_RANDOM, "some of it"}};
-    struct tape_disk disk;
+    struct db_files disk;
     char what[96];
     uint64_t name = 0;
 
-    tape_disk_init(&disk);
+    db_files_init(&disk);
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         tape_cut(h, ways[i].mode, &s->random, &disk, &name);
         (void)snprintf(what, sizeof(what), "before operation %zu of %zu, %s", h->at, h->tape->count,
@@ -245,7 +246,7 @@ static void cut_here(struct sweep *s, const struct tape_head *h, uint32_t moment
         if (is_new(s, name ^ (s->tapes), moment))
             one_cut(s, &disk, NULL, moment, what);
     }
-    tape_disk_free(&disk);
+    db_files_free(&disk);
 }
 
 /*
@@ -254,16 +255,16 @@ static void cut_here(struct sweep *s, const struct tape_head *h, uint32_t moment
  */
 static void failed_sync(struct sweep *s, const struct tape_head *h, uint32_t moment)
 {
-    struct tape_disk seems, lasting;
+    struct db_files seems, lasting;
     uint64_t name = 0;
 
-    tape_disk_init(&seems);
-    tape_disk_init(&lasting);
+    db_files_init(&seems);
+    db_files_init(&lasting);
     tape_cut(h, TAPE_ALL, &s->random, &seems, &name);
     tape_cut(h, TAPE_SYNCED, &s->random, &lasting, &name);
     one_cut(s, &seems, &lasting, moment, "after a sync that failed");
-    tape_disk_free(&seems);
-    tape_disk_free(&lasting);
+    db_files_free(&seems);
+    db_files_free(&lasting);
 }
 
 static void sweep(struct sweep *s, const struct tape *t)
@@ -309,7 +310,7 @@ static void fault_48_every_operation_may_be_the_last(void **state)
     s->life.w->config.limits.replay_requests = 1024; /* thousands of starts: less memory to make */
     world_stop(s->life.w);
     life_path(&s->life, path);
-    tape_disk_load(&t.before, path);
+    db_files_load(&t.before, path);
     life_record(&s->life, &t);
     life_live(&s->life, (unsigned)number_from("KYSO_CRASH_ROUNDS", 3));
     life_record(&s->life, NULL);

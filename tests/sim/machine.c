@@ -5,12 +5,12 @@
  */
 #include "sim.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "db_files.h"
 #include "fault_vfs.h"
 
 #define BOOT_TURNS 60u
@@ -18,8 +18,7 @@
 #define STOP_TURNS 60u
 
 static struct { /* the state that every schedule starts from, a clean stop */
-    uint8_t *db;
-    size_t db_len;
+    struct db_files files;
     struct world world;
     struct person persons[PERSONS];
 } template;
@@ -273,26 +272,19 @@ static void step(struct sim *s)
         after_fault(s);
 }
 
-static void put_file(const char *dir, const char *name, const uint8_t *bytes, size_t len)
+static const char *in_state(const struct world *w, const char *name, char out[128])
 {
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    unlink(path);
-    if (bytes == NULL)
-        return;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
-    close(fd);
+    snprintf(out, 128, "%s/%s", w->dir, name);
+    return out;
 }
 
 static void put_back(struct sim *s)
 {
     struct world *w = s->w;
+    char path[128];
 
-    put_file(w->dir, "kyso.db", template.db, template.db_len);
-    put_file(w->dir, "kyso.db-wal", NULL, 0);
-    put_file(w->dir, "checkpoint", NULL, 0);
+    db_files_save(&template.files, in_state(w, "kyso.db", path));
+    (void)unlink(in_state(w, "checkpoint", path));
     *w = template.world;
     w->watcher = s;
     w->on_clock = on_clock;
@@ -343,21 +335,6 @@ static void add_people(struct sim *s)
     world_run(s->w);
 }
 
-static void read_db(const struct world *w)
-{
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/kyso.db", w->dir);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    off_t len = lseek(fd, 0, SEEK_END);
-    assert_true(fd >= 0 && len > 0);
-    template.db_len = (size_t)len;
-    template.db = malloc(template.db_len);
-    assert_non_null(template.db);
-    assert_true(pread(fd, template.db, template.db_len, 0) == len);
-    close(fd);
-}
-
 static void *array(struct sim *s, size_t size)
 {
     void *p = calloc(s->cap, size);
@@ -369,6 +346,7 @@ static void *array(struct sim *s, size_t size)
 void sim_setup(struct sim *s)
 {
     void *state = NULL;
+    char path[128];
 
     fault_install();
     if (access("/dev/shm", W_OK) == 0)
@@ -379,7 +357,8 @@ void sim_setup(struct sim *s)
     add_people(s);
     world_stop(s->w);
     template.world = *s->w;
-    read_db(s->w);
+    db_files_init(&template.files);
+    db_files_load(&template.files, in_state(s->w, "kyso.db", path));
     s->cap = (uint32_t)s->steps * 16 + 256;
     s->deals = array(s, sizeof(*s->deals));
     s->orders = array(s, sizeof(*s->orders));
@@ -393,11 +372,12 @@ void sim_setup(struct sim *s)
 
 void sim_close(struct sim *s)
 {
-    void *arrays[] = {s->deals, s->orders,         s->questions,  s->operations, s->held,
-                      s->made,  s->oracle.intents, s->oracle.txs, template.db};
+    void *arrays[] = {s->deals, s->orders, s->questions,      s->operations,
+                      s->held,  s->made,   s->oracle.intents, s->oracle.txs};
 
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         free(arrays[i]);
+    db_files_free(&template.files);
     void *state = s->w;
     assert_int_equal(0, world_teardown(&state));
 }

@@ -4,6 +4,7 @@
  * sanitizer's abort or a hang is reported like any other failure.
  */
 #include "sim.h"
+#include "splitmix.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,14 +33,9 @@ struct shared { /* with the child */
     uint64_t figures[FIGURES];
 };
 
-/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014) */
 uint64_t sim_draw(struct sim *s)
 {
-    uint64_t z = s->random += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return splitmix(&s->random);
 }
 
 uint32_t sim_pick(struct sim *s, uint32_t n)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sign_job.h"
+#include "splitmix.h"
 
 struct sampled {
     uint32_t citizen;
@@ -14,13 +15,9 @@ struct sampled {
     uint8_t signature[256];
 };
 
-static double next_random(struct sample *s) /* splitmix64: uniform in [0, 1) */
+static double next_random(struct sample *s) /* uniform in [0, 1) */
 {
-    uint64_t z = s->state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
+    return (double)(splitmix(&s->state) >> 11) / 9007199254740992.0;
 }
 
 bool sample_offer(struct sample *s, uint32_t citizen, const uint8_t digest[32],
