@@ -16,7 +16,6 @@ from base import grpc, harness, new_id, signer_pb2  # noqa: E402,F401
 from test_check import CheckCase, load  # noqa: E402
 
 CODE = grpc.StatusCode
-PRELOAD = ("LD_PRELOAD", "KYSO_DISK_SCRIPT", "KYSO_DISK_LOG", "ASAN_OPTIONS")
 
 
 class DiskCase(CheckCase):
@@ -31,11 +30,9 @@ class DiskCase(CheckCase):
         for path in (cls.disk_script, cls.disk_log):
             with open(path, "wb"):
                 pass
-        before = {name: os.environ.get(name) for name in PRELOAD}
         # the disk stands before the sanitizer in the order of loading, which matters to neither
-        os.environ.update(zip(PRELOAD, (f"{bin_dir}/kyso-disk.so", cls.disk_script, cls.disk_log,
-                                        "verify_asan_link_order=0:" + (before["ASAN_OPTIONS"] or ""))))
-        cls.addClassCleanup(lambda: [os.environ.pop(n) if v is None else os.environ.update({n: v}) for n, v in before.items()])
+        cls.env = {"LD_PRELOAD": f"{bin_dir}/kyso-disk.so", "KYSO_DISK_SCRIPT": cls.disk_script, "KYSO_DISK_LOG": cls.disk_log,
+                   "ASAN_OPTIONS": "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")}
         super().setUpClass()
         cls.key_file(cls("judge"))
 

@@ -35,19 +35,19 @@ class Harness:
     """One server. Use as a context manager, or call start() and stop()."""
 
     def __init__(self, bin_dir=None, folder=None, config=None, log=None, spawn=None,
-                 operators=(), users=None):
+                 operators=(), users=None, env=None):
         self.bin = bin_dir or os.environ.get("KYSO_BIN") or os.path.join(ROOT, "build/dev/bin")
         self.own_folder = folder is None
         self.dir = folder or tempfile.mkdtemp(prefix="kyso-harness-")
         self.state = os.path.join(self.dir, "demo")
-        # Sanitized builds on a busy machine stall for longer than an authority may in production.
         self.users = users or {}  # the number that each role runs as ("front": 64001, ...); only root can start it then
+        # Sanitized builds beside other work stall for longer than an authority may in production.
         self.config = {"limits.heartbeat_ms": 5000, **{f"users.{role}": uid for role, uid in self.users.items()},
                        **(config or {})}
         self.log_path = log or os.path.join(self.dir, "kysod.log")
         self.process = None
         self.operators = operators  # beside "demo"; each one's key is made as state/NAME.key
-        self.env = dict(os.environ)
+        self.env = {**os.environ, **(env or {})}  # of every program of Kyso's
         self.spawn = spawn or {}  # how Kyso's programs are started: user=, group=, extra_groups=
 
     # --- life ------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 from types import SimpleNamespace
-from unittest import mock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../main"), os.path.join(HERE, "../../check")]
@@ -172,7 +171,7 @@ class Channel:
 
 
 class Taken:
-    """Programs in which the fronts of some doors are taken: environment() before a server starts, channel(door) after."""
+    """Programs in which the fronts of some doors are taken: env for the server, channel(door) after."""
 
     def __init__(self, bin_dir, doors=("signer",)):
         self.dir = tempfile.mkdtemp(prefix="kyso-taken-")
@@ -184,8 +183,8 @@ class Taken:
             os.symlink(os.path.join(bin_dir, name), f"{self.dir}/{name}")
         os.unlink(f"{self.dir}/kyso-front")
         os.symlink(os.path.join(HERE, "taken_front.py"), f"{self.dir}/kyso-front")
-        self.environment = mock.patch.dict(os.environ, KYSO_PROGRAM_DIR=self.dir, TAKEN_SOCKET=f"{self.dir}/socket",
-                                           TAKEN_FRONT=os.path.join(bin_dir, "kyso-front"), TAKEN_DOORS=" ".join(doors))
+        self.env = {"KYSO_PROGRAM_DIR": self.dir, "TAKEN_SOCKET": f"{self.dir}/socket",
+                    "TAKEN_FRONT": os.path.join(bin_dir, "kyso-front"), "TAKEN_DOORS": " ".join(doors)}
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):

@@ -40,8 +40,8 @@ class TakenCase(test_check.CheckCase):
     def setUpClass(cls):
         cls.taken = taken.Taken(os.environ.get("KYSO_BIN") or os.path.join(harness.ROOT, "build/dev/bin"))
         cls.addClassCleanup(cls.taken.close)
-        with cls.taken.environment:
-            super().setUpClass()
+        cls.env = cls.taken.env
+        super().setUpClass()
 
     @classmethod
     def seed(cls):

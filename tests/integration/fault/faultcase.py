@@ -32,9 +32,7 @@ class FaultCase(ServerCase):
         cls.folder = tempfile.mkdtemp(prefix="kyso-fault-")
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         cls.script_path, cls.module_log = f"{cls.folder}/script", f"{cls.folder}/calls"
-        for name, value in (("KYSO_FAULT_SCRIPT", cls.script_path), ("KYSO_FAULT_LOG", cls.module_log)):
-            os.environ[name] = value
-            cls.addClassCleanup(os.environ.pop, name)
+        cls.env = {"KYSO_FAULT_SCRIPT": cls.script_path, "KYSO_FAULT_LOG": cls.module_log, **cls.env}
         cls.write_script(cls.script)
         cls.ready = {}
         cls.config = {"token.module": f"{bin_dir}/kyso-fault.so", "token.vaults": cls.vaults,

@@ -49,11 +49,12 @@ class Clock:
 
 class ServerCase(unittest.TestCase):
     config = {}
+    env = {}  # of its programs, beside the test's own
     operators = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.h = harness.Harness(config=cls.config, operators=cls.operators)
+        cls.h = harness.Harness(config=cls.config, operators=cls.operators, env=cls.env)
         cls.addClassCleanup(cls.h.stop)
         cls.h.start()
         cls.h.add_clients()

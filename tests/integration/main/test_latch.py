@@ -68,8 +68,7 @@ class Latch(StartCase):
         if not shim:
             raise unittest.SkipTest("KYSO_SHIM_PATH does not name the counting module")
         cls.config = {"token.module": shim, "token.vaults": 2}
-        os.environ["KYSO_SHIM_MODULE"] = MODULE
-        cls.addClassCleanup(os.environ.pop, "KYSO_SHIM_MODULE")
+        cls.env = {"KYSO_SHIM_MODULE": MODULE}
         super().setUpClass()
 
     def setUp(self):
