@@ -326,10 +326,8 @@ static void approvals_work_while_codes_are_locked(void **state)
     struct world *w = *state;
     struct answer tx, got;
     struct approval p;
-    struct door_tx m = sign_msg(w, "r1", 1);
+    struct door_tx m = wrong_msg(w, "r1");
 
-    m.proof = KY_PROOF_TOTP;
-    m.proof_secret = text("000000");
     for (int i = 0; i < 5; i++)
         ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     world_begin(w, "b1", &tx);

@@ -53,12 +53,6 @@ static void try_everything(struct world *w, struct spent *s)
         try_step(w, s, s->steps[i]);
 }
 
-static void endless_tries(struct world *w)
-{
-    w->a->state->limits.lockout.tries = w->a->state->limits.lockout.total_tries = UINT32_MAX;
-    w->a->state->limits.client.failures_per_minute = UINT32_MAX;
-}
-
 static void fault_55_no_jump_takes_a_code_twice(void **state)
 {
     static const int64_t jumps_s[] = {0,     1,    -1,     30, -30,   0,      3600, -3600,
@@ -67,7 +61,7 @@ static void fault_55_no_jump_takes_a_code_twice(void **state)
     struct spent s = {.count = 0};
 
     for (uint32_t i = 0; i < 2 * sizeof(jumps_s) / sizeof(jumps_s[0]); i++) {
-        endless_tries(w);
+        world_endless_tries(w);
         w->wall_us += (uint64_t)(jumps_s[i % (sizeof(jumps_s) / sizeof(jumps_s[0]))] * 1000000);
         w->mono_us += 1000000; /* only this one is sure to go on */
         try_everything(w, &s);
@@ -88,21 +82,13 @@ static void fault_55_what_has_ended_stays_ended(void **state)
 {
     struct world *w = *state;
     struct answer auth, got;
-    char code[9];
-    uint8_t hashes[64] = {1};
-    struct door_tx m = totp_msg(w, "a1", 1, code, 0);
+    uint8_t hashes[64] = {[0] = 1, [32] = 2};
 
-    hashes[32] = 2;
-    m.hashes = KY_SPAN_OF(hashes);
-    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, &auth);
-    assert_int_equal(KY_SAD_LEN, auth.tx.sad.len);
+    world_authorize(w, "a1", KY_SPAN_OF(hashes), &auth);
     world_advance(w, 301000000u);
     world_run(w);
     w->wall_us -= 301000000u;
-    m = sign_msg(w, "s1", 1);
-    m.proof = KY_PROOF_SAD;
-    m.proof_secret = auth.tx.sad;
-    m.hashes = KY_SPAN(hashes, 32);
+    struct door_tx m = sad_msg(w, "s1", auth.tx.sad, KY_SPAN(hashes, 32));
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
     world_stop(w);
@@ -137,10 +123,8 @@ static void fault_55_a_lock_is_not_shortened(void **state)
     struct world *w = *state;
     struct answer got;
     char code[9];
-    struct door_tx m = sign_msg(w, "r", 1);
+    struct door_tx m = wrong_msg(w, "r");
 
-    m.proof = KY_PROOF_TOTP;
-    m.proof_secret = text("000000");
     for (int i = 0; i < 5; i++)
         ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     w->wall_us -= 3600000000u;

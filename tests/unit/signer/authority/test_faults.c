@@ -19,12 +19,7 @@ static void fault_24_approval_of_a_device_removed_since(void **state)
 
     world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
-    struct cache_entry *e = authenticator_by_id(w->a, text(w->device_id));
-    uint32_t row = e->row;
-    struct row_authenticator x = e->authenticator;
-    x.state = ROW_AUTH_REMOVED;
-    x.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, row, &x, 0, NULL)));
+    world_remove(w, w->device_id);
     ask(w, FRONT_SIGNER, &door_sign_schema, &p.m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_UNCONFIRMED);
     assert_int_equal(0, ledger_count(w, LEDGER_INTENT));
@@ -126,22 +121,10 @@ static void fault_26_either_s_once_and_no_other_form(void **state)
     }
 }
 
-static void suspend(struct world *w)
-{
-    struct row_credential c = cache_get(w->a, ROW_CREDENTIAL, w->credential_row)->credential;
-
-    c.state = CREDENTIAL_SUSPENDED;
-    c.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_CREDENTIAL, w->credential_row, &c, 0, NULL)));
-    world_turn(w); /* the commit is the acknowledgement */
-}
-
 /* Fault 29, P21: revoked while it waits for a vault. */
 static void fault_29_revoked_while_queued(void **state)
 {
     struct world *w = *state;
-    struct answer got;
-    struct ledger_receipt receipt;
     char code[9];
     struct door_tx m = totp_msg(w, "r1", 1, code, 0);
 
@@ -150,22 +133,16 @@ static void fault_29_revoked_while_queued(void **state)
     uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
     world_run(w);
     assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
-    suspend(w);
+    world_set_credential(w, CREDENTIAL_SUSPENDED, 0);
     vault_join(w, 0);
     world_run(w);
-    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
-    assert_int_equal(KY_INACTIVE, got.code);
-    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
-    assert_int_equal(LEDGER_FAILED, receipt.outcome);
-    assert_int_equal(0, receipt.signatures.len);
+    assert_not_released(w, tag, KY_INACTIVE, KY_INACTIVE);
 }
 
 /* Fault 29, P21: signed, its result in the channel, its receipt not yet written. */
 static void fault_29_revoked_after_signing(void **state)
 {
     struct world *w = *state;
-    struct answer got;
-    struct ledger_receipt receipt;
     char code[9];
     struct door_tx m = totp_msg(w, "r1", 1, code, 0);
     uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
@@ -173,12 +150,9 @@ static void fault_29_revoked_after_signing(void **state)
     world_turn(w);
     assert_int_equal(1, w->vaults[0].signed_jobs);
     assert_int_equal(0, ledger_count(w, LEDGER_RECEIPT));
-    suspend(w);
+    world_set_credential(w, CREDENTIAL_SUSPENDED, 0);
     world_run(w);
-    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
-    assert_int_equal(KY_INACTIVE, got.code);
-    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
-    assert_int_equal(0, receipt.signatures.len);
+    assert_not_released(w, tag, KY_INACTIVE, KY_INACTIVE);
 }
 
 /* --- P19 ----------------------------------------------------------------------------------------------------------------- */
@@ -242,13 +216,6 @@ static void flip_span(struct flips *f, struct ky_span *field)
     *field = was;
 }
 
-/* Wrong proofs are charged: here they may be as many as there are bits. */
-static void endless_tries(struct world *w)
-{
-    w->a->state->limits.lockout.tries = w->a->state->limits.lockout.total_tries = UINT32_MAX;
-    w->a->state->limits.client.failures_per_minute = UINT32_MAX;
-}
-
 static void flip_request(struct flips *f)
 {
     struct door_tx *m = f->m;
@@ -281,7 +248,7 @@ static void p19_every_bit_of_an_approval(void **state)
     struct approval p;
     struct flips f = {.w = w, .m = &p.m};
 
-    endless_tries(w);
+    world_endless_tries(w);
     world_begin(w, "b1", &tx);
     approve_inline(w, "s1", &tx, &p);
     flip_request(&f);
@@ -300,7 +267,7 @@ static void p19_every_bit_of_a_code(void **state)
     struct door_tx m = totp_msg(w, "r1", 1, code, 0);
     struct flips f = {.w = w, .m = &m};
 
-    endless_tries(w);
+    world_endless_tries(w);
     flip_span(&f, &m.proof_secret);
     assert_int_equal(49, f.count);
     nothing_was_spent(&f, 49);
@@ -310,16 +277,12 @@ static void p19_every_bit_of_a_sad(void **state)
 {
     struct world *w = *state;
     struct answer auth;
-    char code[9];
-    struct door_tx m = totp_msg(w, "a1", 1, code, 0);
+    struct door_tx m = sign_msg(w, "s1", 1);
     struct flips f = {.w = w, .m = &m};
 
-    endless_tries(w);
-    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, &auth);
-    assert_int_equal(KY_SAD_LEN, auth.tx.sad.len);
-    m = sign_msg(w, "s1", 1);
-    m.proof = KY_PROOF_SAD;
-    m.proof_secret = auth.tx.sad;
+    world_endless_tries(w);
+    world_authorize(w, "a1", m.hashes, &auth);
+    m = sad_msg(w, "s1", auth.tx.sad, m.hashes);
     flip_request(&f);
     flip_span(&f, &m.proof_secret);
     nothing_was_spent(&f, 950);

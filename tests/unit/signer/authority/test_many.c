@@ -110,25 +110,17 @@ static void guess(struct spray *s, uint32_t person, uint32_t client)
     front_send(s->w, FRONT_SIGNER, &door_sign_schema, &m);
 }
 
-static struct ky_status count_guess(void *context, struct ky_span leaf, struct ky_span private_data)
+static void count_guess(void *context, uint64_t time_us, const struct ledger_denied *m)
 {
     struct spray *s = context;
-    struct ledger_leaf l;
-    struct ledger_denied m;
 
-    (void)private_data;
-    assert_true(ky_ok(ledger_leaf_parse(leaf, &l)));
-    if (l.type != LEDGER_DENIED)
-        return KY_STATUS(KY_OK);
-    assert_true(ky_ok(ky_msg_decode(&ledger_denied_schema, l.body, &m)));
-    assert_true(m.reason == KY_PROOF_WRONG || m.reason == KY_CLIENT_SUSPENDED ||
-                m.reason == KY_PROOF_LOCKED);
-    assert_int_equal(m.reason == KY_PROOF_WRONG ? AUTHORITY_CHARGE_SUBJECT : 0, m.charged);
-    if (m.reason == KY_PROOF_WRONG) {
+    assert_true(m->reason == KY_PROOF_WRONG || m->reason == KY_CLIENT_SUSPENDED ||
+                m->reason == KY_PROOF_LOCKED);
+    assert_int_equal(m->reason == KY_PROOF_WRONG ? AUTHORITY_CHARGE_SUBJECT : 0, m->charged);
+    if (m->reason == KY_PROOF_WRONG) {
         s->looked_at++;
-        s->last_us = l.time_us;
+        s->last_us = time_us;
     }
-    return KY_STATUS(KY_OK);
 }
 
 static void spray_from(struct spray *s, uint32_t clients)
@@ -148,7 +140,7 @@ static void spray_from(struct spray *s, uint32_t clients)
     count_answers(s->w, &signed_ones, &refused);
     assert_int_equal(0, signed_ones);
     assert_int_equal(s->count, refused);
-    assert_true(ky_ok(store_ledger_read(s->w->a->store, 0, 0, count_guess, s)));
+    ledger_each_denied(s->w, count_guess, s);
     assert_in_range(s->last_us - s->began_us, 0, 60000000);
     free(s->people);
 }
@@ -191,7 +183,8 @@ static void p18_three_of_five_clients_cost_everybody_the_codes(void **state)
     assert_true(w->a->codes_suspended);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_LOCKED);
-    for (uint32_t row = 1; authority_codes_suspended(w->a); row++) { /* an operator deals with them */
+    for (uint32_t row = 1; authority_codes_suspended(w->a);
+         row++) { /* an operator deals with them */
         assert_in_range(row, 1, w->a->client_count);
         lifted.client_row = row;
         if (authority_client_suspended(w->a, row))

@@ -132,10 +132,7 @@ static void fault_29_suspended_credential_repeats_nothing(void **state)
     struct door_tx m = totp_msg(w, "r1", 1, code, 0);
 
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
-    struct row_credential c = cache_get(w->a, ROW_CREDENTIAL, w->credential_row)->credential;
-    c.state = CREDENTIAL_SUSPENDED;
-    c.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_CREDENTIAL, w->credential_row, &c, 0, NULL)));
+    world_set_credential(w, CREDENTIAL_SUSPENDED, 0);
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_INACTIVE, KY_INACTIVE);
 }
@@ -145,10 +142,8 @@ static void refused_id_may_try_again(void **state)
     struct world *w = *state;
     struct answer got;
     char code[9];
-    struct door_tx m = sign_msg(w, "r1", 1);
+    struct door_tx m = wrong_msg(w, "r1");
 
-    m.proof = KY_PROOF_TOTP;
-    m.proof_secret = text("000000");
     ask(w, FRONT_SIGNER, &door_sign_schema, &m, &got);
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
     m = totp_msg(w, "r1", 1, code, 0);

@@ -124,10 +124,8 @@ static void failed_commit_of_a_denial(void **state)
 {
     struct world *w = *state;
     int serving = -1;
-    struct door_tx m = sign_msg(w, "r1", 1);
+    struct door_tx m = wrong_msg(w, "r1");
 
-    m.proof = KY_PROOF_TOTP;
-    m.proof_secret = text("000000");
     front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
     fail_the_commit(w);
     world_run(w);

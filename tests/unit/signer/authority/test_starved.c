@@ -94,10 +94,8 @@ static void sign_by_sad(struct day *d)
 static void refuse(struct day *d)
 {
     struct answer got;
-    struct door_tx m = sign_msg(d->w, next_id(d), 1);
+    struct door_tx m = wrong_msg(d->w, next_id(d));
 
-    m.proof = KY_PROOF_TOTP;
-    m.proof_secret = text("000000");
     (void)ask_starved(d, FRONT_SIGNER, &door_sign_schema, &m, &got);
     memcpy(m.spki, spki_nobody, 32);
     (void)ask_starved(d, FRONT_SIGNER, &door_sign_schema, &m, &got);

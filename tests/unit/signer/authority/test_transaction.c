@@ -21,27 +21,9 @@ static void begin(struct world *w, const char *id, struct answer *got)
 /* Authorize of a new transaction over three hashes, by code. */
 static void authorize3(struct world *w, struct answer *got, uint8_t hashes[96])
 {
-    char code[9];
-    struct door_tx m = totp_msg(w, "auth", 1, code, 0);
-
     for (size_t i = 0; i < 96; i++)
         hashes[i] = (uint8_t)(i / 32 + 10);
-    m.hashes = KY_SPAN(hashes, 96);
-    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, got);
-    assert_int_equal(DOOR_R_TX, got->type);
-    assert_int_equal(TX_AUTHORIZED, got->tx.state);
-    assert_int_equal(KY_SAD_LEN, got->tx.sad.len);
-}
-
-static struct door_tx sad_msg(struct world *w, const char *id, struct ky_span sad,
-                              struct ky_span hashes)
-{
-    struct door_tx m = sign_msg(w, id, 1);
-
-    m.proof = KY_PROOF_SAD;
-    m.proof_secret = sad;
-    m.hashes = hashes;
-    return m;
+    world_authorize(w, "auth", KY_SPAN(hashes, 96), got);
 }
 
 static void begin_names_what_is_digested(void **state)

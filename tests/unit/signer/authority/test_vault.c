@@ -267,82 +267,43 @@ static void token_failures_end_in_a_receipt(void **state)
 static void fault_29_revoked_in_flight_is_not_released(void **state)
 {
     struct world *w = *state;
-    struct answer got;
-    struct ledger_receipt receipt;
 
     w->vaults[0].hold = true;
     uint64_t tag = send_totp(w, "r1", 0);
     world_run(w);
-    struct row_credential c = cache_get(w->a, ROW_CREDENTIAL, w->credential_row)->credential;
-    c.state = CREDENTIAL_SUSPENDED;
-    c.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_CREDENTIAL, w->credential_row, &c, 0, NULL)));
-    world_turn(w);
-    struct row_credential back = cache_get(w->a, ROW_CREDENTIAL, w->credential_row)->credential;
-    back.state = CREDENTIAL_ACTIVE; /* even resumed at once: its epoch has moved */
-    back.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_CREDENTIAL, w->credential_row, &back, 0, NULL)));
+    world_set_credential(w, CREDENTIAL_SUSPENDED, 0);
+    world_set_credential(w, CREDENTIAL_ACTIVE, 0); /* even resumed at once: its epoch has moved */
     vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
     world_run(w);
-    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
-    assert_int_equal(KY_INACTIVE, got.code);
-    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
-    assert_int_equal(LEDGER_FAILED, receipt.outcome);
-    assert_int_equal(KY_INACTIVE, receipt.code);
-    assert_int_equal(0, receipt.signatures.len);
-}
-
-static void remove_totp(struct world *w)
-{
-    struct row_authenticator x = cache_get(w->a, ROW_AUTHENTICATOR, w->totp_row)->authenticator;
-
-    x.state = ROW_AUTH_REMOVED;
-    x.epoch++;
-    assert_true(ky_ok(authority_row_put(w->a, ROW_AUTHENTICATOR, w->totp_row, &x, 0, NULL)));
-    world_turn(w);
+    assert_not_released(w, tag, KY_INACTIVE, KY_INACTIVE);
 }
 
 /* P21: an authenticator that is removed, and acknowledged so, has given no more signatures. */
 static void fault_29_removed_authenticator_in_flight_is_not_released(void **state)
 {
     struct world *w = *state;
-    struct answer got;
-    struct ledger_receipt receipt;
 
     w->vaults[0].hold = true;
     uint64_t tag = send_totp(w, "r1", 0);
     world_run(w);
-    remove_totp(w);
+    world_remove(w, w->totp);
     vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
     world_run(w);
-    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
-    assert_int_equal(KY_DENIED, got.code);
-    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
-    assert_int_equal(LEDGER_FAILED, receipt.outcome);
-    assert_int_equal(KY_PROOF_UNCONFIRMED, receipt.code);
-    assert_int_equal(0, receipt.signatures.len);
+    assert_not_released(w, tag, KY_DENIED, KY_PROOF_UNCONFIRMED);
 }
 
 static void fault_24_removed_authenticators_sad_is_void(void **state)
 {
     struct world *w = *state;
     struct answer auth, got;
-    char code[9];
-    uint8_t hashes[64] = {1};
-    struct door_tx m = totp_msg(w, "a1", 1, code, 0);
+    uint8_t hashes[64] = {[0] = 1, [32] = 2};
 
-    hashes[32] = 2;
-    m.hashes = KY_SPAN_OF(hashes);
-    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, &auth);
-    assert_int_equal(KY_SAD_LEN, auth.tx.sad.len);
-    struct door_tx s = sign_msg(w, "s1", 1);
-    s.proof = KY_PROOF_SAD;
-    s.proof_secret = auth.tx.sad;
-    s.hashes = KY_SPAN(hashes, 32);
+    world_authorize(w, "a1", KY_SPAN_OF(hashes), &auth);
+    struct door_tx s = sad_msg(w, "s1", auth.tx.sad, KY_SPAN(hashes, 32));
     w->vaults[0].hold = true;
     uint64_t tag = front_send(w, FRONT_SIGNER, &door_sign_schema, &s);
     world_run(w);
-    remove_totp(w);
+    world_remove(w, w->totp);
     vault_answer_late(w, 0, w->vaults[0].generation, w->vaults[0].last_attempt);
     world_run(w);
     assert_true(front_answer(w, FRONT_SIGNER, tag, &got));

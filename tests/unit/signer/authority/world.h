@@ -86,17 +86,25 @@ void world_run(struct world *w);   /* turns until nothing moves */
 void world_advance(struct world *w, uint64_t us);
 const struct control_msg *world_told(const struct world *w,
                                      uint32_t type); /* the last one, or NULL */
-/* One more person, whose code generator has the seed of all, and whose credential is for any relying party. */
-void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX]);
-/* One more relying party; its key's hash is `key` and zeros. */
-void world_add_client(struct world *w, const char *name, uint8_t key);
 void world_send(struct world *w); /* what the fronts have queued reaches the authority */
+
+/* --- world_rows.c --- */
 /* Rows of the ledger and the tables, as an enrolment would leave them; kept by the next turn's commit. */
 uint32_t add_subject(struct world *w, const char *id);
 uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
                         char id[AUTHORITY_ID_MAX]);
 uint32_t add_totp(struct world *w, uint32_t subject, struct ky_span seed, char id[AUTHORITY_ID_MAX]);
 uint32_t add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX]);
+void world_add_everyone(struct world *w);
+/* One more person, whose code generator has the seed of all, and whose credential is for any relying party. */
+void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX]);
+/* One more relying party; its key's hash is `key` and zeros. */
+void world_add_client(struct world *w, const char *name, uint8_t key);
+/* Each with the turn whose commit is the acknowledgement. */
+void world_set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s); /* 0 = as it is */
+void world_remove(struct world *w, const char *authenticator_id);
+/* Wrong proofs are charged: from here on they may be as many as a test likes, until the next start. */
+void world_endless_tries(struct world *w);
 
 /* --- world_vault.c --- */
 void vault_join(struct world *w, uint32_t index);
@@ -151,11 +159,17 @@ struct door_tx sign_msg(struct world *w, const char *request_id, uint8_t seed);
 void code_at(const struct world *w, int64_t steps_from_now, char out[9]);
 struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, char code[9],
                         int64_t steps_from_now);
+/* With a code that is nobody's. */
+struct door_tx wrong_msg(struct world *w, const char *request_id);
+struct door_tx sad_msg(struct world *w, const char *request_id, struct ky_span sad,
+                       struct ky_span hashes);
 void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code,
                  uint8_t *out, size_t *out_len);
 
 /* A pending transaction over the hash of seed 1. */
 void world_begin(struct world *w, const char *id, struct answer *got);
+/* Authorize by code, of a new transaction over these hashes; it has a SAD. */
+void world_authorize(struct world *w, const char *id, struct ky_span hashes, struct answer *got);
 struct approval { /* an inline one, with the bytes it points to */
     struct door_tx m;
     uint8_t signature[80];
@@ -166,6 +180,10 @@ void approve_inline(struct world *w, const char *id, const struct answer *tx, st
 uint64_t ledger_count(struct world *w, uint16_t type);
 /* The last record of a type, decoded into msg; spans live until the next call. */
 bool ledger_last(struct world *w, uint16_t type, void *msg);
+typedef void (*denied_fn)(void *context, uint64_t time_us, const struct ledger_denied *m);
+void ledger_each_denied(struct world *w, denied_fn fn, void *context);
+/* What was asked with this tag is refused with this code, and its receipt, the last, says why and has no signature. */
+void assert_not_released(struct world *w, uint64_t tag, enum ky_code wire, enum ky_code precise);
 /* The last LEDGER_DENIED says exactly this. */
 void assert_denied(struct world *w, const struct answer *got, enum ky_code wire,
                    enum ky_code precise);

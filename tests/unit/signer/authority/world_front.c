@@ -135,6 +135,26 @@ struct door_tx totp_msg(struct world *w, const char *request_id, uint8_t seed, c
     return m;
 }
 
+struct door_tx wrong_msg(struct world *w, const char *request_id)
+{
+    struct door_tx m = sign_msg(w, request_id, 1);
+
+    m.proof = KY_PROOF_TOTP;
+    m.proof_secret = text("000000");
+    return m;
+}
+
+struct door_tx sad_msg(struct world *w, const char *request_id, struct ky_span sad,
+                       struct ky_span hashes)
+{
+    struct door_tx m = sign_msg(w, request_id, 1);
+
+    m.proof = KY_PROOF_SAD;
+    m.proof_secret = sad;
+    m.hashes = hashes;
+    return m;
+}
+
 void device_sign(EVP_PKEY *key, const uint8_t tx_digest[32], uint8_t decision, struct ky_span code,
                  uint8_t *out, size_t *out_len)
 {
@@ -154,6 +174,18 @@ void world_begin(struct world *w, const char *id, struct answer *got)
 
     ask(w, FRONT_SIGNER, &door_tx_begin_schema, &m, got);
     assert_int_equal(DOOR_R_TX, got->type);
+}
+
+void world_authorize(struct world *w, const char *id, struct ky_span hashes, struct answer *got)
+{
+    char code[9];
+    struct door_tx m = totp_msg(w, id, 1, code, 0);
+
+    m.hashes = hashes;
+    ask(w, FRONT_SIGNER, &door_tx_authorize_schema, &m, got);
+    assert_int_equal(DOOR_R_TX, got->type);
+    assert_int_equal(TX_AUTHORIZED, got->tx.state);
+    assert_int_equal(KY_SAD_LEN, got->tx.sad.len);
 }
 
 void approve_inline(struct world *w, const char *id, const struct answer *tx, struct approval *out)
@@ -209,6 +241,46 @@ bool ledger_last(struct world *w, uint16_t type, void *msg)
     assert_true(ky_ok(store_ledger_read(w->a->store, 0, 0, look, &s)));
     return s.count > 0 &&
            ky_ok(ky_msg_decode(ledger_schema(type), KY_SPAN(s.last, s.last_len), msg));
+}
+
+struct denied_walk {
+    denied_fn fn;
+    void *context;
+};
+
+static struct ky_status walk_denied(void *context, struct ky_span leaf, struct ky_span private_data)
+{
+    const struct denied_walk *walk = context;
+    struct ledger_leaf l;
+    struct ledger_denied m;
+
+    (void)private_data;
+    assert_true(ky_ok(ledger_leaf_parse(leaf, &l)));
+    if (l.type != LEDGER_DENIED)
+        return KY_STATUS(KY_OK);
+    assert_true(ky_ok(ky_msg_decode(&ledger_denied_schema, l.body, &m)));
+    walk->fn(walk->context, l.time_us, &m);
+    return KY_STATUS(KY_OK);
+}
+
+void ledger_each_denied(struct world *w, denied_fn fn, void *context)
+{
+    struct denied_walk walk = {fn, context};
+
+    assert_true(ky_ok(store_ledger_read(w->a->store, 0, 0, walk_denied, &walk)));
+}
+
+void assert_not_released(struct world *w, uint64_t tag, enum ky_code wire, enum ky_code precise)
+{
+    struct answer got;
+    struct ledger_receipt receipt;
+
+    assert_true(front_answer(w, FRONT_SIGNER, tag, &got));
+    assert_int_equal(wire, got.code);
+    assert_true(ledger_last(w, LEDGER_RECEIPT, &receipt));
+    assert_int_equal(LEDGER_FAILED, receipt.outcome);
+    assert_int_equal(precise, receipt.code);
+    assert_int_equal(0, receipt.signatures.len);
 }
 
 void assert_denied(struct world *w, const struct answer *got, enum ky_code wire,
