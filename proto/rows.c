@@ -71,6 +71,10 @@ static const struct ky_field operator_fields[] = {
     KY_FTEXT(struct row_operator, operator_id, KY_NAME_MAX),
     KY_FBYTES(struct row_operator, public_key, KY_SPKI_MAX),
     KY_FU8(struct row_operator, removed),
+    KY_FU8(struct row_operator, role),
+    KY_FBYTES(struct row_operator, certificate, KY_CERTIFICATE_MAX),
+    KY_FU64(struct row_operator, not_before_s),
+    KY_FU64(struct row_operator, not_after_s),
 };
 const struct ky_schema row_operator_schema =
     KY_SCHEMA("operator", ROW_OPERATOR, struct row_operator, operator_fields);
@@ -90,7 +94,8 @@ const struct ky_schema *row_schema(uint8_t table)
 
 /* How many fields the rows had that are on disk from before their table grew at its end. */
 static const uint16_t older[ROW_TABLE_END] = {
-    [ROW_CLIENT] = 8, /* without request_key */
+    [ROW_CLIENT] = 8,   /* without request_key */
+    [ROW_OPERATOR] = 3, /* without role and certificate */
 };
 
 struct ky_status row_decode(uint8_t table, struct ky_span in, void *out_msg)

@@ -134,6 +134,11 @@ bool authority_is_demo(const struct authority *a)
     return a->config->demo && a->state->demo; /* only what the ledger's first record says, too */
 }
 
+bool authority_dual_control(const struct authority *a)
+{
+    return !authority_is_demo(a) || a->config->policy.dual_control;
+}
+
 const struct job_r_info *authority_token_info(const struct authority *a)
 {
     return &a->info;

@@ -52,6 +52,7 @@ const struct ky_secret *authority_seed_key(const struct authority *a); /* seed-e
 const struct ky_secret *authority_state_key(const struct authority *a);
 struct ky_span authority_server_id(const struct authority *a);
 bool authority_is_demo(const struct authority *a);
+bool authority_dual_control(const struct authority *a); /* two people where the rules say so: always, but in a demo that does not ask for it */
 const struct job_r_info *authority_token_info(const struct authority *a);
 
 /* Stages a record and applies it. A failure seals the node: the caller only has to stop. */

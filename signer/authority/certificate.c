@@ -5,10 +5,13 @@
  */
 #include "certificate.h"
 
+#include <string.h>
+
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
 #include "kyso/alg.h"
+#include "kyso/policy.h"
 
 static X509 *parse_whole(struct ky_span der)
 {
@@ -130,4 +133,57 @@ struct ky_status certificate_check(const struct certificate_import *in,
     ky_sha256(in->der, facts.sha256);
     *out_facts = facts;
     return KY_STATUS(KY_OK);
+}
+
+/* The key is in the certificate's own bytes, as it is DER and X509_PUBKEY encodes as it was read. */
+static struct ky_span spki_of(X509 *x, struct ky_span der)
+{
+    struct ky_span found = {NULL, 0};
+    uint8_t *spki = NULL;
+    int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &spki);
+    const uint8_t *at = n > 0 ? memmem(der.data, der.len, spki, (size_t)n) : NULL;
+
+    if (at != NULL)
+        found = KY_SPAN(at, (size_t)n);
+    OPENSSL_free(spki);
+    return found;
+}
+
+struct ky_status certificate_user(struct ky_span der, struct certificate_user *out,
+                                  const char **out_why)
+{
+    struct certificate_user user = {.not_before_s = 0};
+    struct policy_device_key *key = NULL;
+    X509 *x = parse_whole(der);
+    const char *why = NULL;
+
+    if (x == NULL)
+        why = "the certificate is not DER";
+    else if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0)
+        why = "the certificate names nobody";
+    else if (!time_of(X509_get0_notBefore(x), &user.not_before_s) ||
+             !time_of(X509_get0_notAfter(x), &user.not_after_s))
+        why = "the validity cannot be read";
+    user.spki = why == NULL ? spki_of(x, der) : (struct ky_span){NULL, 0};
+    if (why == NULL && !ky_ok(policy_device_key_load(policy_key_type(user.spki), user.spki, &key)))
+        why = "its key is neither P-256 nor Ed25519";
+    policy_device_key_free(&key);
+    X509_free(x);
+    *out_why = why;
+    if (why != NULL)
+        return KY_STATUS(KY_INVALID);
+    *out = user;
+    return KY_STATUS(KY_OK);
+}
+
+bool certificate_same_subject(struct ky_span a, struct ky_span b)
+{
+    X509 *x = parse_whole(a);
+    X509 *y = parse_whole(b);
+    bool same = x != NULL && y != NULL &&
+                X509_NAME_cmp(X509_get_subject_name(x), X509_get_subject_name(y)) == 0;
+
+    X509_free(x);
+    X509_free(y);
+    return same;
 }

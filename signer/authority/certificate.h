@@ -34,4 +34,19 @@ KY_MUST_CHECK struct ky_status certificate_check(const struct certificate_import
                                                  struct certificate_facts *out_facts,
                                                  const char **out_why);
 
+/* A person's who signs operations. Spans point into the DER that was given. */
+struct certificate_user {
+    struct ky_span spki; /* DER SubjectPublicKeyInfo, P-256 or Ed25519 */
+    uint64_t not_before_s;
+    uint64_t not_after_s;
+};
+/*
+ * The certificate is whole DER with nothing behind it, names its subject, and can be read. Who issued it does not matter: its key is pinned, its
+ * validity is the caller's to check. out_why as above. Errors: KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status certificate_user(struct ky_span der, struct certificate_user *out,
+                                                const char **out_why);
+/* Do both name the same subject? False when one cannot be read. */
+bool certificate_same_subject(struct ky_span a, struct ky_span b);
+
 #endif

@@ -21,7 +21,7 @@
 #include "export.h"
 #include "loop.h"
 
-#define OPERATORS_MAX 8192u
+#define OPERATORS_MAX (64u * 1024u)
 
 static void usage(void)
 {
@@ -33,12 +33,27 @@ static void usage(void)
           stderr);
 }
 
-/* NAME: and PEM text to name and DER SubjectPublicKeyInfo. */
+/* A certificate's DER, or that of a bare public key. */
+static int der_of(BIO *pem, unsigned char **out_der)
+{
+    X509 *certificate = PEM_read_bio_X509(pem, NULL, NULL, NULL);
+    EVP_PKEY *key = certificate == NULL && BIO_reset(pem) == 1
+                        ? PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL)
+                        : NULL;
+    int len = certificate != NULL ? i2d_X509(certificate, out_der)
+              : key != NULL       ? i2d_PUBKEY(key, out_der)
+                                  : -1;
+
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    return len;
+}
+
+/* NAME: and PEM text to name and DER. */
 static bool put_operator(const char *arg, struct ky_buf *out)
 {
     const char *colon = strchr(arg, ':');
     unsigned char *der = NULL;
-    EVP_PKEY *key = NULL;
     BIO *pem = NULL;
     bool ok = false;
 
@@ -47,15 +62,13 @@ static bool put_operator(const char *arg, struct ky_buf *out)
     pem = BIO_new_mem_buf(colon + 1, -1);
     if (pem == NULL)
         return false;
-    key = PEM_read_bio_PUBKEY(pem, NULL, NULL, NULL);
-    int len = key == NULL ? -1 : i2d_PUBKEY(key, &der);
+    int len = der_of(pem, &der);
     if (len > 0) {
         ky_put_bytes(out, KY_SPAN((const uint8_t *)arg, (size_t)(colon - arg)));
         ky_put_bytes(out, KY_SPAN(der, (size_t)len));
         ok = !out->failed;
     }
     OPENSSL_free(der);
-    EVP_PKEY_free(key);
     BIO_free(pem);
     return ok;
 }
@@ -67,7 +80,7 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
             o->create = true;
         } else if (strcmp(argv[i], "--operator") == 0 && i + 1 < argc) {
             if (!put_operator(argv[++i], operators)) {
-                fprintf(stderr, "kyso-authority: %s: want NAME: and a public key in PEM\n", argv[i]);
+                fprintf(stderr, "kyso-authority: %s: want NAME: and a certificate (in a demo: or a public key) in PEM\n", argv[i]);
                 return false;
             }
         } else {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The operators' door: signatures first, then the bytes. An operation runs when every named operator's
- * signature over its exact bytes holds, it is meant for this server, unexpired, not seen before, and enough distinct
- * operators signed it (policy/rules). It is on the ledger before it changes anything. The authority's thread, inside a turn.
+ * signature over its exact bytes holds, each one's certificate is valid now, it is meant for this server, unexpired, not seen
+ * before, and enough distinct people of the right roles signed it (policy/rules). It is on the ledger before it changes anything. The authority's thread, inside a turn.
  * Every refusal is a LEDGER_DENIED record; up to acceptance all of them read KY_OPERATOR_REFUSED.
  */
 #include "operate.h"
@@ -67,6 +67,10 @@ static const struct entry {
           TARGET_ID, operate_remove_authenticator),
     ENTRY_BARE(GET_STATUS, "get-status", operate_get_status),
     ENTRY_BARE(READ_LEDGER, "read-ledger", operate_read_ledger),
+    ENTRY(ADD_USER, "add-user", AddUser, name, TARGET_ID, operate_add_user),
+    ENTRY_BARE(LIST_USERS, "list-users", operate_list_users),
+    ENTRY(REMOVE_USER, "remove-user", RemoveUser, name, TARGET_ID, operate_remove_user),
+    ENTRY(SET_ROLE, "set-role", SetRole, name, TARGET_ID, operate_set_role),
 };
 
 static const struct entry *entry_of(Kyso__V1__Operation__OpCase op_case)
@@ -81,6 +85,7 @@ static const struct entry *entry_of(Kyso__V1__Operation__OpCase op_case)
 
 struct signers {
     uint32_t rows[OPERATE_SIGNERS_MAX];
+    uint8_t roles[OPERATE_SIGNERS_MAX];
     uint32_t count;
     char names[OPERATE_NAMES_MAX]; /* comma-separated, for the record */
 };
@@ -94,15 +99,18 @@ static struct policy_device_key *operator_key(struct ky_span spki)
 }
 
 static bool signer_holds(struct authority *a, uint32_t row, struct ky_span message,
-                         struct ky_span signature)
+                         struct ky_span signature, uint8_t *out_role)
 {
     struct policy_device_key *key = NULL;
     struct row_operator operator;
     bool holds = ky_ok(store_row_get(authority_store(a), ROW_OPERATOR, row, &operator)) &&
-                 !operator.removed &&(key = operator_key(operator.public_key)) != NULL &&
+                 operate_user_valid(&operator, authority_now_s(a)) &&
+                 (key = operator_key(operator.public_key)) != NULL &&
                  ky_ok(policy_key_verify_message(key, message, signature));
 
     policy_device_key_free(&key);
+    if (holds)
+        *out_role = operate_user_role(&operator);
     return holds;
 }
 
@@ -123,8 +131,8 @@ static const char *check_signers(struct authority *a, struct ky_span message, st
         for (uint32_t i = 0; i < out->count; i++)
             if (out->rows[i] == row)
                 return "an operator signed twice";
-        if (row == 0 || !signer_holds(a, row, message, signature))
-            return "an operator is unknown or removed, or a signature does not hold";
+        if (row == 0 || !signer_holds(a, row, message, signature, &out->roles[out->count]))
+            return "an operator is unknown, removed or has no valid certificate, or a signature does not hold";
         out->rows[out->count++] = row;
         if (used > 0)
             out->names[used++] = ',';
@@ -151,9 +159,11 @@ static const char *verify_signers(struct authority *a, const struct door_operate
 
 /* --- acceptance ------------------------------------------------------------------------------------------ */
 
-static const char *check_terms(struct authority *a, const Kyso__V1__Operation *op)
+/* Two people may be at two places, so their operation waits longer. One person's does not: spent nonces are kept to the expiry. */
+static const char *check_terms(struct authority *a, const Kyso__V1__Operation *op, uint32_t people)
 {
     uint64_t now_s = authority_now_s(a);
+    uint64_t ahead_s = people > 1 ? OPERATE_SHARED_EXPIRES_MAX_S : OPERATE_EXPIRES_MAX_S;
 
     if (!ky_span_eq(ky_span_text(op->server_id), authority_server_id(a)))
         return "it is meant for another server";
@@ -161,11 +171,31 @@ static const char *check_terms(struct authority *a, const Kyso__V1__Operation *o
         return "the nonce is not 16 bytes";
     if (op->expires < 0 || (uint64_t)op->expires < now_s)
         return "it has expired";
-    if ((uint64_t)op->expires > now_s + OPERATE_EXPIRES_MAX_S)
+    if ((uint64_t)op->expires > now_s + ahead_s)
         return "its expiry is too far ahead: check both clocks";
     if (authority_operation_spent(a, op->nonce.data))
         return "its nonce is spent";
     return NULL;
+}
+
+/* The row of the rule table: three kinds have a narrower one. */
+static const char *rule_name(const struct entry *e, const Kyso__V1__Operation *op)
+{
+    switch (op->op_case) {
+    case KYSO__V1__OPERATION__OP_SET_CLIENT_STATE:
+        return op->set_client_state->suspended && !op->set_client_state->removed ? "suspend-client"
+                                                                                 : e->name;
+    case KYSO__V1__OPERATION__OP_SET_CREDENTIAL_STATE:
+        return op->set_credential_state->state ==
+                       KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_DESTROYED
+                   ? "destroy-credential"
+                   : e->name;
+    case KYSO__V1__OPERATION__OP_ENROLL_DEVICE:
+        return op->enroll_device->by_authenticator_id[0] != '\0' ? "enroll-device-approved"
+                                                                 : e->name;
+    default:
+        return e->name;
+    }
 }
 
 /* What the record may say of the operation's object: ids that are ours, and a person's row instead of a name. */
@@ -274,12 +304,12 @@ static struct ky_status run_signed(struct operation *o, const struct door_operat
     if (e == NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, "it names no operation");
     o->name = e->name;
-    const char *why = check_terms(o->a, o->op);
+    const char *why = check_terms(o->a, o->op, signers->count);
+    if (why == NULL)
+        why = policy_operation_problem(policy_operation(rule_name(e, o->op)), signers->roles,
+                                       signers->count, authority_dual_control(o->a));
     if (why != NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, why);
-    const struct policy_operation *rule = policy_operation(e->name);
-    if (rule == NULL || signers->count < rule->signers)
-        return operate_no(o, KY_OPERATOR_REFUSED, "it takes more operators");
     if (is_recorded(o->op)) {
         struct ky_status status = record_operation(o, e, d, signers);
 

@@ -20,6 +20,7 @@ kyso_library(kyso_operate
         operate_enroll.c
         operate_read.c
         operate_subject.c
+        operate_user.c
         seed.c
     INCLUDE ${CMAKE_CURRENT_SOURCE_DIR}
     PUBLIC kyso_store kyso_proto kyso_grpc kyso_policy kyso_common

@@ -12,7 +12,8 @@
 #include "authority.h"
 #include "csr.h"
 
-#define OPERATE_EXPIRES_MAX_S 300u /* an operation's expiry is at most this far ahead */
+#define OPERATE_EXPIRES_MAX_S        300u   /* an operation's expiry is at most this far ahead */
+#define OPERATE_SHARED_EXPIRES_MAX_S 86400u /* that of one which two people signed */
 #define OPERATE_SIGNERS_MAX   4u
 #define OPERATE_NAMES_MAX     ((KY_NAME_MAX + 1u) * OPERATE_SIGNERS_MAX)
 
@@ -56,6 +57,14 @@ struct ky_status operate_list_authenticators(struct operation *o);
 struct ky_status operate_remove_authenticator(struct operation *o);
 struct ky_status operate_get_status(struct operation *o);
 struct ky_status operate_read_ledger(struct operation *o);
+struct ky_status operate_add_user(struct operation *o);
+struct ky_status operate_list_users(struct operation *o);
+struct ky_status operate_remove_user(struct operation *o);
+struct ky_status operate_set_role(struct operation *o);
+
+/* May this person sign now? Not removed, the certificate, where there is one, within its validity. */
+bool operate_user_valid(const struct row_operator *u, uint64_t now_s);
+uint8_t operate_user_role(const struct row_operator *u); /* enum policy_role */
 
 /* The second halves of operations that needed a vault; o is fresh, job->context theirs to read. */
 struct ky_status operate_credential_made(struct operation *o, const struct job *job,

@@ -13,6 +13,9 @@
 
 #include "kyso/wire.h"
 
+#include "certificate.h"
+#include "operate.h"
+
 #define BLOB_MAX ((size_t)900 * 1024 * 1024)
 
 enum ask { ASK_ROW_MAC, ASK_SEED, ASK_STATE, ASK_INFO, ASK_ANCHOR_0, ASK_ANCHOR_1, ASK_COUNT };
@@ -370,33 +373,57 @@ static void open_existing(struct authority *a)
 
 /* --- provisioning -------------------------------------------------------------------------------------------------------- */
 
-/* Two names for one key would be two signers in one hand. */
-static bool is_new_key(struct authority *a, struct ky_span public_key)
+/* Two names for one key, or for one certificate's subject, would be two signers in one hand. */
+static bool is_new_person(struct authority *a, const struct row_operator *person)
 {
     for (uint32_t row = 1; row <= store_row_count(a->store, ROW_OPERATOR); row++) {
         struct row_operator other;
         if (!ky_ok(store_row_get(a->store, ROW_OPERATOR, row, &other)) ||
-            ky_span_eq(other.public_key, public_key))
+            ky_span_eq(other.public_key, person->public_key) ||
+            certificate_same_subject(other.certificate, person->certificate))
             return false;
     }
     return true;
 }
 
+/* Each is a name and a certificate; in a demo it may be a bare key. They are administrators. */
+static const char *put_operator(struct authority *a, struct ky_reader *r)
+{
+    struct row_operator row = {.operator_id = ky_get_bytes(r, KY_NAME_MAX),
+                               .role = POLICY_ADMINISTRATOR};
+    struct certificate_user facts;
+    const char *why = NULL;
+
+    row.public_key = ky_get_bytes(r, KY_CERTIFICATE_MAX);
+    if (ky_ok(certificate_user(row.public_key, &facts, &why))) {
+        row.certificate = row.public_key;
+        row.public_key = facts.spki;
+        row.not_before_s = facts.not_before_s;
+        row.not_after_s = facts.not_after_s;
+    } else if (!a->config->demo) {
+        return "outside a demo each operator needs a certificate";
+    }
+    if (!operate_user_valid(&row, authority_now_s(a)))
+        return "an operator's certificate is not valid now";
+    return r->failed || !ky_span_is_name(row.operator_id, KY_NAME_MAX) ||
+                   authority_operator_by_id(a, row.operator_id) != 0 || !is_new_person(a, &row) ||
+                   !ky_ok(authority_row_put(a, ROW_OPERATOR, 0, &row, 0, NULL))
+               ? "an operator's name or key does not fit, or stands twice"
+               : NULL;
+}
+
 static bool put_operators(struct authority *a)
 {
     struct ky_reader r = ky_reader(a->boot.operators);
+    const char *why = NULL;
 
-    while (r.left > 0 && !r.failed) {
-        struct row_operator row = {.operator_id = ky_get_bytes(&r, KY_NAME_MAX)};
-        row.public_key = ky_get_bytes(&r, KY_SPKI_MAX);
-        if (r.failed || !ky_span_is_name(row.operator_id, KY_NAME_MAX) ||
-            authority_operator_by_id(a, row.operator_id) != 0 || !is_new_key(a, row.public_key) ||
-            !ky_ok(authority_row_put(a, ROW_OPERATOR, 0, &row, 0, NULL))) {
-            authority_seal(a, "an operator's name or key does not fit, or stands twice");
-            return false;
-        }
-    }
-    return true;
+    while (why == NULL && r.left > 0 && !r.failed)
+        why = put_operator(a, &r);
+    if (why == NULL && !a->config->demo && store_row_count(a->store, ROW_OPERATOR) < 2)
+        why = "outside a demo it takes two operators: one alone could not add another";
+    if (why != NULL)
+        authority_seal(a, why);
+    return why == NULL;
 }
 
 static void create(struct authority *a)

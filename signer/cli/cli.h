@@ -12,9 +12,12 @@
 #include "config.h"
 #include "kyso/v1/operator.pb-c.h"
 
-enum { CLI_USES_OPERATOR = 1, CLI_USES_CLIENT = 2, CLI_USES_CONFIG = 4 };
+enum { CLI_USES_OPERATOR = 1, CLI_USES_CLIENT = 2, CLI_USES_CONFIG = 4, CLI_USES_PROPOSAL = 8 };
 
 extern const struct cli_program cli_program;
+
+#define CLI_OPERATION_MAX (200u * 1024u) /* bytes of an operation */
+enum { CLI_PROPOSED = -1 }; /* beside enum cli_exit, between functions: --propose has written the operation, nothing was run */
 
 /* --- server.c -------------------------------------------------------------------------------- */
 
@@ -40,6 +43,8 @@ int server_call(struct cli *cli, struct client *c, const char *path,
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result);
 /* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
+/* Adds this operator's signature to a proposal's and runs it, then prints as operator_run() does. */
+int operator_approve(struct cli *cli, Kyso__V1__ExecuteRequest *proposal);
 /* A signature by the private key in a file. Returns an enum cli_exit, having said what is wrong. */
 int operator_sign(struct cli *cli, const char *path, struct ky_span message, struct ky_buf *out);
 
@@ -48,6 +53,9 @@ int operator_sign(struct cli *cli, const char *path, struct ky_span message, str
 json_t *show_credential(const Kyso__V1__Credential *c, bool bytes); /* with its DER parts */
 json_t *show_client(const Kyso__V1__Client *c);
 json_t *show_authenticator(const Kyso__V1__Authenticator *a);
+json_t *show_user(const Kyso__V1__User *u);
+/* Adds what people want of a certificate: whose, from whom, until when. */
+void show_certificate(json_t *o, struct ky_span der);
 json_t *show_status(const Kyso__V1__Status *s);
 void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list);
 const char *show_transaction_state(Kyso__V1__TransactionState s);
@@ -56,6 +64,12 @@ const char *show_transaction_state(Kyso__V1__TransactionState s);
 
 int cmd_init(struct cli *cli);
 int cmd_operator_keygen(struct cli *cli);
+int cmd_operation_show(struct cli *cli);
+int cmd_operation_approve(struct cli *cli);
+int cmd_user_add(struct cli *cli);
+int cmd_user_list(struct cli *cli);
+int cmd_user_remove(struct cli *cli);
+int cmd_role_set(struct cli *cli);
 int cmd_subject_add(struct cli *cli);
 int cmd_subject_show(struct cli *cli);
 int cmd_subject_unlock(struct cli *cli);

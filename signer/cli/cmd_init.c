@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso init: the first operator's key, then kysod --init, which makes the token's keys and the
- * state. Also kyso operator keygen.
+ * kyso init: the first administrators' keys, outside a demo their certificates, then kysod --init, which makes the token's
+ * keys and the state. Also kyso operator keygen.
  */
 #include <errno.h>
 #include <limits.h>
@@ -14,6 +14,8 @@
 
 #include "cli.h"
 #include "keys.h"
+
+#define DAYS 365u /* a certificate made here is valid for */
 
 extern char **environ;
 
@@ -32,27 +34,42 @@ static int save_pair(struct cli *cli, const char *path, EVP_PKEY *key)
     return CLI_OK;
 }
 
+static int save_certificate(struct cli *cli, const char *path, EVP_PKEY *key, const char *name)
+{
+    char file[PATH_MAX];
+
+    (void)snprintf(file, sizeof file, "%s.crt", path);
+    return ky_ok(keys_save_certificate(file, key, name, cli_number(cli, "--days", DAYS)))
+               ? CLI_OK
+               : cli_fail(cli, CLI_FAILED, "a name has at most 64 characters", "cannot make %s", file);
+}
+
 int cmd_operator_keygen(struct cli *cli)
 {
     const char *path = cli_get(cli, "FILE");
+    const char *name = cli_get(cli, "--certificate");
     EVP_PKEY *key = keys_generate((enum keys_type)cli_choice(cli, "--type", KEYS_P256));
     char public_path[PATH_MAX];
     int rc = key != NULL ? save_pair(cli, path, key)
                          : cli_fail(cli, CLI_FAILED, NULL, "the key cannot be made");
 
+    if (rc == CLI_OK && name != NULL)
+        rc = save_certificate(cli, path, key, name);
     EVP_PKEY_free(key);
     if (rc != CLI_OK)
         return rc;
-    (void)snprintf(public_path, sizeof public_path, "%s.pub", path);
+    (void)snprintf(public_path, sizeof public_path, "%s.%s", path, name != NULL ? "crt" : "pub");
     output_object(cli, json_pack("{s:s,s:s,s:s}", "message", "Made an operator's key.",
-                                 "private_key", path, "public_key", public_path));
+                                 "private_key", path,
+                                 name != NULL ? "certificate" : "public_key", public_path));
     return CLI_OK;
 }
 
-/* The operator's key, made when absent; its public half beside it for kysod. */
-static int ensure_key(struct cli *cli, const char *path, bool *out_made)
+/* The operator's key, made when absent; its public half beside it for kysod, and outside a demo a certificate. */
+static int ensure_key(struct cli *cli, const char *name, const char *path, bool *out_made)
 {
     char public_path[PATH_MAX];
+    char certificate[PATH_MAX];
     EVP_PKEY *key = NULL;
     int rc = CLI_OK;
 
@@ -71,6 +88,9 @@ static int ensure_key(struct cli *cli, const char *path, bool *out_made)
             rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s",
                           public_path);
     }
+    (void)snprintf(certificate, sizeof certificate, "%s.crt", path);
+    if (rc == CLI_OK && !cli->config->demo && !file_exists(certificate))
+        rc = save_certificate(cli, path, key, name);
     EVP_PKEY_free(key);
     return rc;
 }
@@ -147,12 +167,16 @@ int cmd_init(struct cli *cli)
                         "give --operator NAME --operator-key FILE (made when absent)",
                         "the first operator is missing");
     rc = check_absent(cli);
+    if (rc == CLI_OK && n < 2 && !cli->config->demo)
+        rc = cli_fail(cli, CLI_USAGE, "name two: --operator alice ... --operator bob ...",
+                      "outside a demo one operator alone could do nothing");
     operators = json_array();
     for (size_t i = 0; i < n && rc == CLI_OK; i++) {
         bool made = false;
 
-        rc = ensure_key(cli, keys[i], &made);
-        (void)snprintf(pairs[i], sizeof pairs[i], "%s:%s.pub", names[i], keys[i]);
+        rc = ensure_key(cli, names[i], keys[i], &made);
+        (void)snprintf(pairs[i], sizeof pairs[i], "%s:%s.%s", names[i], keys[i],
+                       cli->config->demo ? "pub" : "crt");
         argv[argc++] = (char *)(uintptr_t) "--operator";
         argv[argc++] = pairs[i];
         (void)json_array_append_new(operators, json_pack("{s:s,s:s,s:b}", "operator", names[i],

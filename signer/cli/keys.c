@@ -95,18 +95,49 @@ struct ky_status keys_save_private(const char *path, EVP_PKEY *key)
     return ok ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_IO, errno);
 }
 
+static struct ky_status save_pem(const char *path, BIO *b)
+{
+    char *text = NULL;
+    long n = BIO_get_mem_data(b, &text);
+
+    return file_write(path, KY_SPAN((const uint8_t *)text, (size_t)n), 0644);
+}
+
 struct ky_status keys_save_public(const char *path, EVP_PKEY *key)
 {
     BIO *b = BIO_new(BIO_s_mem());
     struct ky_status st = KY_STATUS(KY_NOMEM);
-    char *text = NULL;
-    long n;
 
-    if (b != NULL && PEM_write_bio_PUBKEY(b, key) == 1) {
-        n = BIO_get_mem_data(b, &text);
-        st = file_write(path, KY_SPAN((const uint8_t *)text, (size_t)n), 0644);
-    }
+    if (b != NULL && PEM_write_bio_PUBKEY(b, key) == 1)
+        st = save_pem(path, b);
     BIO_free(b);
+    return st;
+}
+
+struct ky_status keys_save_certificate(const char *path, EVP_PKEY *key, const char *name,
+                                       uint32_t days)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    X509 *x = X509_new();
+    X509_NAME *subject = x != NULL ? X509_get_subject_name(x) : NULL;
+    struct ky_status st = KY_STATUS(KY_INTERNAL);
+    uint64_t serial;
+
+    if (b != NULL && subject != NULL && ky_ok(ky_random(&serial, sizeof serial)) &&
+        X509_set_version(x, X509_VERSION_3) == 1 &&
+        ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial >> 1) == 1 &&
+        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1,
+                                   0) == 1 &&
+        X509_set_issuer_name(x, subject) == 1 &&
+        X509_gmtime_adj(X509_getm_notBefore(x), 0) != NULL &&
+        X509_time_adj_ex(X509_getm_notAfter(x), (int)days, 0, NULL) != NULL &&
+        X509_set_pubkey(x, key) == 1 &&
+        X509_sign(x, key, keys_type_of(key) == KEYS_P256 ? EVP_sha256() : NULL) > 0 &&
+        PEM_write_bio_X509(b, x) == 1)
+        st = save_pem(path, b);
+    X509_free(x);
+    BIO_free(b);
+    ERR_clear_error();
     return st;
 }
 

@@ -24,6 +24,9 @@ EVP_PKEY *keys_load_public(const char *path);  /* PEM public key, certificate or
  */
 KY_MUST_CHECK struct ky_status keys_save_private(const char *path, EVP_PKEY *key);
 KY_MUST_CHECK struct ky_status keys_save_public(const char *path, EVP_PKEY *key);
+/* A certificate by the key over itself, valid from now for `days`; PEM. */
+KY_MUST_CHECK struct ky_status keys_save_certificate(const char *path, EVP_PKEY *key,
+                                                     const char *name, uint32_t days);
 KY_MUST_CHECK struct ky_status keys_spki(EVP_PKEY *key, struct ky_buf *out); /* appends the DER */
 /*
  * Over the message: ECDSA with SHA-256 as DER, Ed25519 as it is. Errors: KY_UNSUPPORTED,

@@ -19,6 +19,8 @@ int main(int argc, char **argv)
     cli->err = stderr;
     cli->program = &cli_program;
     rc = command_main(cli, argc, argv);
+    if (rc == CLI_PROPOSED)
+        rc = CLI_OK;
     client_close(&cli->operator_client);
     config_free(&cli->config);
     json_decref(cli->profile);

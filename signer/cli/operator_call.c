@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An operator's operation: stamped with the server's name, a nonce and an expiry, signed with
- * each operator's own key over exactly the bytes that travel, and run over the operators' socket.
+ * each operator's own key over exactly the bytes that travel, and run over the operators' socket; or,
+ * with --propose, written to a file for the next to sign: a serialized ExecuteRequest.
  */
 #include <stdlib.h>
 #include <time.h>
@@ -9,8 +10,8 @@
 #include "cli.h"
 #include "keys.h"
 
-#define OPERATION_MAX      (200u * 1024u)
 #define EXPIRES_S          120
+#define EXPIRES_PROPOSED_S (86400 - 600) /* the server takes a day; clocks may differ */
 #define OPERATE_TIMEOUT_US 90000000u /* an RSA-4096 key takes its time */
 
 static const char domain[] = "kyso.v1.operation"; /* its NUL separates it from the bytes */
@@ -19,7 +20,10 @@ struct signing {
     const char *names[CLI_OPERATORS_MAX];
     const char *keys[CLI_OPERATORS_MAX];
     size_t count;
-    struct ky_buf signatures[CLI_OPERATORS_MAX];
+    struct ky_buf bytes[CLI_OPERATORS_MAX]; /* of the signatures, owned */
+    size_t total;                           /* of them and those that a proposal brought */
+    Kyso__V1__OperatorSignature items[CLI_OPERATORS_MAX];
+    Kyso__V1__OperatorSignature *list[CLI_OPERATORS_MAX];
 };
 
 static int gather(struct cli *cli, struct signing *s)
@@ -28,7 +32,7 @@ static int gather(struct cli *cli, struct signing *s)
 
     s->count = cli_all(cli, "--operator", s->names, CLI_OPERATORS_MAX);
     for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
-        s->signatures[i] = KY_BUF_INIT(256);
+        s->bytes[i] = KY_BUF_INIT(256);
     if (s->count == 0 || keys == 0)
         return cli_fail(
             cli, CLI_USAGE,
@@ -71,35 +75,67 @@ static int stamp(struct cli *cli, Kyso__V1__Operation *op, uint8_t nonce[16])
         return cli_fail(cli, CLI_FAILED, NULL, "no random numbers");
     op->server_id = (char *)(uintptr_t)id;
     op->nonce = (ProtobufCBinaryData){.len = 16, .data = nonce};
-    op->expires = (int64_t)time(NULL) + EXPIRES_S;
+    op->expires =
+        (int64_t)time(NULL) + (cli_get(cli, "--propose") != NULL ? EXPIRES_PROPOSED_S : EXPIRES_S);
     return CLI_OK;
 }
 
-static int execute(struct cli *cli, struct signing *s, struct ky_span operation,
+/* Signs with the keys that were named; the lists' memory is s's. */
+static int sign_all(struct cli *cli, struct signing *s, Kyso__V1__ExecuteRequest *request)
+{
+    struct ky_buf message = KY_BUF_INIT(CLI_OPERATION_MAX + sizeof domain);
+    int rc = CLI_OK;
+
+    ky_buf_put(&message, domain, sizeof domain);
+    ky_buf_put(&message, request->operation.data, request->operation.len);
+    if (message.failed || request->n_signatures + s->count > CLI_OPERATORS_MAX)
+        rc = cli_fail(cli, CLI_FAILED, NULL, "the operation is too large, or too many signed it");
+    for (size_t i = 0; i < request->n_signatures && rc == CLI_OK; i++)
+        s->list[s->total++] = request->signatures[i];
+    for (size_t i = 0; i < s->count && rc == CLI_OK; i++) {
+        rc = operator_sign(cli, s->keys[i], ky_buf_span(&message), &s->bytes[i]);
+        kyso__v1__operator_signature__init(&s->items[i]);
+        s->items[i].operator_id = (char *)(uintptr_t)s->names[i];
+        s->items[i].signature =
+            (ProtobufCBinaryData){.len = s->bytes[i].len, .data = s->bytes[i].data};
+        s->list[s->total++] = &s->items[i];
+    }
+    ky_buf_free(&message);
+    return rc;
+}
+
+/* --propose: nobody is asked. The file may hold a seed, so it is for its owner only. */
+static int propose(struct cli *cli, const char *path, const Kyso__V1__ExecuteRequest *request)
+{
+    struct ky_buf file = KY_BUF_INIT(CLI_OPERATION_MAX + 4096);
+    uint8_t *p = ky_buf_grow(&file, kyso__v1__execute_request__get_packed_size(request));
+    struct ky_status st = KY_STATUS(KY_NOMEM);
+
+    if (p != NULL) {
+        (void)kyso__v1__execute_request__pack(request, p);
+        st = file_write(path, ky_buf_span(&file), 0600);
+    }
+    ky_buf_free(&file);
+    if (!ky_ok(st))
+        return cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);
+    output_object(cli, json_pack("{s:s,s:s,s:i}", "message",
+                                 "Nothing is done yet: somebody else runs kyso operation show and "
+                                 "approve on this file.",
+                                 "proposal", path, "signatures", (int)request->n_signatures));
+    return CLI_PROPOSED;
+}
+
+static int execute(struct cli *cli, const Kyso__V1__ExecuteRequest *request,
                    Kyso__V1__OperationResult **out_result)
 {
-    Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
-    Kyso__V1__OperatorSignature items[CLI_OPERATORS_MAX];
-    Kyso__V1__OperatorSignature *list[CLI_OPERATORS_MAX];
     ProtobufCMessage *reply = NULL;
     Kyso__V1__ExecuteReply *executed;
     int rc = CLI_OK;
 
-    for (size_t i = 0; i < s->count; i++) {
-        kyso__v1__operator_signature__init(&items[i]);
-        items[i].operator_id = (char *)(uintptr_t)s->names[i];
-        items[i].signature =
-            (ProtobufCBinaryData){.len = s->signatures[i].len, .data = s->signatures[i].data};
-        list[i] = &items[i];
-    }
-    request.operation =
-        (ProtobufCBinaryData){.len = operation.len, .data = (uint8_t *)(uintptr_t)operation.data};
-    request.n_signatures = s->count;
-    request.signatures = list;
     if (cli->operator_client == NULL)
         rc = server_open_operator(cli, &cli->operator_client);
     if (rc == CLI_OK)
-        rc = server_call(cli, cli->operator_client, "/kyso.v1.Operator/Execute", &request.base,
+        rc = server_call(cli, cli->operator_client, "/kyso.v1.Operator/Execute", &request->base,
                          OPERATE_TIMEOUT_US, &kyso__v1__execute_reply__descriptor, &reply);
     if (rc != CLI_OK)
         return rc;
@@ -113,12 +149,30 @@ static int execute(struct cli *cli, struct signing *s, struct ky_span operation,
     return CLI_OK;
 }
 
+/* With the signatures that it has and this operator's: run, or written. */
+static int sign_and_run(struct cli *cli, Kyso__V1__ExecuteRequest *request, struct signing *s,
+                        Kyso__V1__OperationResult **out_result)
+{
+    const char *path = cli_get(cli, "--propose");
+    Kyso__V1__ExecuteRequest signed_by_all = *request;
+    int rc = sign_all(cli, s, request);
+
+    signed_by_all.n_signatures = s->total;
+    signed_by_all.signatures = s->list;
+    if (rc == CLI_OK)
+        rc = path != NULL ? propose(cli, path, &signed_by_all)
+                          : execute(cli, &signed_by_all, out_result);
+    for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
+        ky_buf_free(&s->bytes[i]);
+    return rc;
+}
+
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result)
 {
+    Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
     struct signing s = {.count = 0};
-    struct ky_buf message = KY_BUF_INIT(OPERATION_MAX + sizeof domain);
+    struct ky_buf packed = KY_BUF_INIT(CLI_OPERATION_MAX);
     uint8_t nonce[16];
-    size_t n;
     uint8_t *p;
     int rc = gather(cli, &s);
 
@@ -126,22 +180,16 @@ int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationR
         rc = stamp(cli, op, nonce);
     if (rc != CLI_OK)
         goto done;
-    ky_buf_put(&message, domain, sizeof domain);
-    n = kyso__v1__operation__get_packed_size(op);
-    p = ky_buf_grow(&message, n);
+    p = ky_buf_grow(&packed, kyso__v1__operation__get_packed_size(op));
     if (p == NULL) {
         rc = cli_fail(cli, CLI_FAILED, NULL, "the operation is too large");
         goto done;
     }
     (void)kyso__v1__operation__pack(op, p);
-    for (size_t i = 0; i < s.count && rc == CLI_OK; i++)
-        rc = operator_sign(cli, s.keys[i], ky_buf_span(&message), &s.signatures[i]);
-    if (rc == CLI_OK)
-        rc = execute(cli, &s, KY_SPAN(message.data + sizeof domain, n), out_result);
+    request.operation = (ProtobufCBinaryData){.len = packed.len, .data = packed.data};
+    rc = sign_and_run(cli, &request, &s, out_result);
 done:
-    for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
-        ky_buf_free(&s.signatures[i]);
-    ky_buf_free(&message);
+    ky_buf_free(&packed);
     return rc;
 }
 
@@ -150,14 +198,11 @@ static bool put(json_t *o, const char *key, const char *text)
     return text == NULL || text[0] == '\0' || json_object_set_new(o, key, json_string(text)) == 0;
 }
 
-int operator_run(struct cli *cli, Kyso__V1__Operation *op)
+/* The message and the one object it is about; frees the result. */
+static void print_result(struct cli *cli, Kyso__V1__OperationResult *r)
 {
-    Kyso__V1__OperationResult *r = NULL;
-    int rc = operator_call(cli, op, &r);
     json_t *o;
 
-    if (rc != CLI_OK)
-        return rc;
     if (r->n_credentials == 1)
         o = show_credential(r->credentials[0], cli->json);
     else if (r->n_clients == 1)
@@ -173,5 +218,27 @@ int operator_run(struct cli *cli, Kyso__V1__Operation *op)
     (void)put(o, "confirmation_code", r->confirmation_code);
     output_object(cli, o);
     kyso__v1__operation_result__free_unpacked(r, NULL);
-    return CLI_OK;
+}
+
+int operator_run(struct cli *cli, Kyso__V1__Operation *op)
+{
+    Kyso__V1__OperationResult *r = NULL;
+    int rc = operator_call(cli, op, &r);
+
+    if (rc == CLI_OK)
+        print_result(cli, r);
+    return rc;
+}
+
+int operator_approve(struct cli *cli, Kyso__V1__ExecuteRequest *proposal)
+{
+    struct signing s = {.count = 0};
+    Kyso__V1__OperationResult *r = NULL;
+    int rc = gather(cli, &s);
+
+    if (rc == CLI_OK)
+        rc = sign_and_run(cli, proposal, &s, &r);
+    if (rc == CLI_OK)
+        print_result(cli, r);
+    return rc;
 }

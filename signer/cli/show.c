@@ -50,8 +50,7 @@ static json_t *show_name(const X509_NAME *name)
     return v != NULL ? v : json_string("unreadable");
 }
 
-/* What people want of a certificate: whose, from whom, until when. */
-static void show_certificate(json_t *o, struct ky_span der)
+void show_certificate(json_t *o, struct ky_span der)
 {
     const unsigned char *p = der.data;
     X509 *x = d2i_X509(NULL, &p, (long)der.len);
@@ -142,6 +141,19 @@ json_t *show_authenticator(const Kyso__V1__Authenticator *a)
         (void)json_object_set_new(o, "digits", json_integer(a->digits));
         (void)json_object_set_new(o, "hash", json_string(NAME_OF(otp_hashes, a->hash)));
     }
+    return o;
+}
+
+json_t *show_user(const Kyso__V1__User *u)
+{
+    static const char *const roles[] = {"unknown", "security-officer", "administrator", "operator",
+                                        "auditor"};
+    json_t *o = json_pack("{s:s,s:s,s:s}", "user", u->name, "role", NAME_OF(roles, u->role), "state",
+                          u->removed                                               ? "removed"
+                          : u->not_after != 0 && u->not_after < (int64_t)time(NULL) ? "expired"
+                                                                                    : "active");
+
+    show_certificate(o, KY_SPAN(u->certificate.data, u->certificate.len));
     return o;
 }
 

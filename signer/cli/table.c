@@ -39,6 +39,11 @@ static const struct cli_arg operator_args[] = {
     OPT("--server-id", "ID", CLI_TEXT, 0, "the server's name (default: from the configuration)"),
     END,
 };
+static const struct cli_arg propose_args[] = {
+    OPT("--propose", "FILE", CLI_PATH, 0,
+        "write the operation with this signature instead of running it; kyso operation approve adds the next"),
+    END,
+};
 static const struct cli_arg client_args[] = {
     {"--profile", "FILE", CLI_PATH, 0, "KYSO_PROFILE",
      "JSON with endpoint, approver_endpoint, cert, key, ca, relying_party, and server_id, client and "
@@ -54,6 +59,7 @@ static const struct cli_arg client_args[] = {
 
 static const struct cli_group groups[] = {
     {"Signing the operation", CLI_USES_OPERATOR, operator_args},
+    {"Two people at two places", CLI_USES_PROPOSAL, propose_args},
     {"Reaching the server", CLI_USES_CLIENT, client_args},
     {"Common options", 0, common_args},
     {NULL, 0, NULL},
@@ -70,6 +76,31 @@ static const struct cli_arg keygen_args[] = {
     OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED,
         "where the private key goes (mode 0600); FILE.pub gets the public key"),
     OPT("--type", "p256|ed25519", CLI_CHOICE, 0, "kind of key (default p256)"),
+    OPT("--certificate", "NAME", CLI_TEXT, 0,
+        "also FILE.crt, a certificate of this name signed by the key itself"),
+    OPT("--days", "N", CLI_NUMBER, 0, "how long that certificate is valid (default 365)"),
+    END,
+};
+static const struct cli_arg operation_args[] = {
+    OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED, "what --propose has written"),
+    END,
+};
+#define ROLES "security-officer|administrator|operator|auditor"
+static const struct cli_arg user_add_args[] = {
+    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the person's name at this server"),
+    OPT("--role", ROLES, CLI_CHOICE, CLI_REQUIRED, "what the person may do; one role each"),
+    OPT("--cert", "PEM", CLI_PATH, 0,
+        "their certificate (P-256 or Ed25519): its key is pinned, its validity holds"),
+    OPT("--public-key", "PEM", CLI_PATH, 0, "in a demo: a bare public key instead"),
+    END,
+};
+static const struct cli_arg user_name_args[] = {
+    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the person's name"),
+    END,
+};
+static const struct cli_arg role_set_args[] = {
+    OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the person's name"),
+    OPT("ROLE", ROLES, CLI_CHOICE, CLI_REQUIRED, "the new role; an auditor's never changes"),
     END,
 };
 static const struct cli_arg subject_add_args[] = {
@@ -264,13 +295,28 @@ static const struct cli_arg help_args[] = {
     END,
 };
 
-#define OPERATOR (CLI_USES_OPERATOR | CLI_USES_CONFIG)
+#define SIGNER   (CLI_USES_OPERATOR | CLI_USES_CONFIG)
+#define OPERATOR (SIGNER | CLI_USES_PROPOSAL)
 
 static const struct cli_command commands[] = {
-    {"init", "make the first operator's key if absent, the token's keys and the state",
-     "kyso init --operator alice --operator-key alice.pem", init_args, OPERATOR, cmd_init},
-    {"operator keygen", "make an operator's key", "kyso operator keygen bob.pem", keygen_args, 0,
-     cmd_operator_keygen},
+    {"init", "make the first administrators' keys if absent, the token's keys and the state",
+     "kyso init --operator alice --operator-key alice.pem --operator bob --operator-key bob.pem",
+     init_args, SIGNER, cmd_init},
+    {"operator keygen", "make an operator's key, and a certificate for it",
+     "kyso operator keygen bob.pem --certificate bob", keygen_args, 0, cmd_operator_keygen},
+    {"operation show", "show exactly what somebody proposes, and its digest",
+     "kyso operation show destroy.op", operation_args, 0, cmd_operation_show},
+    {"operation approve", "sign what somebody else proposed, and run it",
+     "kyso operation approve destroy.op --operator bob --operator-key bob.pem", operation_args,
+     OPERATOR, cmd_operation_approve},
+    {"user add", "let a person sign operations",
+     "kyso user add carol --role auditor --cert carol.crt", user_add_args, OPERATOR, cmd_user_add},
+    {"user list", "list the people who sign operations", "kyso user list", none, OPERATOR,
+     cmd_user_list},
+    {"user remove", "no more operations by a person; the name can be added again",
+     "kyso user remove carol", user_name_args, OPERATOR, cmd_user_remove},
+    {"role set", "give a person another role", "kyso role set carol security-officer", role_set_args,
+     OPERATOR, cmd_role_set},
     {"subject add", "register a person", "kyso subject add 079123 --name 'Nguyen Van A'",
      subject_add_args, OPERATOR, cmd_subject_add},
     {"subject show", "show a person", "kyso subject show 079123", subject_id_args, OPERATOR,

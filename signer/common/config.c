@@ -79,6 +79,7 @@ static const cyaml_schema_field_t policy_fields[] = {
     UINT("spray_clients", config_policy, spray_clients),
     UINT("spray_window_s", config_policy, spray_window_s),
     UINT("begins_per_5min", config_policy, begins_per_5min),
+    BOOL("dual_control", config_policy, dual_control),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t ledger_fields[] = {

@@ -64,6 +64,7 @@ struct config_policy {
     uint32_t client_failures_per_minute, client_failure_percent;
     uint32_t spray_clients, spray_window_s; /* 3, 3600 */
     uint32_t begins_per_5min; /* 3 */
+    bool dual_control;        /* two people where the rules say so, in a demo too */
 };
 struct config_ledger {
     char *checkpoint_file;          /* default state_dir/checkpoint */

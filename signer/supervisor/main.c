@@ -30,13 +30,14 @@ static const char usage[] =
     "  --check-config       say whether the configuration is sound, and exit\n"
     "  --probe              log in, try what the token can do, print it, and exit; beside no server\n"
     "  --init               make the token's keys and the state's database, and exit\n"
-    "  --operator NAME:PEM  with --init: an operator and the file of their public key; repeat for more\n"
+    "  --operator NAME:PEM  with --init: an administrator and the file of their certificate (in a demo: or public key); outside a\n"
+    "                       demo two of them\n"
     "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
     "  --version, --help\n"
     "\n"
     "examples:\n"
     "  kysod --config /etc/kyso/kyso.yaml --check-config\n"
-    "  kysod --config /etc/kyso/kyso.yaml --init --operator alice:alice.pub.pem\n"
+    "  kysod --config /etc/kyso/kyso.yaml --init --operator alice:alice.crt --operator bob:bob.crt\n"
     "  kysod --config /etc/kyso/kyso.yaml\n"
     "\n"
     "SIGTERM drains: what was accepted is answered first. Exit: 0 done, 1 refused or failed, 2 usage.\n";
@@ -160,7 +161,7 @@ static int seal_config(struct supervisor *s)
 /* NAME:FILE to NAME: and the file's text: the authority may not be able to read the file. */
 static int read_operators(struct supervisor *s, const struct options *o)
 {
-    char text[4096];
+    char text[12288];
 
     for (int i = 0; i < o->operator_count; i++) {
         const char *colon = strchr(o->operators[i], ':');
@@ -168,7 +169,7 @@ static int read_operators(struct supervisor *s, const struct options *o)
         size_t n;
 
         if (!file)
-            return complain("cannot read the operator's key, NAME:FILE", o->operators[i]);
+            return complain("cannot read the operator's certificate or key, NAME:FILE", o->operators[i]);
         n = fread(text, 1, sizeof(text) - 1, file);
         fclose(file);
         text[n] = '\0';

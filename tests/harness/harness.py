@@ -72,16 +72,17 @@ class Harness:
         self.make_state()
         if "user" in self.spawn:
             subprocess.run(["chown", "-R", str(self.spawn["user"]), self.dir], check=True)
-        if self.users:
-            self._hand_out()
+        self.hand_out()
         named = [("demo", "operator"), *((name, name) for name in self.operators)]
         self.kyso("init", *(word for name, key in named
                             for word in ("--operator", name, "--operator-key", f"{self.state}/{key}.key")))
         self.run_server()
         return self
 
-    def _hand_out(self):
+    def hand_out(self):
         """What an operator does for the roles' users: the token is the vault's, the TLS files are the front's."""
+        if not self.users:
+            return
         for folder in (self.dir, self.state, f"{self.state}/pki"):
             os.chmod(folder, 0o711)
         for name in ("server.pem", "server.key", "tls-ca.pem"):

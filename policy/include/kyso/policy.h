@@ -168,12 +168,25 @@ KY_MUST_CHECK struct ky_status policy_sad_take(struct ky_span listed, struct ky_
 
 /* --- Operators and enrolment ------------------------------------------------------------------------ */
 
+enum policy_role { /* numbers of kyso.v1.Role; one person has one */
+    POLICY_SECURITY_OFFICER = 1,
+    POLICY_ADMINISTRATOR,
+    POLICY_OPERATOR,
+    POLICY_AUDITOR,
+    POLICY_ROLE_END
+};
 struct policy_operation { /* one row of the rule table */
-    const char *name;      /* "create-credential" */
-    uint8_t signers;       /* distinct operators who must sign */
+    const char *name;     /* "create-credential" */
+    uint8_t roles;        /* who may: bits 1 << enum policy_role */
+    uint8_t people;       /* distinct people who must sign, where control is dual */
     bool reads_only;
 };
 const struct policy_operation *policy_operation(const char *name); /* NULL when unknown */
+/* May people of these roles, each another person, do it together? NULL, or why not. */
+const char *policy_operation_problem(const struct policy_operation *op, const uint8_t *roles, size_t people,
+                                     bool dual_control);
+/* May somebody of role `from` (0 = nobody yet) become `to`? An auditor never was anything else, and becomes nothing else. */
+bool policy_role_change_allowed(uint8_t from, uint8_t to);
 
 struct policy_enrolment {
     bool has_active_credential;   /* of this subject: ACTIVE or SUSPENDED, or one operator could suspend, enrol and resume */

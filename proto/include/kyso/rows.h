@@ -80,6 +80,10 @@ struct row_operator {
     struct ky_span operator_id;
     struct ky_span public_key; /* DER SubjectPublicKeyInfo: P-256 or Ed25519 */
     uint8_t removed;
+    uint8_t role;               /* numbers of kyso.v1.Role; 0: from before roles, an administrator */
+    struct ky_span certificate; /* DER; empty: a bare key, from before roles or of a demo */
+    uint64_t not_before_s;      /* of the certificate */
+    uint64_t not_after_s;
 };
 
 extern const struct ky_schema row_subject_schema, row_credential_schema, row_authenticator_schema,

@@ -11,40 +11,93 @@
 #define ONCE 1u
 #define WAIT 2u
 
+/* Who may what: S security officer, A administrator, O operator, U auditor. Compliance 31 to 33. */
+static const struct {
+    const char *name, *roles;
+    uint8_t people;
+} rules[] = {
+    {"add-subject", "AO", 1},
+    {"show-subject", "SAOU", 1},
+    {"unlock-subject", "SAO", 2},
+    {"add-client", "SA", 2},
+    {"list-clients", "SAOU", 1},
+    {"set-client-state", "SA", 2},
+    {"suspend-client", "SAO", 1},
+    {"set-client-request-key", "SA", 2},
+    {"create-credential", "AO", 1},
+    {"list-credentials", "SAOU", 1},
+    {"show-credential", "SAOU", 1},
+    {"make-csr", "AO", 1},
+    {"import-certificate", "AO", 1},
+    {"set-credential-state", "SAO", 1},
+    {"destroy-credential", "SAO", 2},
+    {"enroll-citizens", "AO", 2},
+    {"enroll-totp", "SAO", 2},
+    {"enroll-device", "SAO", 2},
+    {"enroll-device-approved", "AO", 1},
+    {"confirm-authenticator", "AO", 1},
+    {"list-authenticators", "SAOU", 1},
+    {"remove-authenticator", "SAO", 1},
+    {"get-status", "SAOU", 1},
+    {"read-ledger", "SAU", 1},
+    {"add-user", "SA", 2},
+    {"list-users", "SAOU", 1},
+    {"remove-user", "SA", 2},
+    {"set-role", "SA", 2},
+};
+static const char letters[] = " SAOU";
+
 static void test_operations(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name;
-        bool reads_only;
-    } rows[] = {
-        {"add-subject", false},
-        {"show-subject", true},
-        {"unlock-subject", false},
-        {"add-client", false},
-        {"list-clients", true},
-        {"set-client-state", false},
-        {"create-credential", false},
-        {"list-credentials", true},
-        {"show-credential", true},
-        {"make-csr", false},
-        {"import-certificate", false},
-        {"set-credential-state", false},
-        {"enroll-citizens", false},
-        {"enroll-totp", false},
-        {"enroll-device", false},
-        {"confirm-authenticator", false},
-        {"list-authenticators", true},
-        {"remove-authenticator", false},
-        {"get-status", true},
-        {"read-ledger", true},
-    };
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        const struct policy_operation *const op = policy_operation(rows[i].name);
+    for (size_t i = 0; i < ROWS(rules); i++) {
+        const struct policy_operation *const op = policy_operation(rules[i].name);
         assert_non_null(op);
-        assert_string_equal(op->name, rows[i].name);
-        assert_int_equal(op->signers, 1);
-        assert_int_equal(op->reads_only, rows[i].reads_only);
+        assert_string_equal(op->name, rules[i].name);
+        assert_int_equal(op->people, rules[i].people);
+        for (uint8_t role = 0; role <= 6; role++) {
+            const bool may = role > 0 && role < POLICY_ROLE_END &&
+                             strchr(rules[i].roles, letters[role]) != NULL;
+            assert_int_equal(policy_operation_problem(op, &role, 1, false) == NULL, may);
+        }
+    }
+}
+
+/* The auditor reads everything that can be read, and does nothing else. */
+static void test_compliance_33_the_auditor_only_reads(void **state)
+{
+    (void)state;
+    const uint8_t auditor = POLICY_AUDITOR;
+    for (size_t i = 0; i < ROWS(rules); i++) {
+        const struct policy_operation *const op = policy_operation(rules[i].name);
+        assert_int_equal(policy_operation_problem(op, &auditor, 1, true) == NULL, op->reads_only);
+    }
+}
+
+static void test_compliance_31_two_people(void **state)
+{
+    (void)state;
+    const struct policy_operation *const op = policy_operation("destroy-credential");
+    static const uint8_t people[] = {POLICY_OPERATOR, POLICY_SECURITY_OFFICER, POLICY_AUDITOR};
+    assert_non_null(policy_operation_problem(op, people, 0, false));
+    assert_null(policy_operation_problem(op, people, 1, false));
+    assert_non_null(policy_operation_problem(op, people, 1, true));
+    assert_null(policy_operation_problem(op, people, 2, true));
+    assert_non_null(policy_operation_problem(op, people, 3, true)); /* the third may not */
+    assert_non_null(policy_operation_problem(op, people + 1, 2, true));
+    assert_non_null(policy_operation_problem(NULL, people, 2, false));
+}
+
+/* Compliance 33: nobody both acts and audits, not one after the other either. */
+static void test_compliance_33_role_changes(void **state)
+{
+    (void)state;
+    for (uint8_t from = 0; from < POLICY_ROLE_END; from++) {
+        for (uint8_t to = 0; to <= POLICY_ROLE_END; to++) {
+            const bool may = to > 0 && to < POLICY_ROLE_END &&
+                             (from == 0 || (from == POLICY_AUDITOR) == (to == POLICY_AUDITOR));
+            assert_int_equal(policy_role_change_allowed(from, to), may);
+        }
     }
 }
 
@@ -108,6 +161,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_compliance_31_two_people),
+        cmocka_unit_test(test_compliance_33_the_auditor_only_reads),
+        cmocka_unit_test(test_compliance_33_role_changes),
         cmocka_unit_test(test_unknown_operations),
         cmocka_unit_test(fault_30_enrolment),
         cmocka_unit_test(test_delay_saturates),

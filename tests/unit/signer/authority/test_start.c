@@ -63,6 +63,26 @@ static void provisioning_writes_what_it_must(void **state)
     assert_int_equal(1, start.clean);
 }
 
+static void two_people_always_but_in_a_demo(void **state)
+{
+    struct world *w = *state;
+    struct config config = *w->a->config;
+    const struct config *before = w->a->config;
+
+    w->a->config = &config;
+    assert_false(authority_dual_control(w->a));
+    config.policy.dual_control = true;
+    assert_true(authority_dual_control(w->a));
+    config.policy.dual_control = false;
+    config.demo = false; /* the ledger says demo, the configuration does not any more */
+    assert_true(authority_dual_control(w->a));
+    config.demo = true;
+    w->a->state->demo = false;
+    assert_true(authority_dual_control(w->a));
+    w->a->state->demo = true;
+    w->a->config = before;
+}
+
 static void one_key_is_one_operator(void **state)
 {
     struct world *w = *state;
@@ -510,6 +530,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(provisioning_writes_what_it_must),
+        T(two_people_always_but_in_a_demo),
         T(one_key_is_one_operator),
         T(one_unreadable_anchor_is_no_outage),
         T(never_made_twice),

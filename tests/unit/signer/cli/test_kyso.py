@@ -124,11 +124,14 @@ class Kyso(unittest.TestCase):
             f.write(f'#!/bin/sh\necho "$@" >{home}/argv\ncat {home}/carol.pem.pub >{home}/state/kyso.db\n')
         os.chmod(f"{home}/kysod", 0o700)
         init = ["init", "--config", f"{home}/kyso.yaml", "--kysod", f"{home}/kysod", "--operator", "carol", "--operator-key", f"{home}/carol.pem"]
+        self.assertIn("name two", self.run_kyso(*init, expect=2).stderr)  # it is no demo
+        init += ["--operator", "dave", "--operator-key", f"{home}/dave.pem"]
         self.run_kyso("init", "--config", f"{home}/kyso.yaml", "--kysod", "/bin/false", *init[5:], expect=1)
         self.assertIn("carol", self.run_kyso(*init).stdout)
         self.assertEqual(stat.S_IMODE(os.stat(f"{home}/carol.pem").st_mode), 0o600)
         self.assertEqual(read(f"{home}/argv").decode(),
-                         f"--config {home}/kyso.yaml --init --operator carol:{home}/carol.pem.pub\n")
+                         f"--config {home}/kyso.yaml --init --operator carol:{home}/carol.pem.crt --operator dave:{home}/dave.pem.crt\n")
+        self.assertEqual(openssl("verify", "-CAfile", f"{home}/carol.pem.crt", f"{home}/carol.pem.crt"), 0)
         self.assertIn("never overwritten", self.run_kyso(*init, expect=1).stderr)
 
     def test_csr_and_import(self):

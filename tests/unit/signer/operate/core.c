@@ -121,6 +121,11 @@ bool authority_is_demo(const struct authority *a)
     return a->demo;
 }
 
+bool authority_dual_control(const struct authority *a)
+{
+    return a->dual_control;
+}
+
 const struct job_r_info *authority_token_info(const struct authority *a)
 {
     return &a->token;

@@ -21,7 +21,7 @@ struct authority {
     struct store_keys keys;
     struct job_r_info token;
     uint64_t now_us;
-    bool demo;
+    bool demo, dual_control;
     bool client_suspended;
     char folder[64], path[96];
     uint8_t nonces[64][16];

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server outside a demo: its administrators are people with certificates, and what counts takes two of them, in one
+place or at two, by a proposal that the second one reads and signs."""
+
+import base64
+import datetime
+import hashlib
+import json
+import os
+import stat
+import unittest
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from base import harness, k
+
+USERS = {role: 64001 + i for i, role in enumerate(("front", "authority", "vault", "status"))} if os.geteuid() == 0 else None
+
+
+def no_demo(**options):
+    return harness.Harness(config={"demo": False}, users=USERS, **options)
+
+
+class Init(unittest.TestCase):
+    def make_expired(self, h):
+        h.kyso("operator", "keygen", f"{h.dir}/expired.key")
+        key = serialization.load_pem_private_key(k.read(f"{h.dir}/expired.key"), None)
+        name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "expired")]), datetime.datetime.utcnow()
+        made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
+                .not_valid_before(now - datetime.timedelta(days=9)).not_valid_after(now - datetime.timedelta(days=1))
+                .sign(key, hashes.SHA256()))
+        with open(f"{h.dir}/expired.key.crt", "wb") as f:
+            f.write(made.public_bytes(serialization.Encoding.PEM))
+
+    def test_compliance_31_initialising_takes_two_people_with_certificates(self):
+        for what, operators, why in (("bare", "first.key.pub second.key.crt", "outside a demo each operator needs a certificate"),
+                                     ("twice", "first.key.crt first.key.crt", "stands twice"),
+                                     ("namesake", "first.key.crt namesake.key.crt", "stands twice"),
+                                     ("expired", "first.key.crt expired.key.crt", "not valid now"),
+                                     ("alone", "first.key.crt", "it takes two operators")):
+            with self.subTest(what):
+                h = no_demo()
+                self.addCleanup(h.stop)
+                h.make_state()
+                h.hand_out()
+                for name, subject in (("first", "first"), ("second", "second"), ("namesake", "first")):
+                    h.kyso("operator", "keygen", f"{h.dir}/{name}.key", "--certificate", subject)
+                self.make_expired(h)
+                done = h.kysod("--init", *(word for i, name in enumerate(operators.split())
+                                           for word in ("--operator", f"person-{i}:{h.dir}/{name}")))
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(why, done.stderr)
+
+
+class Roles(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.h = no_demo(operators=("second",))
+        cls.addClassCleanup(cls.h.stop)
+        cls.h.start()
+
+    def by(self, name):
+        return "--operator", name, "--operator-key", f"{self.h.state}/{'operator' if name == 'demo' else name}.key"
+
+    def run_by(self, who, *words, check=True):
+        return self.h.kyso(*words, *(word for name in who.split() for word in self.by(name)), check=check)
+
+    def refused(self, who, *words, reason="operator-refused"):
+        self.assertEqual(self.run_by(who, *words, check=False).returncode, 1)
+        self.assertEqual([r["reason"] for r in self.h.ledger("denied")][-1], reason)
+
+    def person(self, name, role, subject=None):
+        key = f"{self.h.state}/{name}.key"
+        self.h.kyso("operator", "keygen", key, "--certificate", subject or name)
+        return ("user", "add", name, "--role", role, "--cert", f"{key}.crt")
+
+    def test_two_people_where_it_counts(self):
+        add = self.person("officer", "security-officer")
+        self.refused("demo", *add)
+        self.run_by("demo second", *add)
+        record = self.h.ledger("operation")[-2]
+        self.assertEqual((record["name"], record["target"], record["operators"]), ("add-user", "officer", "demo,second"))
+        client = ("client", "add", "portal", "--may", "sign", "--cert", f"{self.h.state}/pki/portal.pem")
+        self.refused("officer", *client)
+        self.run_by("officer demo", *client)
+        self.run_by("officer", "client", "suspend", "portal")  # in a hurry one is enough
+        self.refused("officer", "client", "resume", "portal")
+        self.refused("officer", "subject", "add", "079123", "--name", "A")  # not an officer's
+        self.run_by("demo", "subject", "add", "079123", "--name", "A")
+        self.refused("demo", "subject", "unlock", "079123")
+        self.run_by("demo officer", "subject", "unlock", "079123")
+        totp = ("authenticator", "enroll-totp", "--subject", "079123", "--seed", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+        self.refused("demo", *totp)
+        self.run_by("demo second", *totp)
+
+    def test_compliance_31_destroying_takes_two(self):
+        self.run_by("demo", "subject", "add", "079124", "--name", "B")
+        made = json.loads(self.run_by("demo", "credential", "create", "--subject", "079124", "--relying-party", "*", "--json").stdout)
+        credential = harness.find_key(made, "credential")
+        self.refused("second", "credential", "destroy", credential, "--yes")
+        self.run_by("second demo", "credential", "destroy", credential, "--yes")
+
+    def test_compliance_33_roles(self):
+        self.run_by("demo second", *self.person("eve", "auditor"))
+        users = json.loads(self.run_by("eve", "user", "list", "--json").stdout)["users"]
+        self.assertEqual([(u["role"], u["certificate_subject"]) for u in users if u["user"] == "eve"], [("auditor", "CN=eve")])
+        self.assertTrue(self.run_by("eve", "ledger", "export").stdout)
+        self.refused("eve", "subject", "add", "079125", "--name", "C")
+        self.refused("eve demo", "user", "remove", "second")
+        self.refused("demo second", "role", "set", "eve", "operator", reason="conflict")
+        self.refused("demo second", *self.person("eve-again", "operator", "eve"), reason="conflict")
+        self.refused("demo second", "user", "add", "eve-too", "--role", "operator", "--cert", f"{self.h.state}/eve.key.crt",
+                     reason="conflict")
+        self.refused("demo second", "user", "add", "bare", "--role", "operator", "--public-key",
+                     f"{self.h.state}/eve-again.key.pub", reason="invalid")
+        self.run_by("demo second", "user", "remove", "eve")
+        self.refused("eve", "status")
+
+    def test_two_people_at_two_places(self):
+        path = f"{self.h.dir}/add.op"
+        self.run_by("demo", *self.person("fay", "operator"), "--propose", path)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.assertNotIn("fay", self.run_by("demo", "user", "list").stdout, "nothing is done yet")
+        shown = json.loads(self.h.kyso("operation", "show", path, "--json").stdout)
+        self.assertEqual((shown["message"], shown["name"], shown["role"], shown["signed_by"], shown["certificate_subject"]),
+                         ("Proposed: add user", "fay", "ROLE_OPERATOR", ["demo"], "CN=fay"))
+        self.assertIn("add user", self.h.kyso("operation", "show", path).stdout)
+        for name in ("demo", "stranger"):  # the same person again; nobody we know
+            self.h.kyso("operator", "keygen", f"{self.h.state}/stranger.key", check=False)
+            self.refused(name, "operation", "approve", path)
+        self.run_by("second", "operation", "approve", path)
+        record = [r for r in self.h.ledger("operation") if r["name"] == "add-user"][-1]
+        self.assertEqual((record["operators"], record["digest"]), ("demo,second", shown["digest"]))
+        self.assertIn("fay", self.run_by("demo", "user", "list").stdout)
+        self.refused("second", "operation", "approve", path)  # it runs once
+
+    def test_what_is_approved_is_what_was_shown(self):
+        path = f"{self.h.dir}/client.op"
+        self.run_by("demo", "client", "add", "gateway", "--may", "sign", "--cert", f"{self.h.state}/pki/gateway.pem",
+                    "--delegate", "ministry-a", "--propose", path)
+        shown = json.loads(self.h.kyso("operation", "show", path, "--json").stdout)
+        self.assertEqual((shown["name"], shown["relying_parties"], shown["may_sign"], shown["spki_sha256"]),
+                         ("gateway", ["ministry-a"], True, [self.h.spki_sha256("gateway").hex()]))
+        with open(path, "rb") as f:
+            proposal = f.read()
+        changed = proposal.replace(b"ministry-a", b"ministry-b")
+        self.assertNotEqual(changed, proposal)
+        with open(path, "wb") as f:
+            f.write(changed)
+        self.assertNotEqual(json.loads(self.h.kyso("operation", "show", path, "--json").stdout)["digest"], shown["digest"])
+        self.refused("second", "operation", "approve", path)  # the first one's signature is over other bytes
+        for what in (b"", b"noise", changed[:-1]):
+            with open(path, "wb") as f:
+                f.write(what)
+            self.assertEqual(self.h.kyso("operation", "show", path, check=False).returncode, 2)
+
+    def test_a_proposal_shows_no_seed(self):
+        path, seed = f"{self.h.dir}/totp.op", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXQ"
+        self.run_by("demo", "authenticator", "enroll-totp", "--subject", "079126", "--seed", seed, "--propose", path)
+        shown = self.h.kyso("operation", "show", path).stdout
+        raw = base64.b32decode(seed)
+        self.assertIn("sha256:" + hashlib.sha256(raw).hexdigest(), shown)
+        self.assertNotIn(raw.hex(), shown)
+
+    def test_zz_ledger_verifies(self):
+        self.run_by("demo", "ledger", "verify")
+
+
+if __name__ == "__main__":
+    unittest.main()
