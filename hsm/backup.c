@@ -74,15 +74,18 @@ static struct ky_status wrap(const struct hsm_session *s, const struct hsm_caps 
 
 static struct ky_status unwrap(const struct hsm_session *s, const struct hsm_caps *caps,
                                CK_OBJECT_HANDLE key, const struct hsm_backup *b,
-                               enum hsm_own_key which, struct hsm_template *t,
+                               enum hsm_own_key which, const struct hsm_template *what,
                                CK_OBJECT_HANDLE *out)
 {
     CK_MECHANISM mechanism = {caps->wrap, NULL, 0};
+    struct hsm_template t = {.count = 0};
 
-    hsm_own_key_kind(which, b->ledger_type, t);
+    hsm_own_key_kind(which, b->ledger_type, &t);
+    for (CK_ULONG i = 0; i < what->count; i++)
+        hsm_template_add(&t, what->attrs[i].type, what->attrs[i].pValue, what->attrs[i].ulValueLen);
     return hsm_ckr_status(s->module->fn->C_UnwrapKey(
         s->handle, &mechanism, key, (CK_BYTE_PTR)(uintptr_t)b->blobs[which].bytes,
-        b->blobs[which].len, t->attrs, t->count, out));
+        b->blobs[which].len, t.attrs, t.count, out));
 }
 
 struct ky_status hsm_backup_make(const struct hsm_session *s, const struct hsm_caps *caps,

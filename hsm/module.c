@@ -10,6 +10,7 @@
 #include <p11-kit/uri.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ckr.h"
 
@@ -83,30 +84,82 @@ done:
     return st;
 }
 
-struct ky_status hsm_module_find_token(struct hsm_module *m, const char *text)
+static struct ky_status find(struct hsm_module *m, const P11KitUri *uri, bool initialised,
+                             unsigned *out_found)
 {
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG count = SLOTS_MAX;
-    CK_TOKEN_INFO info;
+    struct ky_status st = hsm_ckr_status(m->fn->C_GetSlotList(CK_TRUE, slots, &count));
+
+    *out_found = 0;
+    for (CK_ULONG i = count; ky_ok(st) && i > 0; i--) {
+        CK_TOKEN_INFO info;
+
+        if (m->fn->C_GetTokenInfo(slots[i - 1], &info) != CKR_OK ||
+            initialised != ((info.flags & CKF_TOKEN_INITIALIZED) != 0) ||
+            !p11_kit_uri_match_token_info((P11KitUri *)(uintptr_t)uri, &info))
+            continue;
+        m->slot = slots[i - 1];
+        m->token = info;
+        ++*out_found;
+    }
+    return st;
+}
+
+struct ky_status hsm_module_find_token(struct hsm_module *m, const char *text)
+{
     unsigned found = 0;
     P11KitUri *uri = NULL;
     struct ky_status st = uri_parse(text, &uri);
 
-    if (!ky_ok(st))
-        goto done;
-    st = hsm_ckr_status(m->fn->C_GetSlotList(CK_TRUE, slots, &count));
-    if (!ky_ok(st))
-        goto done;
-    for (CK_ULONG i = 0; i < count; i++) {
-        if (m->fn->C_GetTokenInfo(slots[i], &info) != CKR_OK ||
-            !(info.flags & CKF_TOKEN_INITIALIZED) || !p11_kit_uri_match_token_info(uri, &info))
-            continue;
-        m->slot = slots[i];
-        m->token = info;
-        found++;
+    if (ky_ok(st))
+        st = find(m, uri, true, &found);
+    if (ky_ok(st) && found != 1)
+        st = KY_STATUS_CAUSE(KY_NOT_FOUND, found);
+    if (uri != NULL)
+        p11_kit_uri_free(uri);
+    return st;
+}
+
+/* A label in a token's form; NULL: one that matches any. */
+static void set_label(P11KitUri *uri, const char *label)
+{
+    CK_TOKEN_INFO *want = p11_kit_uri_get_token_info(uri);
+
+    memset(want->label, label != NULL ? ' ' : 0, sizeof(want->label));
+    if (label != NULL)
+        memcpy(want->label, label, strnlen(label, sizeof(want->label)));
+}
+
+struct ky_status hsm_module_find_other(struct hsm_module *m, const char *text, const char *label)
+{
+    unsigned found = 0;
+    P11KitUri *uri = NULL;
+    struct ky_status st = uri_parse(text, &uri);
+
+    if (ky_ok(st)) {
+        set_label(uri, label);
+        st = find(m, uri, label != NULL, &found);
     }
-    st = found == 1 ? KY_STATUS(KY_OK) : KY_STATUS_CAUSE(KY_NOT_FOUND, found);
-done:
+    if (ky_ok(st) && found == 0)
+        st = KY_STATUS(KY_NOT_FOUND);
+    if (uri != NULL)
+        p11_kit_uri_free(uri);
+    return st;
+}
+
+struct ky_status hsm_module_label(const char *text, uint8_t out[32])
+{
+    P11KitUri *uri = NULL;
+    struct ky_status st = uri_parse(text, &uri);
+
+    if (ky_ok(st)) {
+        const CK_TOKEN_INFO *named = p11_kit_uri_get_token_info(uri);
+
+        memcpy(out, named->label, sizeof(named->label));
+        if (out[0] == '\0' || out[0] == ' ')
+            st = KY_STATUS(KY_INVALID);
+    }
     if (uri != NULL)
         p11_kit_uri_free(uri);
     return st;

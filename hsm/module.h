@@ -29,6 +29,14 @@ KY_MUST_CHECK struct ky_status hsm_module_open(const struct hsm_config *config,
  */
 KY_MUST_CHECK struct ky_status hsm_module_find_token(struct hsm_module *m, const char *uri);
 /*
+ * The same for a token that is not named by the URI yet: blank (label NULL), or of another label. What
+ * else the URI says must fit. KY_NOT_FOUND: none; of several the first is taken.
+ */
+KY_MUST_CHECK struct ky_status hsm_module_find_other(struct hsm_module *m, const char *uri,
+                                                     const char *label);
+/* The label that the URI names, blank-padded. KY_INVALID: it names none. */
+KY_MUST_CHECK struct ky_status hsm_module_label(const char *uri, uint8_t out[32]);
+/*
  * Logs in as the user. When the token says that the next wrong PIN locks it, or that it is locked,
  * nothing is tried: KY_TOKEN_LOGIN with cause CKR_PIN_LOCKED.
  */

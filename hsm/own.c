@@ -129,19 +129,24 @@ void hsm_own_key_kind(enum hsm_own_key which, uint8_t ledger_type, struct hsm_te
 void hsm_own_key_template(enum hsm_own_key which, uint8_t ledger_type, const struct hsm_caps *caps,
                           struct hsm_own_template *out)
 {
+    static const struct hsm_flag fixed[] = {{CKA_MODIFIABLE, CK_FALSE}};
     const struct own_key *k = &own_keys[which];
 
     *out = (struct hsm_own_template){.t.count = 0};
     hsm_template_add(&out->t, CKA_LABEL, k->label, strlen(k->label));
-    hsm_template_flags(&out->t, k->flags, k->flag_count);
+    for (size_t i = 0; i < k->flag_count; i++)
+        if (k->flags[i].type != CKA_MODIFIABLE)
+            hsm_template_flags(&out->t, &k->flags[i], 1);
     add_restrictions(&out->t, caps, own_mechanism(which, ledger_type, caps));
     if (which == HSM_OWN_LEDGER)
         hsm_template_add(&out->t, CKA_ID, k->label, strlen(k->label));
-    if (which != HSM_OWN_KEK)
-        return;
-    hsm_template_flags(&out->nested, kek_unwrap_flags, HSM_COUNT(kek_unwrap_flags));
-    hsm_template_add(&out->t, CKA_UNWRAP_TEMPLATE, out->nested.attrs,
-                     out->nested.count * sizeof(out->nested.attrs[0]));
+    if (which == HSM_OWN_KEK) {
+        hsm_template_flags(&out->nested, kek_unwrap_flags, HSM_COUNT(kek_unwrap_flags));
+        hsm_template_add(&out->t, CKA_UNWRAP_TEMPLATE, out->nested.attrs,
+                         out->nested.count * sizeof(out->nested.attrs[0]));
+    }
+    /* Last: SoftHSM2 takes nothing after it of a key that is unwrapped. */
+    hsm_template_flags(&out->t, fixed, HSM_COUNT(fixed));
 }
 
 void hsm_own_key_newborn(enum hsm_own_key which, struct hsm_template *t)
@@ -192,10 +197,15 @@ void hsm_own_ledger_public(struct hsm_template *t)
 static struct ky_status check_secret(const struct hsm_session *s, CK_OBJECT_HANDLE key,
                                      CK_KEY_TYPE type)
 {
-    const CK_ULONG len = SECRET_LEN;
+    /* SoftHSM2 does not know how long a key is that it has unwrapped. */
+    const CK_ULONG lens[] = {SECRET_LEN, 0};
     struct ky_status st = hsm_attr_check(s, key, CKA_KEY_TYPE, &type, sizeof(type));
 
-    return ky_ok(st) ? hsm_attr_check(s, key, CKA_VALUE_LEN, &len, sizeof(len)) : st;
+    if (!ky_ok(st))
+        return st;
+    st = hsm_attr_check(s, key, CKA_VALUE_LEN, &lens[0], sizeof(lens[0]));
+    return st.code == KY_CORRUPT ? hsm_attr_check(s, key, CKA_VALUE_LEN, &lens[1], sizeof(lens[1]))
+                                 : st;
 }
 
 static struct ky_status check_unwrap_template(const struct hsm_session *s, CK_OBJECT_HANDLE kek)

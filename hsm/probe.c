@@ -338,9 +338,9 @@ static void try_mechanisms(struct probe *p)
     (void)fputs("\nattributes of token keys\n", p->out);
 }
 
-void hsm_probe(struct hsm_worker *w)
+const char *hsm_probe(struct hsm_worker *w, FILE *out)
 {
-    struct probe p = {.w = w, .out = stdout};
+    struct probe p = {.w = w, .out = out};
 
     sweep(&p);
     w->vault->caps.restricts = true;
@@ -356,4 +356,5 @@ void hsm_probe(struct hsm_worker *w)
     else
         (void)fputs("\nKyso takes this token, for wrapped and for resident keys\n", p.out);
     (void)fflush(p.out);
+    return p.refused != NULL ? p.refused : p.unwrapped;
 }

@@ -211,7 +211,7 @@ static int work(struct hsm_vault *v, struct hsm_worker *workers, uint32_t n)
     st = hsm_session_open(&v->module, 0, &workers[0].session);
     if (ky_ok(st) && v->config->probe) {
         hsm_caps_probe(&v->module, &v->caps);
-        hsm_probe(&workers[0]);
+        (void)hsm_probe(&workers[0], stdout);
         return ky_ok(tell(CONTROL_DONE, 0)) ? HSM_EXIT_OK : HSM_EXIT_CHANNEL;
     }
     if (ky_ok(st))

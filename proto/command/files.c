@@ -67,7 +67,7 @@ struct ky_status file_write(const char *path, struct ky_span bytes, unsigned mod
     fd = mkostemp(temporary, O_CLOEXEC); /* born 0600 */
     if (fd < 0)
         return KY_STATUS_CAUSE(KY_IO, errno);
-    ok = write_all(fd, bytes) && fchmod(fd, (mode_t)mode) == 0;
+    ok = write_all(fd, bytes) && fchmod(fd, (mode_t)mode) == 0 && fsync(fd) == 0;
     error = errno;
     if (close(fd) != 0 && ok) {
         ok = false;

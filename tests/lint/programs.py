@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each program may load: only vaults a PKCS#11 loader, only fronts and clients nghttp2, only the authority SQLite."""
+"""What each program may load: only vaults and the ceremony a PKCS#11 loader, only fronts and clients nghttp2, only the authority SQLite."""
 
 import re
 import subprocess
@@ -8,14 +8,15 @@ import sys
 ONLY = {
     "libnghttp2": {"kyso-front", "kyso"},
     "libsqlite3": {"kyso-authority"},
-    "libp11-kit": {"kyso-vault"},
+    "libp11-kit": {"kyso-vault", "kyso-ceremony"},
+    "libgfshare": {"kyso-ceremony"},
     "libssl": {"kyso-front", "kyso"},
-    "libjansson": {"kyso"},
+    "libjansson": {"kyso", "kyso-ceremony"},
     "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status"},
     "liboath": {"kyso-authority", "kyso"},
     "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso"},
 }
-PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso"]
+PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso", "kyso-ceremony"]
 
 
 def main():

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ceremonies as people hold them: read from the screen, typed on a terminal, on a private SoftHSM2."""
+
+import itertools
+import json
+import os
+import shutil
+import stat
+import sys
+import unittest
+
+from ceremony import BIN, NAMES, Gone, Room
+import forms
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration/main"))
+import base  # noqa: E402
+
+
+def records(room):
+    with open(room.transcript) as f:
+        return [json.loads(line) for line in f]
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+class ServerOn(base.harness.Harness):
+    """A server on a ceremony's token."""
+
+    def __init__(self, room, **options):
+        super().__init__(**options)
+        self.room = room
+
+    def make_state(self):
+        super().make_state()
+        self.env["SOFTHSM2_CONF"] = self.room.env["SOFTHSM2_CONF"]
+        self.config.update({"token.pin_file": f"{self.room.dir}/pin", "token.vaults": 1})
+        self.configure()
+
+
+class Whole(unittest.TestCase):
+    """One 3-of-5 ceremony; the tests look at what it left."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.room = Room()
+        cls.addClassCleanup(cls.room.close)
+        cls.terminal = cls.room.init("--demo-pin-file", f"{cls.room.dir}/pin")
+        nonce = next(r for r in records(cls.room) if r["event"] == "shares-made")["nonce"]
+        shares = [forms.share(lines, 0) for lines in cls.room.forms.values()]
+        cls.activation = forms.join(shares[:3])
+        cls.so_pin, cls.user_pin = forms.pins(cls.activation, bytes.fromhex(nonce))
+
+    def verify(self, *words, path=None):
+        return self.room.run("verify", path or self.room.transcript, *words)
+
+    def test_a_every_set_of_three_gives_the_pin(self):
+        self.assertIn("All 10 sets of 3 shares give the secrets; none of the 15 smaller", self.terminal.text)
+        self.assertEqual(read(f"{self.room.dir}/pin").decode(), self.user_pin)
+        for kind in (0, 1):
+            shares = [forms.share(lines, kind) for lines in self.room.forms.values()]
+            secrets = {forms.join(three) for three in itertools.combinations(shares, 3)}
+            self.assertEqual(len(secrets), 1)
+            for size in (1, 2):
+                for few in itertools.combinations(shares, size):
+                    self.assertNotIn(forms.join(few), secrets)
+
+    def test_b_the_transcript_verifies(self):
+        done = self.verify("--key", f"{self.room.dir}/kept/first.ledger.pub", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        self.assertEqual(json.loads(done.stdout)["lines"], len(records(self.room)))
+        people = self.verify().stdout
+        for text in ("possession", "Le Van Bon", *NAMES):
+            self.assertIn(text, people)
+        self.assertEqual([r["name"] for r in records(self.room) if r["event"] == "possession"], NAMES)
+
+    def test_c_nothing_secret_was_kept(self):
+        kept = b"".join(read(os.path.join(self.room.dir, "kept", name)) for name in os.listdir(f"{self.room.dir}/kept"))
+        secrets = [self.so_pin, self.user_pin, self.activation.hex()]
+        for lines in self.room.forms.values():
+            secrets += lines + [line.replace(" ", "") for line in lines]
+            secrets += [forms.share(lines, kind)[1].hex() for kind in (0, 1)]
+        for secret in secrets:
+            self.assertNotIn(secret.encode(), kept)
+        for pin in (self.so_pin, self.user_pin):
+            self.assertNotIn(pin, self.terminal.text)
+        self.assertEqual(stat.S_IMODE(os.stat(f"{self.room.dir}/pin").st_mode), 0o600)
+
+    def test_d_the_screen_is_cleared_after_each_share(self):
+        text = self.terminal.text
+        for lines in self.room.forms.values():
+            last = text.rindex(lines[-1])
+            self.assertIn("\033[2J\033[3J\033[H", text[last:last + 100 + len(lines[-1])])
+
+    def test_e_a_closed_ceremony_and_its_token_are_not_begun_again(self):
+        t = self.room.terminal("init", self.room.plan)
+        t.expect("kyso-ceremony: .*token")
+        self.assertEqual(t.wait(), 1)
+        self.assertEqual(self.verify().returncode, 0)
+
+    def test_f_a_server_signs_on_it(self):
+        with ServerOn(self.room) as h:
+            h.add_clients()
+            citizen = h.add_citizen("alice", totps=2)
+            path = f"{h.dir}/document"
+            with open(path, "w") as f:
+                f.write("a document")
+            h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", citizen["credential_id"],
+                   "--totp-secret", citizen["totp"]["secret"])
+
+    def test_g_every_changed_bit_is_found(self):
+        whole = read(self.room.transcript)
+        path = f"{self.room.dir}/changed.jsonl"
+        step = max(1, len(whole) * 8 // int(os.environ.get("KYSO_BITS", "24")))
+        for bit in range(0, len(whole) * 8, step):
+            changed = bytearray(whole)
+            changed[bit // 8] ^= 1 << bit % 8
+            with open(path, "wb") as f:
+                f.write(changed)
+            done = self.verify(path=path)
+            self.assertEqual(done.returncode, 4, f"bit {bit}: {done.stdout[-300:]}")
+
+
+if __name__ == "__main__":
+    unittest.main()
