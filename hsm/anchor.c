@@ -96,6 +96,8 @@ static struct ky_status anchors_find(const struct hsm_session *s, uint8_t slot, 
     anchor_label(slot, label);
     hsm_template_add(&t, CKA_LABEL, label, strlen(label));
     st = hsm_session_find(s, t.attrs, t.count, out->found, ANCHORS_MAX, &out->count);
+    if (ky_ok(st) && out->count == ANCHORS_MAX)
+        return KY_STATUS_CAUSE(KY_TOKEN_REQUEST, CKR_DEVICE_MEMORY); /* the newest may be among those that were cut off */
     for (CK_ULONG i = 0; ky_ok(st) && i < out->count; i++)
         st = keep_newest(s, out->found[i], out);
     return st;

@@ -294,6 +294,10 @@ void boot_step(struct authority *a);
 void ledger_idle(struct authority *a); /* after a commit: checkpoint, anchor, snapshot when due */
 void ledger_close(struct authority *a);
 KY_MUST_CHECK struct ky_status ledger_put_anchor(struct authority *a, bool clean);
+/* Keeps what the token's slot holds. False: the token did not tell. */
+bool boot_take_anchor(struct authority *a, size_t slot, const struct job_result *r);
+/* What it holds is an anchor of this very ledger, and not one that was overwritten: a write of ours that came late. */
+bool boot_owns_anchor(struct authority *a, size_t slot);
 
 /* sign.c, transaction.c, approve.c, query.c */
 void sign_request(struct authority *a, const struct request *r, struct ky_span payload);

@@ -161,17 +161,52 @@ static void anchor_written(struct authority *a)
     log_event(LOG_DEBUG, "anchor", LOG_U64("size", s->anchor_size));
 }
 
-static void anchor_done(struct authority *a, const struct job_result *r)
+/*
+ * The slot holds neither what we read or wrote last nor what we write. A network HSM may have made a write long after its vault, or
+ * the whole server before this one, was killed: then it is on our ledger, and is overwritten. Another server's never is.
+ */
+static struct ky_status look_again(struct authority *a)
+{
+    struct job job = {.for_what = JOB_FOR_ANCHOR, .schema = &job_anchor_read_schema};
+    struct job_anchor m = {.slot = (uint8_t)(a->side.anchor_pending.sequence & 1)};
+    struct ky_status status = job_submit(a, &job, &m);
+
+    a->side.anchor_busy = ky_ok(status);
+    return status;
+}
+
+static struct ky_status overwrite_late(struct authority *a, const struct job_result *r)
+{
+    size_t slot = a->side.anchor_pending.sequence & 1;
+
+    a->boot.anchor_len[slot] = 0;
+    if (!boot_take_anchor(a, slot, r))
+        return ky_ok(r->status) ? KY_STATUS(KY_CORRUPT) : r->status;
+    if (!boot_owns_anchor(a, slot))
+        return KY_STATUS(KY_CONFLICT);
+    log_event(LOG_WARN, "anchor-late", LOG_U64("slot", slot));
+    return ledger_put_anchor(a, a->side.anchor_pending.clean);
+}
+
+static void anchor_done(struct authority *a, const struct job *job, const struct job_result *r)
 {
     struct ledger_side *s = &a->side;
+    struct ky_status status = r->status;
 
     s->anchor_busy = false;
-    s->anchor_again = !ky_ok(r->status);
-    if (ky_ok(r->status))
+    s->anchor_again = s->anchor_again || !ky_ok(status);
+    if (job->schema == &job_anchor_read_schema)
+        status = overwrite_late(a, r);
+    else if (status.code == KY_CONFLICT)
+        status = look_again(a);
+    if (s->anchor_busy)
+        return;
+    s->anchor_again = !ky_ok(status);
+    if (ky_ok(status))
         anchor_written(a);
     else
-        log_event(LOG_ERROR, "job-failed", LOG_CODE(r->status), LOG_STR("job", "anchor"));
-    if (r->status.code == KY_CONFLICT && a->phase != PHASE_CLOSE) {
+        log_event(LOG_ERROR, "job-failed", LOG_CODE(status), LOG_STR("job", "anchor"));
+    if (status.code == KY_CONFLICT && a->phase != PHASE_CLOSE) {
         authority_seal(a, "another server has moved the token's anchor: two run on one ledger");
         return;
     }
@@ -183,7 +218,7 @@ static void anchor_done(struct authority *a, const struct job_result *r)
     }
     if (a->phase != PHASE_CLOSE)
         return;
-    if (a->boot.create && ky_ok(r->status)) {
+    if (a->boot.create && ky_ok(status)) {
         struct control_msg done = {.type = CONTROL_DONE};
         log_event(LOG_INFO, "provisioned", LOG_U64("records", s->anchor_size));
         a->hooks.control(a->hooks.context, &done);
@@ -199,7 +234,7 @@ void ledger_job_done(struct authority *a, const struct job *job, const struct jo
     if (job->for_what == JOB_FOR_CHECKPOINT)
         checkpoint_done(a, r);
     else
-        anchor_done(a, r);
+        anchor_done(a, job, r);
 }
 
 /* --- snapshots and the end ------------------------------------------------------------------------------------------------ */

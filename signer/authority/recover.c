@@ -76,7 +76,7 @@ static bool take_info(struct authority *a, const struct job_result *r)
 }
 
 /* An anchor that does not hold counts as absent; it is told apart once the state key is there. */
-static bool take_anchor(struct authority *a, int slot, const struct job_result *r)
+bool boot_take_anchor(struct authority *a, size_t slot, const struct job_result *r)
 {
     struct job_r_bytes m;
 
@@ -114,6 +114,7 @@ static void find_anchor(struct authority *a)
 
 struct fold {
     struct authority *a;
+    const struct anchor *anchor; /* looked for on the way; NULL = none */
     struct merkle tree; /* of what has been read */
     bool from_start;    /* tree covers everything up to where reading began */
     bool match;         /* the ledger's root at the anchor's size is the anchor's */
@@ -122,13 +123,12 @@ struct fold {
 
 static void compare(struct fold *f)
 {
-    const struct anchor *best = f->a->boot.best;
     uint8_t root[32];
 
-    if (best == NULL || f->tree.size != best->size)
+    if (f->anchor == NULL || f->tree.size != f->anchor->size)
         return;
     merkle_root(&f->tree, root);
-    f->match = ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(best->root));
+    f->match = ky_span_eq(KY_SPAN_OF(root), KY_SPAN_OF(f->anchor->root));
 }
 
 static struct ky_status fold_leaf(void *context, struct ky_span leaf, struct ky_span private_data)
@@ -204,6 +204,20 @@ static bool is_the_ledger(const struct fold *f)
            ky_span_eq(KY_SPAN_OF(folded), KY_SPAN_OF(stored));
 }
 
+/* The leaves from the last kept turn before the anchor up to `to`, which is not before it. */
+static struct ky_status run_through(struct fold *early, uint64_t to)
+{
+    struct store *store = early->a->store;
+    struct ky_status status = store_turn_before(store, early->anchor->size, &early->tree);
+
+    if (!ky_ok(status))
+        return status;
+    compare(early);
+    if (early->tree.size == to)
+        return status;
+    return store_ledger_read(store, early->tree.size, to - early->tree.size, hash_leaf, early);
+}
+
 /*
  * The snapshot is younger than the anchor (a crash between the two), so what was folded says nothing of the anchor. The leaves
  * from the last kept turn before the anchor to the snapshot must run through both roots. A kept turn of another
@@ -211,14 +225,10 @@ static bool is_the_ledger(const struct fold *f)
  */
 static struct ky_status join_anchor(struct authority *a, uint64_t from, struct fold *f)
 {
-    struct fold early = {.a = a};
+    struct fold early = {.a = a, .anchor = a->boot.best};
     uint8_t root[32];
-    struct ky_status status = store_turn_before(a->store, a->boot.best->size, &early.tree);
+    struct ky_status status = run_through(&early, from);
 
-    if (!ky_ok(status))
-        return status;
-    compare(&early);
-    status = store_ledger_read(a->store, early.tree.size, from - early.tree.size, hash_leaf, &early);
     if (!ky_ok(status))
         return status;
     merkle_root(&early.tree, root);
@@ -241,6 +251,18 @@ static struct ky_status fold_all(struct authority *a, struct fold *f)
     if (ky_ok(status) && a->boot.best != NULL && a->boot.best->size < from)
         status = join_anchor(a, from, f);
     return status;
+}
+
+bool boot_owns_anchor(struct authority *a, size_t slot)
+{
+    struct ky_span bytes = KY_SPAN(a->boot.anchor_bytes[slot], a->boot.anchor_len[slot]);
+    struct anchor found;
+    struct fold early = {.a = a, .anchor = &found};
+
+    return ky_ok(anchor_decode(bytes, &a->state_key, &found)) &&
+           found.size <= store_ledger_size(a->store) &&
+           found.sequence + 2 >= a->side.anchor_pending.sequence &&
+           ky_ok(run_through(&early, found.size)) && early.match;
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------------- */
@@ -339,7 +361,7 @@ static const char *judge_anchor(const struct authority *a, const struct fold *f)
 
 static void open_existing(struct authority *a)
 {
-    struct fold f = {.a = a};
+    struct fold f = {.a = a, .anchor = a->boot.best};
     struct ledger_start start = {.version = ky_span_text(KYSO_VERSION), .clock_sync = clock_sync()};
 
     if (!open_store(a, STORE_OPEN))
@@ -466,7 +488,7 @@ void boot_job_done(struct authority *a, const struct job *job, const struct job_
         break;
     case ASK_ANCHOR_0:
     case ASK_ANCHOR_1:
-        ok = take_anchor(a, job->key_epoch == ASK_ANCHOR_1, r);
+        ok = boot_take_anchor(a, job->key_epoch == ASK_ANCHOR_1, r);
         break;
     case ASK_COUNT:
         break;

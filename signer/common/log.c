@@ -23,7 +23,7 @@ static const char *const log_events[] = {
     "role-started", "role-ended", "role-backoff", "vault-killed", "latch-closed", "listening",
     "serving", "all-as-root",
     /* authority */
-    "opened", "sealed", "recovered", "anchor-mismatch", "vault-joined", "vault-left",
+    "opened", "sealed", "recovered", "anchor-mismatch", "anchor-late", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
     "provisioned", "client-suspended", "codes-suspended", "codes-resumed", "turn-slow", "key-quarantined",
     "record-refused",

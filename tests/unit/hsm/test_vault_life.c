@@ -396,7 +396,7 @@ static void expect_anchor(struct vault *v, uint8_t slot, const char *value)
 }
 
 /* A crash between create and destroy leaves both: the newer is the one with the higher serial. */
-static void plant_old_anchor(void)
+static void plant_old_anchors(int n)
 {
     CK_OBJECT_CLASS class = CKO_DATA;
     CK_BBOOL yes = CK_TRUE;
@@ -409,7 +409,8 @@ static void plant_old_anchor(void)
     CK_OBJECT_HANDLE h = 0;
     struct raw r = raw_open();
 
-    assert_int_equal(r.fn->C_CreateObject(r.session, t, 6, &h), CKR_OK);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(r.fn->C_CreateObject(r.session, t, 6, &h), CKR_OK);
     raw_close(&r);
 }
 
@@ -432,7 +433,7 @@ static void test_anchor_alternates(void **state)
         vault_call(&v, &job_anchor_write_schema, &third, &job_r_done_schema, NULL).code,
         KY_INVALID);
     vault_stop(&v);
-    plant_old_anchor();
+    plant_old_anchors(1);
     v = vault_start(&plain); /* another vault reads what the first one wrote */
     expect_anchor(&v, 0, "size 3");
     expect_anchor(&v, 1, "size 2");
@@ -448,6 +449,23 @@ static void test_anchor_alternates(void **state)
     assert_int_equal(r.fn->C_FindObjects(r.session, found, 4, &n), CKR_OK);
     assert_int_equal(n, 1);
     raw_close(&r);
+}
+
+/* A list that came back full may be cut: it says nothing of the newest, least of all that another server wrote it. */
+static void test_a_cut_list_of_anchors(void **state)
+{
+    struct vault v = vault_start(&plain);
+    const struct job_anchor in = {.generation = 2};
+    struct ky_status st;
+
+    (void)state;
+    plant_old_anchors(16);
+    st = vault_call(&v, &job_anchor_read_schema, &in, &job_r_bytes_schema, NULL);
+    assert_int_equal(st.code, KY_TOKEN_REQUEST);
+    assert_int_equal(st.cause, CKR_DEVICE_MEMORY);
+    assert_int_equal(write_anchor(&v, 0, "mine", "stale"), KY_TOKEN_REQUEST);
+    assert_int_equal(write_anchor(&v, 1, "mine", "size 2"), KY_OK); /* the other slot */
+    vault_stop(&v);
 }
 
 static void test_provisioning_twice_changes_nothing(void **state)
@@ -490,6 +508,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_resident_key_of_another_vault),
         cmocka_unit_test(test_two_objects_with_one_id),
         cmocka_unit_test(test_anchor_alternates),
+        cmocka_unit_test(test_a_cut_list_of_anchors),
         cmocka_unit_test(test_provisioning_twice_changes_nothing),
     };
 

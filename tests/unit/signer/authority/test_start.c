@@ -373,8 +373,13 @@ static void fault_51_moved_anchor_seals(void **state)
 
     world_advance(w, 1100000);
     world_run(w);
+    struct anchor copy_of = w->a->side.anchor_pending;
+    struct ky_buf value = KY_BUF_INIT(ANCHOR_LEN);
+    copy_of.root[0] ^= 1; /* it has the state key, and a ledger of its own */
+    anchor_encode(&copy_of, &w->a->state_key, &value);
     for (int i = 0; i < 2; i++)
-        w->anchors[i][20] ^= 1;
+        memcpy(w->anchors[i], value.data, ANCHOR_LEN);
+    ky_buf_free(&value);
     sign_one(w, "r1", 1, 0, KY_OK); /* within the interval nobody knows */
     world_advance(w, 1100000);
     world_run(w);
@@ -403,6 +408,79 @@ static void an_anchor_is_tried_again_as_it_was(void **state)
     }
     assert_null(world_told(w, CONTROL_SEALED));
     assert_int_equal(w->a->side.anchor_size, store_ledger_size(w->a->store));
+}
+
+struct late { /* one slot's bytes */
+    size_t slot;
+    uint8_t bytes[256];
+};
+
+static void put_anchor(struct world *w, const struct late *l)
+{
+    memcpy(w->anchors[l->slot], l->bytes, ANCHOR_LEN);
+}
+
+/* It arrives when the slots have been read, and before the first write over it. */
+static void arrive(struct world *w)
+{
+    if (w->watcher == NULL || w->a == NULL || !w->a->boot.anchoring)
+        return;
+    put_anchor(w, w->watcher);
+    w->watcher = NULL;
+}
+
+static void two_anchors(struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        world_advance(w, 30000000);
+        sign_one(w, i ? "even" : "odd", 1, 0, KY_OK);
+        world_advance(w, 1100000);
+        world_run(w);
+    }
+}
+
+/* Over a network a killed vault's write may arrive in the next life, or after that has written the slot: it is on our ledger. */
+static void fault_51_our_own_late_anchor_is_overwritten(void **state)
+{
+    struct world *w = *state;
+    struct late late = {0}, old = {0};
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    w->anchor_lost = true;
+    late.slot = old.slot = (w->a->side.anchor_sequence + 1) & 1;
+    memcpy(old.bytes, w->anchors[old.slot], ANCHOR_LEN);
+    world_advance(w, 1100000);
+    world_run(w);
+    memcpy(late.bytes, w->anchors[late.slot], ANCHOR_LEN);
+    assert_memory_not_equal(old.bytes, late.bytes, ANCHOR_LEN);
+    world_crash(w);
+    put_anchor(w, &old);
+    w->anchor_lost = false;
+    w->watcher = &late;
+    w->on_clock = arrive;
+    world_boot(w);
+    assert_null(w->watcher);
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_memory_not_equal(late.bytes, w->anchors[late.slot], ANCHOR_LEN);
+    world_advance(w, 60000000); /* of an unclean start */
+    put_anchor(w, &late);
+    two_anchors(w);
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_memory_not_equal(late.bytes, w->anchors[late.slot], ANCHOR_LEN);
+    world_stop(w);
+    world_boot(w); /* in order: it asks for no codes to be refused */
+    assert_int_equal(1, ledger_count(w, LEDGER_ANCHORED));
+    put_anchor(w, &old); /* this one was overwritten long ago: nobody's late write */
+    for (uint8_t i = 0; i < 3 && w->a->phase == PHASE_SERVE; i++) {
+        const char id[] = {'z', (char)('0' + i), '\0'};
+        char code[9];
+        world_advance(w, 30000000);
+        struct door_tx m = totp_msg(w, id, 1, code, 1);
+        front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
+        world_run(w);
+    }
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "another server"));
 }
 
 static void another_server_id_seals(void **state)
@@ -545,6 +623,7 @@ int main(void)
         T(fault_51_second_server_is_refused),
         T(fault_51_moved_anchor_seals),
         T(an_anchor_is_tried_again_as_it_was),
+        T(fault_51_our_own_late_anchor_is_overwritten),
         T(another_server_id_seals),
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),
