@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole authority over its real store, with vaults and fronts played by the unit tests' world: what a front that was taken
- * over, or a vault, may say. Input: steps (the table below). Every answer decodes, every intent gets its one receipt (I4), no
- * signature appears without an intent (I1), and nothing that a peer says makes the authority seal itself.
+ * A whole authority over its real store, with vaults and fronts played by the unit tests' world:
+ * what a front that was taken over, or a vault, may say. Input: steps (the table below). Every
+ * answer decodes, every intent gets its one receipt (I4), no signature appears without an intent
+ * (I1), and nothing that a peer says makes the authority seal itself.
  *
- * The world lives for many inputs, so each step is also written to the file that KYSO_FUZZ_HISTORY names: all of them since
- * the world began are one input, which replays a finding.
+ * The world lives for many inputs, so each step is also written to the file that KYSO_FUZZ_HISTORY
+ * names: all of them since the world began are one input, which replays a finding.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -87,23 +88,13 @@ static void turns(unsigned n)
     }
 }
 
-/* --- steps ---------------------------------------------------------------------------------------- */
-
-static void put_record(struct ky_channel *c, uint16_t type, uint64_t tag, struct ky_span payload)
-{
-    ky_put_u32(&c->out, (uint32_t)(KY_RECORD_HEADER + payload.len));
-    ky_put_u16(&c->out, type);
-    ky_put_u16(&c->out, 0);
-    ky_put_u64(&c->out, tag);
-    ky_put_u64(&c->out, 0);
-    ky_buf_put(&c->out, payload.data, payload.len);
-}
+/* --- steps ----------------------------------------------------------------------------------- */
 
 static void step_raw(struct ky_reader *r)
 {
     uint8_t front = ky_get_u8(r) % FRONT_COUNT, type = ky_get_u8(r);
 
-    put_record(&w->fronts[front], type % 48, ++w->next_tag, fuzz_piece(r));
+    fuzz_put_record(&w->fronts[front].out, type % 48, 0, ++w->next_tag, fuzz_piece(r));
 }
 
 /* What a front has to send for a good request of each kind. */
@@ -114,7 +105,8 @@ static struct ky_status encode_good(uint8_t kind, const char *id, struct ky_buf 
     struct door_tx tx = totp_msg(w, id, 7, code, kind >> 4 & 1);
     struct door_info info = {{0}};
     struct door_cred_list list = {.relying_party = tx.relying_party, .page_size = 10};
-    struct door_cred_get get = {.relying_party = tx.relying_party, .credential_id = tx.credential_id};
+    struct door_cred_get get = {.relying_party = tx.relying_party,
+                                .credential_id = tx.credential_id};
     struct door_tx_ref ref = {.relying_party = tx.relying_party};
     struct door_approval_ref approval = {.authenticator_id = text(w->device_id)};
     struct door_decide decide = {.authenticator_id = text(w->device_id), .decision = 2};
@@ -158,15 +150,16 @@ static void step_request(struct ky_reader *r)
     FUZZ_CHECK(ky_ok(encode_good(kind, id, &bytes, &schema)));
     for (size_t i = 0; i < turn.len && at + i < bytes.len; i++)
         bytes.data[at + i] ^= turn.data[i];
-    put_record(&w->fronts[(kind & 15) >= 8 && (kind & 15) < 11 ? FRONT_APPROVER : FRONT_SIGNER],
-               schema->type, ++w->next_tag, ky_buf_span(&bytes));
+    bool approves = (kind & 15) >= 8 && (kind & 15) < 11;
+    fuzz_put_record(&w->fronts[approves ? FRONT_APPROVER : FRONT_SIGNER].out, schema->type, 0,
+                    ++w->next_tag, ky_buf_span(&bytes));
     ky_buf_free(&bytes);
 }
 
 static void step_cancel(struct ky_reader *r)
 {
-    put_record(&w->fronts[FRONT_SIGNER], DOOR_CANCEL, w->next_tag - ky_get_u8(r) % 4,
-               KY_SPAN((const uint8_t *)"", 1));
+    fuzz_put_record(&w->fronts[FRONT_SIGNER].out, DOOR_CANCEL, 0, w->next_tag - ky_get_u8(r) % 4,
+                    KY_SPAN((const uint8_t *)"", 1));
 }
 
 static void step_time(struct ky_reader *r)
@@ -190,12 +183,12 @@ static void step_result(struct ky_reader *r)
 {
     uint8_t type = ky_get_u8(r), tag = ky_get_u8(r);
 
-    put_record(&w->vaults[0].channel, (uint16_t)(JOB_R_SIGN + type % 8),
-               w->vaults[0].last_tag + tag % 2, fuzz_piece(r));
+    fuzz_put_record(&w->vaults[0].channel.out, (uint16_t)(JOB_R_SIGN + type % 8), 0,
+                    w->vaults[0].last_tag + tag % 2, fuzz_piece(r));
     (void)ky_ok(ky_channel_flush(&w->vaults[0].channel));
 }
 
-/* --- after each input --------------------------------------------------------------------------------- */
+/* --- after each input ------------------------------------------------------------------------ */
 
 static void take_answers(void)
 {
@@ -218,7 +211,10 @@ static void take_answers(void)
     }
 }
 
-/* A vault whose job missed its deadline, or that lied, is killed and replaced, as the supervisor does. */
+/*
+ * A vault whose job missed its deadline, or that lied, is killed and replaced, as the supervisor
+ * does.
+ */
 static void settle(void)
 {
     w->vaults[0].hold = false;

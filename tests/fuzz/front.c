@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole front but for TLS, sockets and its loop: HTTP/2 bytes in, records out, a played authority's records back. Input: the door,
- * then steps (the table below): raw bytes, whole gRPC requests, answers, time. Whatever comes, the records that leave
- * can be read, a connection's end leaves nothing behind, and memory stays within 256 KiB a call (P14).
+ * A whole front but for TLS, sockets and its loop: HTTP/2 bytes in, records out, a played
+ * authority's records back. Input: the door, then steps (the table below): raw bytes, whole gRPC
+ * requests, answers, time. Whatever comes, the records that leave can be read, a connection's end
+ * leaves nothing behind, and memory stays within 256 KiB a call (P14).
  */
 #include <errno.h>
 #include <string.h>
@@ -37,7 +38,7 @@ struct stage {
 };
 static struct stage *stage;
 
-/* --- the system, played: sockets in memory, no events, no log ----------------------------------- */
+/* --- the system, played: sockets in memory, no events, no log -------------------------------- */
 
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t n, int flags)
@@ -169,9 +170,15 @@ static void feed(struct stage *s)
 
 static void frame(struct stage *s, size_t len, uint8_t type, uint8_t flags, int32_t stream)
 {
-    const uint8_t head[9] = {(uint8_t)(len >> 16),    (uint8_t)(len >> 8),     (uint8_t)len,
-                             type,                    flags,                   (uint8_t)(stream >> 24),
-                             (uint8_t)(stream >> 16), (uint8_t)(stream >> 8), (uint8_t)stream};
+    const uint8_t head[9] = {(uint8_t)(len >> 16),
+                             (uint8_t)(len >> 8),
+                             (uint8_t)len,
+                             type,
+                             flags,
+                             (uint8_t)(stream >> 24),
+                             (uint8_t)(stream >> 16),
+                             (uint8_t)(stream >> 8),
+                             (uint8_t)stream};
     ky_buf_put(&s->bytes, head, sizeof(head));
 }
 
@@ -268,16 +275,11 @@ static void step_answer(struct stage *s, struct ky_reader *r)
     uint16_t type = (uint16_t)(DOOR_REFUSED + ky_get_u8(r) % 48);
     struct ky_span payload = fuzz_piece(r);
     uint64_t tag = s->asked_count > 0 ? s->asked[which % s->asked_count] : which;
-    struct ky_buf *rec = &s->to_front;
 
     flush(s);
     take_records(s);
-    ky_put_u32(rec, (uint32_t)(KY_RECORD_HEADER + payload.len));
-    ky_put_u16(rec, type);
-    ky_put_u16(rec, which == 0xff); /* flags: a malformed record */
-    ky_put_u64(rec, tag);
-    ky_put_u64(rec, 0);
-    ky_buf_put(rec, payload.data, payload.len);
+    /* flags: a malformed record */
+    fuzz_put_record(&s->to_front, type, which == 0xff, tag, payload);
     event_get_callback(&s->front.link.readable)(KY_CHANNEL_FD, EV_READ, &s->front);
     FUZZ_CHECK(s->front.reply_arena.used == 0 && s->front.reply_scratch.len == 0);
 }
@@ -311,7 +313,7 @@ static void step_goaway(struct stage *s, struct ky_reader *r)
         conn_goaway(s->conn, final);
 }
 
-/* --- one connection ---------------------------------------------------------------------------- */
+/* --- one connection -------------------------------------------------------------------------- */
 
 static void begin(struct stage *s, uint8_t how)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes what a campaign begins with: for each schema, message and method one example in the form that its target reads,
- * every field filled. fuzz_seeds FOLDER writes FOLDER/TARGET/NAME.
+ * Makes what a campaign begins with: for each schema, message and method one example in the form
+ * that its target reads, every field filled. fuzz_seeds FOLDER writes FOLDER/TARGET/NAME.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -35,10 +35,11 @@ static void seed(const char *folder, const char *target, const char *name, unsig
 
 /* P-256's base point: a public key that anybody may have. */
 static const uint8_t point[65] = {
-    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
-    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f,
-    0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce,
-    0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5,
+    0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4,
+    0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a,
+    0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33,
+    0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
 };
 
 static size_t make_spki(uint8_t key_type, uint8_t der[KY_SPKI_MAX])
@@ -128,12 +129,7 @@ static void put_record(const struct ky_schema *s, struct ky_buf *b)
 
     put_example(s, &body);
     ky_put_u16(b, (uint16_t)(KY_RECORD_HEADER + body.len)); /* a piece of the target's input */
-    ky_put_u32(b, (uint32_t)(KY_RECORD_HEADER + body.len));
-    ky_put_u16(b, s->type);
-    ky_put_u16(b, 0);
-    ky_put_u64(b, 7);
-    ky_put_u64(b, 0);
-    ky_buf_put(b, body.data, body.len);
+    fuzz_put_record(b, s->type, 0, 7, ky_buf_span(&body));
     ky_buf_free(&body);
 }
 
@@ -313,11 +309,12 @@ static void calls(const char *folder, struct ky_buf *b)
     ky_buf_free(&body);
 }
 
-/* --- signatures and notes --------------------------------------------------------------------------- */
+/* --- signatures and notes -------------------------------------------------------------------- */
 
 static void keys(const char *folder, struct ky_buf *b)
 {
-    static const uint8_t device_types[KY_KEY_TYPE_COUNT] = {[KY_KEY_P256] = 1, [KY_KEY_ED25519] = 2};
+    static const uint8_t device_types[KY_KEY_TYPE_COUNT] = {
+        [KY_KEY_P256] = 1, [KY_KEY_ED25519] = 2};
     uint8_t der[KY_SPKI_MAX], signature[64];
 
     memset(signature, 10, sizeof(signature));
@@ -408,7 +405,7 @@ static void certificates(const char *folder, struct ky_buf *b)
     EVP_PKEY_free(key);
 }
 
-/* --- the command --------------------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------------------------------- */
 
 static void commands(const char *folder, struct ky_buf *b)
 {
@@ -444,7 +441,8 @@ static void exports(const char *folder, struct ky_buf *b)
 int main(int argc, char **argv)
 {
     static void (*const makers[])(const char *, struct ky_buf *) = {
-        records, channels, leaves, sequences, requests, messages, calls, keys, signatures, notes, certificates, commands, exports,
+        records, channels,   leaves, sequences,    requests, messages, calls,
+        keys,    signatures, notes,  certificates, commands, exports,
     };
     struct ky_buf b = KY_BUF_INIT(1024u * 1024u);
 
