@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers from a seed, as good as random. splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014). */
+/*
+ * Numbers from a seed, as good as random. splitmix64: Steele, Lea, Flood, "Fast splittable
+ * pseudorandom number generators" (2014).
+ */
 #ifndef KYSO_TESTS_SPLITMIX_H
 #define KYSO_TESTS_SPLITMIX_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the generator says of deadlines and refusals decides whether an overload row tells the truth. slot.c runs here
- * on a clock and a client of the test's: what it sends is caught, and the test answers when it likes.
+ * What the generator says of deadlines and refusals decides whether an overload row tells the
+ * truth. slot.c runs here on a clock and a client of the test's: what it sends is caught, and the
+ * test answers when it likes.
  */
 #include <setjmp.h>
 #include <stdarg.h>

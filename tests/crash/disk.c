@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk that misbehaves as a script says: preloaded into kyso-authority, between SQLite and the kernel, for the files kyso.db*. Any
- * other program loads it to no effect. README.md has the grammar. What it needs is opened before main(), so that a process that
- * has given up rights still obeys.
- * Keeps: a script that cannot be understood ends the process, for no test may run on without its fault.
+ * A disk that misbehaves as a script says: preloaded into kyso-authority, between SQLite and the
+ * kernel, for the files kyso.db*. Any other program loads it to no effect. README.md has the
+ * grammar. What it needs is opened before main(), so that a process that has given up rights still
+ * obeys. Keeps: a script that cannot be understood ends the process, for no test may run on without
+ * its fault.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,7 @@ static void give_up(const char *what)
     abort();
 }
 
-/* --- the script ------------------------------------------------------------------------------------------ */
+/* --- the script ------------------------------------------------------------------------------ */
 
 static int find(const char *const *names, int count, const char *word)
 {
@@ -127,7 +128,9 @@ static void read_rule(char *line)
     disk.rules[disk.rule_count++] = r;
 }
 
-/* True when it is another one: counting begins again. It is replaced by one write of all its bytes. */
+/*
+ * True when it is another one: counting begins again. It is replaced by one write of all its bytes.
+ */
 static bool read_script(void)
 {
     char text[TEXT_MAX + 1] = {0};
@@ -148,7 +151,7 @@ static bool read_script(void)
     return true;
 }
 
-/* --- obeying ------------------------------------------------------------------------------------------------ */
+/* --- obeying --------------------------------------------------------------------------------- */
 
 static bool is_ours(int fd, char name[PATH_MAX])
 {
@@ -253,7 +256,7 @@ static long obey(const struct call *c)
     return result;
 }
 
-/* --- what SQLite calls ------------------------------------------------------------------------------------- */
+/* --- what SQLite calls ----------------------------------------------------------------------- */
 
 ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at)
 {

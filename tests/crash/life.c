@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life that is recorded. Every signature's length and every clock is fixed: the same rounds give the same tape. */
+/*
+ * The life that is recorded. Every signature's length and every clock is fixed: the same rounds
+ * give the same tape.
+ */
 #include "life.h"
 
 #include <stdio.h>
@@ -65,7 +68,7 @@ void life_record(struct life *l, struct tape *t)
     (void)life_note(l);
 }
 
-/* --- what is done in it -------------------------------------------------------------------------------------- */
+/* --- what is done in it ---------------------------------------------------------------------- */
 
 static void keep(struct life *l, const struct door_tx *m, const struct answer *got)
 {
@@ -142,7 +145,10 @@ static void by_approval(struct life *l)
     sign(l, &m);
 }
 
-/* Four hashes under one SAD: three requests in one turn, their answers asked for again, and one alone. */
+/*
+ * Four hashes under one SAD: three requests in one turn, their answers asked for again, and one
+ * alone.
+ */
 static void by_sad(struct life *l)
 {
     struct answer auth;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A server's life on tape: a whole authority (world.h) decides, commits, moves its WAL, stops and starts again, while every
- * operation on its files is recorded beside what had been acknowledged by then. One thread.
+ * A server's life on tape: a whole authority (world.h) decides, commits, moves its WAL, stops and
+ * starts again, while every operation on its files is recorded beside what had been acknowledged by
+ * then. One thread.
  */
 #ifndef KYSO_CRASH_LIFE_H
 #define KYSO_CRASH_LIFE_H
@@ -42,7 +43,10 @@ void life_path(const struct life *l, char out[128]);
 void life_record(struct life *l, struct tape *t);
 /* The number of the present moment. */
 uint32_t life_note(struct life *l);
-/* Some dozens of turns: codes, denials, approvals, SADs, failures, rows, a WAL moved often, a clean stop in the middle. */
+/*
+ * Some dozens of turns: codes, denials, approvals, SADs, failures, rows, a WAL moved often, a clean
+ * stop in the middle.
+ */
 void life_live(struct life *l, unsigned rounds);
 
 struct door_tx life_request(const struct life *l, const struct told *t, const char *request_id);

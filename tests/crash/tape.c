@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tape and the disks that it allows. Between two syncs of a file its writes may reach the disk in any order and by sectors; a
- * removal and what follows it are later than what came before, as a new file is another one.
+ * The tape and the disks that it allows. Between two syncs of a file its writes may reach the disk
+ * in any order and by sectors; a removal and what follows it are later than what came before, as a
+ * new file is another one.
  */
 #include "tape.h"
 
@@ -27,7 +28,7 @@ static void resize(struct ky_buf *b, size_t len)
     b->len = len;
 }
 
-/* --- the tape ---------------------------------------------------------------------------------------- */
+/* --- the tape -------------------------------------------------------------------------------- */
 
 void tape_init(struct tape *t)
 {
@@ -64,7 +65,7 @@ void tape_put(struct tape *t, const struct fault_op *op, uint32_t moment)
     t->ops[t->count++] = mine;
 }
 
-/* --- cutting ----------------------------------------------------------------------------------------- */
+/* --- cutting --------------------------------------------------------------------------------- */
 
 static void put_bytes(struct ky_buf *b, const struct tape_op *op, size_t from, size_t to)
 {
@@ -141,7 +142,10 @@ static size_t last_write(const struct tape_head *h)
     return h->tape->count;
 }
 
-/* Up to where each file's removal has become lasting, if any was made; what came after a removal that has not is lost with it. */
+/*
+ * Up to where each file's removal has become lasting, if any was made; what came after a removal
+ * that has not is lost with it.
+ */
 static size_t choose_end(const struct tape_head *h, enum db_file file, uint64_t *random)
 {
     for (size_t i = h->from[file]; i < h->at; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What reached a database's files, operation by operation, and what a power cut after any of them may
- * leave: everything, what was synced, or a part of what was not, by sectors. One thread.
+ * What reached a database's files, operation by operation, and what a power cut after any of them
+ * may leave: everything, what was synced, or a part of what was not, by sectors. One thread.
  */
 #ifndef KYSO_CRASH_TAPE_H
 #define KYSO_CRASH_TAPE_H
@@ -44,8 +44,8 @@ void tape_head_init(struct tape_head *h, const struct tape *t);
 void tape_head_step(struct tape_head *h);
 void tape_head_free(struct tape_head *h);
 /*
- * What the disk may hold after a cut here. Equal *out_name means equal disks (of one head). `random` is the state of a generator
- * that TAPE_RANDOM moves on.
+ * What the disk may hold after a cut here. Equal *out_name means equal disks (of one head).
+ * `random` is the state of a generator that TAPE_RANDOM moves on.
  */
 void tape_cut(const struct tape_head *h, enum tape_mode mode, uint64_t *random,
               struct db_files *out, uint64_t *out_name);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Power cuts: after every write, truncation, sync and removal of the database's files, each in several ways (tape.h), the
- * authority starts on what the disk may hold then. P2, P5, I4; faults 47, 48: it serves, all that was acknowledged is there, and nothing of a turn
- * in part. Some of those starts are recorded and cut in turn.
+ * Power cuts: after every write, truncation, sync and removal of the database's files, each in
+ * several ways (tape.h), the authority starts on what the disk may hold then. P2, P5, I4; faults
+ * 47, 48: it serves, all that was acknowledged is there, and nothing of a turn in part. Some of
+ * those starts are recorded and cut in turn.
  *   KYSO_CRASH_SEED=N    repeats a printed seed
  *   KYSO_CRASH_CUT=N     makes only the cut with that number
  *   KYSO_CRASH_ROUNDS=N  a longer life
@@ -31,14 +32,15 @@ struct sweep {
     bool deep;             /* in a start that is cut itself */
 };
 
-/* --- what must hold after a start ------------------------------------------------------------------------------ */
+/* --- what must hold after a start ------------------------------------------------------------ */
 
 struct reading {
     const struct life *life;
     const struct moment *acknowledged;
     struct merkle tree;
     uint64_t heads
-        [HEADS]; /* ends of turns from the acknowledged one on that are in this ledger, with their roots */
+        /* ends of turns from the acknowledged one on that are in this ledger, with their roots */
+        [HEADS];
     uint32_t head_count;
     uint32_t intents, receipts;
     uint64_t step; /* the last that a record spends */
@@ -122,7 +124,10 @@ static const char *judge_ledger(struct life *l, const struct moment *acknowledge
     return NULL;
 }
 
-/* The newest signatures that a client had: the same again for their request ids, and none for another. */
+/*
+ * The newest signatures that a client had: the same again for their request ids, and none for
+ * another.
+ */
 static const char *judge_answers(struct life *l, const struct moment *acknowledged)
 {
     uint32_t jobs = l->w->vaults[0].signed_jobs;
@@ -148,7 +153,7 @@ static const char *judge(struct life *l, const struct moment *acknowledged)
     return wrong == NULL ? judge_answers(l, acknowledged) : wrong;
 }
 
-/* --- cutting ------------------------------------------------------------------------------------------------------- */
+/* --- cutting --------------------------------------------------------------------------------- */
 
 /* As the machine comes up again: the token and the clocks are those of the moment. */
 static void start_at(struct life *l, const struct db_files *disk, const struct moment *m)
@@ -183,8 +188,8 @@ static bool is_new(struct sweep *s, uint64_t name, uint32_t moment)
 static void sweep(struct sweep *s, const struct tape *t);
 
 /*
- * Starts on what the disk seems to hold. The start itself is recorded and cut each so many times, and whenever less is on the disk
- * than seems to be: `lasting`, else NULL.
+ * Starts on what the disk seems to hold. The start itself is recorded and cut each so many times,
+ * and whenever less is on the disk than seems to be: `lasting`, else NULL.
  */
 static void one_cut(struct sweep *s, const struct db_files *disk, const struct db_files *lasting,
                     uint32_t moment, const char *what)
@@ -250,8 +255,9 @@ static void cut_here(struct sweep *s, const struct tape_head *h, uint32_t moment
 }
 
 /*
- * Fault 47: this sync fails, which seals the node. What it should have covered can still be read but is never written any more: an operator's
- * start believes it sees it, and whatever that start is answered for must outlive a power cut all the same.
+ * Fault 47: this sync fails, which seals the node. What it should have covered can still be read
+ * but is never written any more: an operator's start believes it sees it, and whatever that start
+ * is answered for must outlive a power cut all the same.
  */
 static void failed_sync(struct sweep *s, const struct tape_head *h, uint32_t moment)
 {
@@ -286,7 +292,7 @@ static void sweep(struct sweep *s, const struct tape *t)
     tape_head_free(&h);
 }
 
-/* --- the life ------------------------------------------------------------------------------------------------------- */
+/* --- the life -------------------------------------------------------------------------------- */
 
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {

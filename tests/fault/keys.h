@@ -18,7 +18,10 @@ bool keys_is_unwrapped(CK_OBJECT_HANDLE key);
 void keys_sign_init(CK_OBJECT_HANDLE key, CK_SESSION_HANDLE session, CK_MECHANISM_TYPE mechanism);
 bool keys_session_signs_unwrapped(CK_SESSION_HANDLE session);
 
-/* The key `steps` further round the ring of those that signed by this mechanism: itself when it is alone. */
+/*
+ * The key `steps` further round the ring of those that signed by this mechanism: itself when it is
+ * alone.
+ */
 CK_OBJECT_HANDLE keys_other(CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE mechanism, size_t steps);
 
 void keys_forget(CK_OBJECT_HANDLE key);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fault token: a PKCS#11 module that passes everything to a real one, SoftHSM2 unless told otherwise, and
- * obeys a script. README.md has the grammar. KYSO_FAULT_SCRIPT names the script (absent: it only
- * passes on), KYSO_FAULT_LOG a file that gets a line for each call. The wrappers are here;
- * obey.c decides, personality.c has what lasts.
+ * The fault token: a PKCS#11 module that passes everything to a real one, SoftHSM2 unless told
+ * otherwise, and obeys a script. README.md has the grammar. KYSO_FAULT_SCRIPT names the script
+ * (absent: it only passes on), KYSO_FAULT_LOG a file that gets a line for each call. The wrappers
+ * are here; obey.c decides, personality.c has what lasts.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -30,7 +30,7 @@ static struct {
     CK_ULONG stale_len;
 } module;
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 static CK_RV fault_C_Initialize(void *args)
 {
@@ -74,7 +74,7 @@ static CK_RV fault_C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type,
     return call_end(&c, call_begin(&c) ? module.real->C_GetMechanismInfo(slot, type, out) : c.rv);
 }
 
-/* --- sessions ---------------------------------------------------------------------------------- */
+/* --- sessions -------------------------------------------------------------------------------- */
 
 static CK_RV fault_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, void *app, CK_NOTIFY notify,
                                  CK_SESSION_HANDLE *out)
@@ -134,7 +134,7 @@ static void lose(CK_SESSION_HANDLE session, bool all)
     }
 }
 
-/* --- objects ----------------------------------------------------------------------------------- */
+/* --- objects --------------------------------------------------------------------------------- */
 
 static CK_RV fault_C_CreateObject(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n,
                                   CK_OBJECT_HANDLE *out)
@@ -228,7 +228,7 @@ static CK_RV fault_C_FindObjectsFinal(CK_SESSION_HANDLE s)
     return call_end(&c, rv);
 }
 
-/* --- signing ----------------------------------------------------------------------------------- */
+/* --- signing --------------------------------------------------------------------------------- */
 
 /* The key that the real module is told: another one when the script says so. */
 static CK_OBJECT_HANDLE told(const struct call *c, CK_MECHANISM_TYPE mechanism,
@@ -314,7 +314,7 @@ static CK_RV fault_C_Sign(CK_SESSION_HANDLE s, CK_BYTE *in, CK_ULONG in_len, CK_
     return call_end(&c, rv);
 }
 
-/* --- keys -------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 static CK_RV fault_C_GenerateKey(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *t, CK_ULONG n,
                                  CK_OBJECT_HANDLE *out)
@@ -379,7 +379,7 @@ static CK_RV fault_C_GenerateRandom(CK_SESSION_HANDLE s, CK_BYTE *out, CK_ULONG 
     return call_end(&c, call_begin(&c) ? module.real->C_GenerateRandom(s, out, len) : c.rv);
 }
 
-/* --- loading ----------------------------------------------------------------------------------- */
+/* --- loading --------------------------------------------------------------------------------- */
 
 static CK_RV load_real(void)
 {

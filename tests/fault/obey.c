@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One lock, one log, one script. The script is read again whenever the file is another one, so
- * that a test can change the weather under a server that runs. A line is in the log before what it tells
- * of can end the process.
+ * that a test can change the weather under a server that runs. A line is in the log before what it
+ * tells of can end the process.
  */
 #include "obey.h"
 
@@ -60,7 +60,7 @@ void obey_on_lose(lose_fn lose)
     obey.lose = lose;
 }
 
-/* --- the log ----------------------------------------------------------------------------------- */
+/* --- the log --------------------------------------------------------------------------------- */
 
 /* PID FUNCTION NTH WHAT [data=HEX]: one write, so that lines of several processes stay whole. */
 static void log_call(const struct call *c, const char *what)
@@ -82,7 +82,7 @@ static void log_call(const struct call *c, const char *what)
         abort();
 }
 
-/* --- the script -------------------------------------------------------------------------------- */
+/* --- the script ------------------------------------------------------------------------------ */
 
 static bool complain(const char *what)
 {
@@ -160,7 +160,7 @@ bool obey_open(void)
     return obey.path == NULL || read_script();
 }
 
-/* --- which rule -------------------------------------------------------------------------------- */
+/* --- which rule ------------------------------------------------------------------------------ */
 
 static bool selects(const struct rule *r, const struct call *c)
 {
@@ -193,7 +193,7 @@ static size_t choose(struct call *c)
     return chosen;
 }
 
-/* --- what it does ------------------------------------------------------------------------------ */
+/* --- what it does ---------------------------------------------------------------------------- */
 
 static void sleep_ns(uint64_t ns)
 {

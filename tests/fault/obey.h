@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What surrounds each call: the log's line, the script read again when it has changed, the rule that fires and
- * what it does before the real module is reached. Any thread; nothing is locked while the real
- * module, a delay or a hang runs.
+ * What surrounds each call: the log's line, the script read again when it has changed, the rule
+ * that fires and what it does before the real module is reached. Any thread; nothing is locked
+ * while the real module, a delay or a hang runs.
  */
 #ifndef KYSO_FAULT_OBEY_H
 #define KYSO_FAULT_OBEY_H

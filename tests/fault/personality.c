@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions and PIN tries are the token's, so they are counted over all processes (state.h); objects,
- * operations and leaks are the library's, so each process has its own.
+ * Sessions and PIN tries are the token's, so they are counted over all processes (state.h);
+ * objects, operations and leaks are the library's, so each process has its own.
  */
 #include "personality.h"
 
@@ -133,7 +133,7 @@ void personality_operation_end(CK_SESSION_HANDLE session)
     obey_unlock();
 }
 
-/* --- the PIN ----------------------------------------------------------------------------------- */
+/* --- the PIN --------------------------------------------------------------------------------- */
 
 static uint64_t pin_failures(void)
 {

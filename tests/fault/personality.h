@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a token is like all the time, by the script's settings: room for sessions and objects, operations kept per
- * token, a PIN that locks, a leak. Any thread; each takes the locks it needs.
+ * What a token is like all the time, by the script's settings: room for sessions and objects,
+ * operations kept per token, a PIN that locks, a leak. Any thread; each takes the locks it needs.
  */
 #ifndef KYSO_FAULT_PERSONALITY_H
 #define KYSO_FAULT_PERSONALITY_H

@@ -276,7 +276,7 @@ static const char *read_rule(const char *name, struct words *w, struct script *o
     return why;
 }
 
-/* --- settings ---------------------------------------------------------------------------------- */
+/* --- settings -------------------------------------------------------------------------------- */
 
 static const char *read_setting(struct words *w, struct settings *out)
 {

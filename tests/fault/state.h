@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What all processes on one fault token share and what outlives them: how often each rule met a
- * call and fired, wrong PINs, open sessions. A file beside the script, SCRIPT.state, read and written only between
- * state_lock and state_unlock. Without a script each process has a state of its own.
+ * call and fired, wrong PINs, open sessions. A file beside the script, SCRIPT.state, read and
+ * written only between state_lock and state_unlock. Without a script each process has a state of
+ * its own.
  */
 #ifndef KYSO_FAULT_STATE_H
 #define KYSO_FAULT_STATE_H
@@ -35,7 +36,10 @@ bool state_open(const char *path);
 struct state *state_lock(void);
 void state_unlock(void);
 
-/* A process begins with this version of the script; returns its number among those that did, from 1. */
+/*
+ * A process begins with this version of the script; returns its number among those that did, from
+ * 1.
+ */
 uint64_t state_begin(struct state *s, uint64_t version);
 
 /* Sessions of processes that live. */

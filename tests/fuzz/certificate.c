@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What operators bring: certificates with their chains, names for certificate requests. Input: which; certificates as pieces,
- * the first the citizen's; or a name. OpenSSL reads the DER; what we take is whole, of the key, and in force.
+ * What operators bring: certificates with their chains, names for certificate requests. Input:
+ * which; certificates as pieces, the first the citizen's; or a name. OpenSSL reads the DER; what we
+ * take is whole, of the key, and in force.
  */
 #include <string.h>
 

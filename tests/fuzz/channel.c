@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The framing of records between roles: however a stream is cut into reads, and whenever the reader takes what is there, the
- * same records come out, up to the first bad header. Each that has a schema is sent on and comes out the same.
- * Input: pieces, each with a byte before it whose lowest bit says whether records are taken after it.
+ * The framing of records between roles: however a stream is cut into reads, and whenever the reader
+ * takes what is there, the same records come out, up to the first bad header. Each that has a
+ * schema is sent on and comes out the same. Input: pieces, each with a byte before it whose lowest
+ * bit says whether records are taken after it.
  */
 #include <string.h>
 #include <sys/socket.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kyso command's reading: its arguments, hex, and exported ledgers. Input: which; words, each ended by a line feed; or the
- * text of an export. What is parsed fits the table; an export gives whole leaves in order or is refused.
+ * The kyso command's reading: its arguments, hex, and exported ledgers. Input: which; words, each
+ * ended by a line feed; or the text of an export. What is parsed fits the table; an export gives
+ * whole leaves in order or is refused.
  */
 #include <string.h>
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: any text is refused with a reason or taken with every option within its bounds, and what one role reads
- * of it another reads too. Input: the text.
+ * The configuration: any text is refused with a reason or taken with every option within its
+ * bounds, and what one role reads of it another reads too. Input: the text.
  */
 #include <string.h>
 #include <sys/mman.h>

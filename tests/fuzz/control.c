@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Datagrams between the supervisor and a role, with and without a descriptor: one that is taken has the one form and its
- * text ends; none leaves a descriptor open. Input: whether a descriptor goes along, the datagram.
+ * Datagrams between the supervisor and a role, with and without a descriptor: one that is taken has
+ * the one form and its text ends; none leaves a descriptor open. Input: whether a descriptor goes
+ * along, the datagram.
  */
 #include <string.h>
 #include <sys/socket.h>

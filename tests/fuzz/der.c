@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ECDSA signatures between DER and r || s, and SubjectPublicKeyInfo, each way. Input: what to convert, the bytes.
- * Each has one form: what is taken is what the other direction makes.
+ * ECDSA signatures between DER and r || s, and SubjectPublicKeyInfo, each way. Input: what to
+ * convert, the bytes. Each has one form: what is taken is what the other direction makes.
  */
 #include <string.h>
 

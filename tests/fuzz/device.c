@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a citizen's device or an operator sends: public keys and signatures over an approval's challenge. Input: key type, the
- * key, the signature. A key that is loaded over another verifies as one that is loaded afresh; ES256 has two spellings of a
- * signature and they are judged alike. The mathematics is played (every tenth signature holds): it is OpenSSL's.
+ * What a citizen's device or an operator sends: public keys and signatures over an approval's
+ * challenge. Input: key type, the key, the signature. A key that is loaded over another verifies as
+ * one that is loaded afresh; ES256 has two spellings of a signature and they are judged alike. The
+ * mathematics is played (every tenth signature holds): it is OpenSSL's.
  */
 #include <openssl/evp.h>
 #include <string.h>

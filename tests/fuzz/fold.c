@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fold: a ledger replayed, and its snapshot. Input: which; then records (type, body as a piece), or a snapshot. What was
- * reached by replaying survives its snapshot to the byte, also after time has passed; a snapshot that is taken is the same again.
+ * The fold: a ledger replayed, and its snapshot. Input: which; then records (type, body as a
+ * piece), or a snapshot. What was reached by replaying survives its snapshot to the byte, also
+ * after time has passed; a snapshot that is taken is the same again.
  */
 #include <string.h>
 
@@ -10,7 +11,10 @@
 
 #define SNAPSHOT_MAX (16u * 1024u * 1024u)
 
-/* Rows are dense: what is kept by row would only cost time for numbers near 2^32, so there is no memory for them. */
+/*
+ * Rows are dense: what is kept by row would only cost time for numbers near 2^32, so there is no
+ * memory for them.
+ */
 void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *__real_reallocarray(void *p, size_t n, size_t size);
 void *__wrap_reallocarray(void *p, size_t n, size_t size)

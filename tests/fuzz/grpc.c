@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gRPC's framing and its timeout header. Messages come out the same however much of the stream is there at a time; a
- * timeout is never none and never overflows. Input: what, a maximum, the bytes.
+ * gRPC's framing and its timeout header. Messages come out the same however much of the stream is
+ * there at a time; a timeout is never none and never overflows. Input: what, a maximum, the bytes.
  */
 #include <string.h>
 

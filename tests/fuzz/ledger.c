@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leaves of the ledger: taken apart, shown as JSON, read back from an export. Input: private bytes, then a leaf. Whatever a
- * record carries, its line is one JSON object that gives the leaf back.
+ * Leaves of the ledger: taken apart, shown as JSON, read back from an export. Input: private bytes,
+ * then a leaf. Whatever a record carries, its line is one JSON object that gives the leaf back.
  */
 #include <jansson.h>
 #include <string.h>

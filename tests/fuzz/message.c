@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Protobuf messages of the three services, each way. Input: which, then a request's bytes or a record that answers it.
- * What our reader takes, protobuf-c takes and understands alike; it needs no memory but the arena (P14), and what it
- * becomes is a record that is taken. An answer from the authority becomes a message that any client can read.
+ * Protobuf messages of the three services, each way. Input: which, then a request's bytes or a
+ * record that answers it. What our reader takes, protobuf-c takes and understands alike; it needs
+ * no memory but the arena (P14), and what it becomes is a record that is taken. An answer from the
+ * authority becomes a message that any client can read.
  */
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every schema: records between roles, ledger leaves, database rows. Input: family, schema, encoding.
- * What decodes is the one encoding of its message and within the schema's maxima; what does not leaves nothing behind.
+ * Every schema: records between roles, ledger leaves, database rows. Input: family, schema,
+ * encoding. What decodes is the one encoding of its message and within the schema's maxima; what
+ * does not leaves nothing behind.
  */
 #include <string.h>
 

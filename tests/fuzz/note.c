@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signed checkpoint notes, Base64, and the anchor. Input: what, the bytes. Signatures are played: one of the note's own lines
- * holds when it begins with GOOD, so that what stands behind a signature is reached too.
+ * Signed checkpoint notes, Base64, and the anchor. Input: what, the bytes. Signatures are played:
+ * one of the note's own lines holds when it begins with GOOD, so that what stands behind a
+ * signature is reached too.
  */
 #include <openssl/evp.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pure decisions over what strangers send: codes, lists of hashes, what a SAD lets be spent, counters of failures. Input:
- * which, then its arguments. What is granted is checked against the plainest statement of the rule.
+ * The pure decisions over what strangers send: codes, lists of hashes, what a SAD lets be spent,
+ * counters of failures. Input: which, then its arguments. What is granted is checked against the
+ * plainest statement of the rule.
  */
 #include <string.h>
 
@@ -46,7 +47,8 @@ static bool listed_twice(struct ky_span list, size_t len)
 static void hashes(struct ky_reader *r)
 {
     uint8_t key_type = ky_get_u8(r);
-    struct ky_algorithm a = {.scheme = ky_get_u8(r), .hash = ky_get_u8(r), .mgf_hash = ky_get_u8(r)};
+    struct ky_algorithm a = {
+        .scheme = ky_get_u8(r), .hash = ky_get_u8(r), .mgf_hash = ky_get_u8(r)};
     uint32_t count = 0;
 
     a.salt_len = ky_get_u16(r);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every method of every door, and the messages that no method names: by their place here an input chooses among them. */
+/*
+ * Every method of every door, and the messages that no method names: by their place here an input
+ * chooses among them.
+ */
 #ifndef KYSO_FUZZ_REQUESTS_H
 #define KYSO_FUZZ_REQUESTS_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A vault's side of its channel, over a played token. Input: what the token does at each call (a piece: a byte a call), then
- * jobs (type, payload as a piece). Whatever the authority and the token say, each job has one reply that encodes and names its
- * job, and no signature is in it that was not verified (I7).
+ * A vault's side of its channel, over a played token. Input: what the token does at each call (a
+ * piece: a byte a call), then jobs (type, payload as a piece). Whatever the authority and the token
+ * say, each job has one reply that encodes and names its job, and no signature is in it that was
+ * not verified (I7).
  */
 #include <openssl/evp.h>
 #include <string.h>
@@ -13,14 +14,15 @@
 static struct ky_reader mood; /* of the token: 0 when it has run out */
 static unsigned verified;     /* signatures that held, since the job began */
 
-/* --- the token ---------------------------------------------------------------------------------- */
+/* --- the token ------------------------------------------------------------------------------- */
 
 static CK_RV outcome(void)
 {
     static const CK_RV bad[] = {
-        CKR_DEVICE_ERROR,     CKR_SESSION_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID, CKR_DEVICE_MEMORY,
-        CKR_GENERAL_ERROR,    CKR_OPERATION_ACTIVE,       CKR_BUFFER_TOO_SMALL,   CKR_USER_NOT_LOGGED_IN,
-        CKR_FUNCTION_FAILED,  CKR_WRAPPED_KEY_INVALID,    CKR_DATA_LEN_RANGE,
+        CKR_DEVICE_ERROR,        CKR_SESSION_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID,
+        CKR_DEVICE_MEMORY,       CKR_GENERAL_ERROR,          CKR_OPERATION_ACTIVE,
+        CKR_BUFFER_TOO_SMALL,    CKR_USER_NOT_LOGGED_IN,     CKR_FUNCTION_FAILED,
+        CKR_WRAPPED_KEY_INVALID, CKR_DATA_LEN_RANGE,
     };
     uint8_t m = ky_get_u8(&mood);
 
@@ -163,7 +165,7 @@ static CK_FUNCTION_LIST token = {
     .C_Sign = sign,
 };
 
-/* --- OpenSSL's verdicts, played too --------------------------------------------------------------- */
+/* --- OpenSSL's verdicts, played too ---------------------------------------------------------- */
 
 static int verdict(void)
 {
@@ -191,7 +193,7 @@ int __wrap_EVP_DigestVerify(EVP_MD_CTX *ctx, const unsigned char *sig, size_t si
     return verdict();
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------ */
+/* --- jobs ------------------------------------------------------------------------------------ */
 
 static void run_job(struct hsm_worker *w, struct hsm_job *job, struct ky_reader *r)
 {

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A PKCS#11 module for tests: SoftHSM2 (or another) with the delay of an HSM at the other end of a network.
+ * A PKCS#11 module for tests: SoftHSM2 (or another) with the delay of an HSM at the other end of a
+ * network.
  *
- * Simulated: every delayed call occupies one of K places for its delay; all K taken, it queues, first come, first served.
- * The call returns when its delay is over and the real module has done it, whichever is later. The real work happens
- * while the delay runs and holds no place, so K / delay calls a second are reachable as long as the real module, under
- * its own locks, keeps up. A call that the real module refuses takes its time as well.
- * Not simulated: round trips of the other calls (C_SignInit is free), bandwidth, lost connections, the HSM's own CPU.
+ * Simulated: every delayed call occupies one of K places for its delay; all K taken, it queues,
+ * first come, first served. The call returns when its delay is over and the real module has done
+ * it, whichever is later. The real work happens while the delay runs and holds no place, so K /
+ * delay calls a second are reachable as long as the real module, under its own locks, keeps up. A
+ * call that the real module refuses takes its time as well. Not simulated: round trips of the other
+ * calls (C_SignInit is free), bandwidth, lost connections, the HSM's own CPU.
  *
  *   KYSO_LATENCY_MODULE     the real module's path                                  [SoftHSM2]
  *   KYSO_LATENCY_MS         delay of a call, fractions allowed                      [4]
  *   KYSO_LATENCY_JITTER_MS  each delay lies that much above or below it, uniformly  [0]
  *   KYSO_LATENCY_PARALLEL   K                                                       [32]
- *   KYSO_LATENCY_SHARED     a file, made when absent: all processes that name it share the K places (one network
- *                           HSM, several vaults). Absent: each process has K of its own. A file serves one boot.
+ *   KYSO_LATENCY_SHARED     a file, made when absent: all processes that name it share the K places
+ *                           (one network HSM, several vaults). Absent: each process has K of its
+ *                           own. A file serves one boot.
  *   KYSO_LATENCY_CALLS      which calls: a list of sign, unwrap, generate           [sign]
  *
- * Read once, at C_GetFunctionList; what cannot be read fails it with CKR_ARGUMENTS_BAD and a line on stderr.
+ * Read once, at C_GetFunctionList; what cannot be read fails it with CKR_ARGUMENTS_BAD and a line
+ * on stderr.
  */
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Places of a simulated HSM; see slots.h. The lock is held for a scan of a few words, never for a delay. */
+/*
+ * Places of a simulated HSM; see slots.h. The lock is held for a scan of a few words, never for a
+ * delay.
+ */
 #include "slots.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * K servers and one queue, in the order of arrival: when would a network HSM with K places be done with this call?
- * A booking is a time, not a held semaphore: nobody has to give it back, so a process that is killed loses nothing
- * but its own place's time, and a late wake-up costs the caller and not the queue.
+ * K servers and one queue, in the order of arrival: when would a network HSM with K places be done
+ * with this call? A booking is a time, not a held semaphore: nobody has to give it back, so a
+ * process that is killed loses nothing but its own place's time, and a late wake-up costs the
+ * caller and not the queue.
  */
 #ifndef LATENCY_SLOTS_H
 #define LATENCY_SLOTS_H
@@ -22,12 +23,16 @@ struct slots { /* in this process's memory, or in a file that several map */
 };
 
 /*
- * path NULL: memory of this process alone. Otherwise a file that the first caller makes; all must ask for the same
- * count. NULL: errno says why, EINVAL is another count or no such file of ours. Stays mapped until the process ends.
+ * path NULL: memory of this process alone. Otherwise a file that the first caller makes; all must
+ * ask for the same count. NULL: errno says why, EINVAL is another count or no such file of ours.
+ * Stays mapped until the process ends.
  */
 struct slots *slots_open(const char *path, uint32_t count);
 
-/* Pure but for s: takes the place that is free first for hold_ns, not before now_ns. Returns when it is over. */
+/*
+ * Pure but for s: takes the place that is free first for hold_ns, not before now_ns. Returns when
+ * it is over.
+ */
 uint64_t slots_take(struct slots *s, uint64_t now_ns, uint64_t hold_ns);
 
 /* The same now, under the lock, for base_ns give or take up to jitter_ns (uniform). Any thread. */

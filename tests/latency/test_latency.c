@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queue by numbers, without a clock; then the module on a real token, in processes of their own (it reads its
- * environment once). Delays are long, so that a busy machine's late wake-ups stay small beside them.
+ * The queue by numbers, without a clock; then the module on a real token, in processes of their own
+ * (it reads its environment once). Delays are long, so that a busy machine's late wake-ups stay
+ * small beside them.
  */
 #include <p11-kit/p11-kit.h>
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What callers see, held against what was committed by then: no outcome before its record (I2), the same answer to the same id, nothing of
- * what was revoked, one answer to each question. And what must be left when all is over: nothing.
+ * What callers see, held against what was committed by then: no outcome before its record (I2), the
+ * same answer to the same id, nothing of what was revoked, one answer to each question. And what
+ * must be left when all is over: nothing.
  */
 #include "sim.h"
 
@@ -173,7 +174,7 @@ void answers_take(struct sim *s)
     }
 }
 
-/* --- the end --------------------------------------------------------------------------------------------------------- */
+/* --- the end --------------------------------------------------------------------------------- */
 
 void answers_check_end(struct sim *s)
 {

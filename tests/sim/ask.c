@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What relying parties, people and operators ask: new requests with right, wrong, old and spent proofs; requests sent again, with the same
- * words or others; waits, cancels, decisions; suspensions, removals, unlocks.
+ * What relying parties, people and operators ask: new requests with right, wrong, old and spent
+ * proofs; requests sent again, with the same words or others; waits, cancels, decisions;
+ * suspensions, removals, unlocks.
  */
 #include "sim.h"
 
@@ -32,7 +33,7 @@ static struct question *ask_new(struct sim *s, int front, const struct ky_schema
     return q;
 }
 
-/* --- proofs ------------------------------------------------------------------------------------------------------- */
+/* --- proofs ---------------------------------------------------------------------------------- */
 
 static void write_code(struct sim *s, struct person *p, char out[9])
 {
@@ -73,7 +74,7 @@ static void sign_approval(struct sim *s, struct deal *d, uint8_t decision, char 
     d->approved = d->approved || (!wrong && decision == KY_DECISION_APPROVE && code[0] != '\0');
 }
 
-/* --- requests with an id ------------------------------------------------------------------------------------------- */
+/* --- requests with an id --------------------------------------------------------------------- */
 
 static const struct ky_schema *schema_of(uint8_t kind)
 {
@@ -170,7 +171,10 @@ static void ask_authorize(struct sim *s)
     send_order(s, o, true);
 }
 
-/* One of the latest transactions, rather an open one; the order that begun it tells who and what. NULL = none yet. */
+/*
+ * One of the latest transactions, rather an open one; the order that begun it tells who and what.
+ * NULL = none yet.
+ */
 static struct deal *some_deal(struct sim *s)
 {
     uint32_t of = s->deal_count < 8 ? s->deal_count : 8;
@@ -256,7 +260,7 @@ static void ask_again(struct sim *s)
     send_order(s, o, sim_chance(s, 50));
 }
 
-/* --- the rest --------------------------------------------------------------------------------------------------------- */
+/* --- the rest -------------------------------------------------------------------------------- */
 
 static void ask_about(struct sim *s)
 {
@@ -335,7 +339,7 @@ void ask_something(struct sim *s)
     }
 }
 
-/* --- operators ---------------------------------------------------------------------------------------------------------- */
+/* --- operators ------------------------------------------------------------------------------- */
 
 static void sign_operation(struct sim *s, struct ky_span operation, struct ky_buf *out)
 {
@@ -454,8 +458,8 @@ static bool lift_something(struct sim *s)
 }
 
 /*
- * Half of the time something is put right; else half of the time it is about whom somebody has just asked for. A suspension
- * may be lifted at once: what flew meanwhile stays void.
+ * Half of the time something is put right; else half of the time it is about whom somebody has just
+ * asked for. A suspension may be lifted at once: what flew meanwhile stays void.
  */
 void ask_operator(struct sim *s)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's life in a schedule: turns, time, faults of the disk, crashes at any turn with or without its answers seen, clean stops, and
- * at the end a time in which everything works, after which nothing may be left.
+ * The machine's life in a schedule: turns, time, faults of the disk, crashes at any turn with or
+ * without its answers seen, clean stops, and at the end a time in which everything works, after
+ * which nothing may be left.
  */
 #include "sim.h"
 
@@ -23,7 +24,7 @@ static struct { /* the state that every schedule starts from, a clean stop */
     struct person persons[PERSONS];
 } template;
 
-/* --- turns ------------------------------------------------------------------------------------------------------------ */
+/* --- turns ----------------------------------------------------------------------------------- */
 
 static void look(struct sim *s)
 {
@@ -31,7 +32,10 @@ static void look(struct sim *s)
     answers_take(s);
 }
 
-/* In a turn: what peers can read while records are staged and not yet committed must rest on older records alone. */
+/*
+ * In a turn: what peers can read while records are staged and not yet committed must rest on older
+ * records alone.
+ */
 static void on_clock(struct world *w)
 {
     struct sim *s = (struct sim *)w->watcher;
@@ -68,7 +72,7 @@ static void pass_time(struct sim *s, uint64_t us)
     s->w->wall_us += s->frozen ? 0 : us;
 }
 
-/* --- starts and ends ------------------------------------------------------------------------------------------------------ */
+/* --- starts and ends ------------------------------------------------------------------------- */
 
 static void boot_once(struct sim *s)
 {
@@ -171,7 +175,7 @@ static void stop(struct sim *s)
     s->figures[DID_STOP]++;
 }
 
-/* --- what goes wrong ----------------------------------------------------------------------------------------------------------- */
+/* --- what goes wrong ------------------------------------------------------------------------- */
 
 static void disk_fails(struct sim *s)
 {
@@ -211,7 +215,10 @@ static void clock_jumps(struct sim *s)
     sim_trace(s, "the clock jumps by %ld s%s", (long)jump, s->frozen ? " and stands" : "");
 }
 
-/* Who lost an authenticator gets another, with a new seed, if the disk keeps it: a failed sync may have. */
+/*
+ * Who lost an authenticator gets another, with a new seed, if the disk keeps it: a failed sync may
+ * have.
+ */
 static void enrol_again(struct sim *s)
 {
     struct person before[PERSONS];
@@ -236,7 +243,7 @@ static void enrol_again(struct sim *s)
         memcpy(s->persons, before, sizeof(before));
 }
 
-/* --- a schedule ------------------------------------------------------------------------------------------------------------------ */
+/* --- a schedule ------------------------------------------------------------------------------ */
 
 static void step(struct sim *s)
 {
@@ -315,7 +322,7 @@ void sim_run(struct sim *s)
     }
 }
 
-/* --- the template ------------------------------------------------------------------------------------------------------------------ */
+/* --- the template ---------------------------------------------------------------------------- */
 
 static void add_people(struct sim *s)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kyso-sim: runs schedules, one per seed, and says which command shows a failure again. The schedules run in a child, so that a
- * sanitizer's abort or a hang is reported like any other failure.
+ * kyso-sim: runs schedules, one per seed, and says which command shows a failure again. The
+ * schedules run in a child, so that a sanitizer's abort or a hang is reported like any other
+ * failure.
  */
 #include "sim.h"
 #include "splitmix.h"
@@ -74,7 +75,10 @@ void sim_fail(const struct sim *s, const char *rule, const char *format, ...)
     _exit(1);
 }
 
-/* Ids, nonces and salts come from the schedule's seed too: the linker puts this in the place of ky_random (CMakeLists.txt). */
+/*
+ * Ids, nonces and salts come from the schedule's seed too: the linker puts this in the place of
+ * ky_random (CMakeLists.txt).
+ */
 static struct sim *drawing;
 struct ky_status __wrap_ky_random(void *p, size_t n);
 struct ky_status __real_ky_random(void *p, size_t n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the committed leaves say, judged by rules of its own: proofs against what people really sent, spends, locks, revocations, receipts.
- * It knows the records' form and nothing of the authority's state.
+ * What the committed leaves say, judged by rules of its own: proofs against what people really
+ * sent, spends, locks, revocations, receipts. It knows the records' form and nothing of the
+ * authority's state.
  */
 #include "sim.h"
 
@@ -68,7 +69,7 @@ struct o_tx *oracle_open_tx(struct sim *s, struct ky_span id, const char *what)
     return t;
 }
 
-/* --- one function per record ---------------------------------------------------------------------------------------- */
+/* --- one function per record ----------------------------------------------------------------- */
 
 static void on_begin(struct sim *s, uint64_t index, const void *msg)
 {

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One simulated machine: the real authority over its real store in memory, and everything else played: people, relying parties, operators,
- * vaults, the disk's faults, the clocks, crashes. One thread; every choice comes from the seed. What is true is kept here apart
- * from the authority: what was asked (struct order), what the vaults made (struct made), what was committed (struct oracle).
+ * One simulated machine: the real authority over its real store in memory, and everything else
+ * played: people, relying parties, operators, vaults, the disk's faults, the clocks, crashes. One
+ * thread; every choice comes from the seed. What is true is kept here apart from the authority:
+ * what was asked (struct order), what the vaults made (struct made), what was committed (struct
+ * oracle).
  */
 #ifndef KYSO_SIM_H
 #define KYSO_SIM_H

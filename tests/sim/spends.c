@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Proofs against what people really sent; each spent once, by nobody who is locked; intents, and the one receipt of each with
- * signatures that a vault made of that job. Part of the oracle: see oracle.c.
+ * Proofs against what people really sent; each spent once, by nobody who is locked; intents, and
+ * the one receipt of each with signatures that a vault made of that job. Part of the oracle: see
+ * oracle.c.
  */
 #include "sim.h"
 
@@ -12,7 +13,7 @@
 #define LOCK_FIRST_S 900u
 #define LOCK_MAX_S   86400u
 
-/* --- proofs ------------------------------------------------------------------------------------------------------ */
+/* --- proofs ---------------------------------------------------------------------------------- */
 
 static const struct person *person_of_totp(const struct sim *s, uint32_t row)
 {
@@ -87,7 +88,10 @@ bool spends_device_said_yes(const struct sim *s, const struct o_tx *t)
 
 /* --- intents and receipts ------------------------------------------------------------------- */
 
-/* Whose word stands behind the intent; and that it was given, for these hashes, and not used before. */
+/*
+ * Whose word stands behind the intent; and that it was given, for these hashes, and not used
+ * before.
+ */
 static uint32_t judge_proof(struct sim *s, const struct ledger_intent *m, const struct order *o)
 {
     uint8_t hash[32];

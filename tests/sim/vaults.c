@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The vaults of a schedule: each keeps the jobs it was sent and answers some of them at some later step, out of order, well or badly. Forged
- * answers (another attempt, generation or vault) carry signatures that no vault made: a receipt with one is a breach. On arrival
- * I1, I5 and the deadline are judged.
+ * The vaults of a schedule: each keeps the jobs it was sent and answers some of them at some later
+ * step, out of order, well or badly. Forged answers (another attempt, generation or vault) carry
+ * signatures that no vault made: a receipt with one is a breach. On arrival I1, I5 and the deadline
+ * are judged.
  */
 #include "sim.h"
 
@@ -83,7 +84,7 @@ void vaults_take(struct world *w, uint32_t vault, const struct ky_record *rec,
     *free_place(s) = job;
 }
 
-/* --- answers ---------------------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static void send_done(struct sim *s, const struct held *job, enum ky_code code)
 {
@@ -207,7 +208,7 @@ static void repeat_stale(struct sim *s)
     send_signatures(s, &job, job.count, 64, false);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------------------------------ */
 
 void vaults_lost(struct sim *s, uint32_t index)
 {

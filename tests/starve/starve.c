@@ -105,7 +105,7 @@ char *__wrap_strdup(const char *s)
     return copy == NULL ? NULL : memcpy(copy, s, n);
 }
 
-/* --- the libraries that can be told ------------------------------------------------------------------------------- */
+/* --- the libraries that can be told ---------------------------------------------------------- */
 
 static void *openssl_malloc(size_t size, const char *file, int line)
 {

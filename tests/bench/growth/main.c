@@ -47,7 +47,7 @@ static bool said(const char *what, struct ky_status st)
     return ky_ok(st);
 }
 
-/* --- what is there ------------------------------------------------------------------------------ */
+/* --- what is there --------------------------------------------------------------------------- */
 
 static struct ky_status fold_leaf(void *ctx, struct ky_span leaf, struct ky_span private_data)
 {
@@ -147,7 +147,7 @@ static bool open_all(struct growing *g)
            open_store(g);
 }
 
-/* --- growing ------------------------------------------------------------------------------------- */
+/* --- growing --------------------------------------------------------------------------------- */
 
 /* Of `left` people, `wanted` are written down: is this one of them? */
 static bool is_sampled(unsigned left, unsigned wanted)
@@ -187,7 +187,10 @@ static struct ky_status add_people(struct growing *g, unsigned all)
     return st;
 }
 
-/* Signatures of all who are there now, as if each had used the first code of the first authenticator. */
+/*
+ * Signatures of all who are there now, as if each had used the first code of the first
+ * authenticator.
+ */
 static struct ky_status add_traffic(struct growing *g, unsigned all)
 {
     struct row_client client;
@@ -217,7 +220,10 @@ static struct ky_status add_traffic(struct growing *g, unsigned all)
     return st;
 }
 
-/* As LEDGER_ADMIN records change nothing in the fold but its count and its time, they are not read back. */
+/*
+ * As LEDGER_ADMIN records change nothing in the fold but its count and its time, they are not read
+ * back.
+ */
 static struct ky_status note_records(struct growing *g, uint64_t from)
 {
     struct ledger_leaf leaf = {.type = LEDGER_ADMIN, .time_us = ky_wall_us()};
@@ -252,7 +258,7 @@ static bool grow(struct growing *g)
     return said("the anchor", token_anchor_write(g->token, &g->keys.state, &anchor));
 }
 
-/* --- the command ----------------------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------------------------------- */
 
 static bool parse(int argc, char **argv, struct options *o)
 {

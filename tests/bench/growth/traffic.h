@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a busy day leaves in a ledger: intents and receipts of people who each signed once by a code.
- * Staged by the store and applied to the fold as the authority does; the signatures in them are
- * random bytes, since nobody reads them again.
+ * What a busy day leaves in a ledger: intents and receipts of people who each signed once by a
+ * code. Staged by the store and applied to the fold as the authority does; the signatures in them
+ * are random bytes, since nobody reads them again.
  */
 #ifndef BENCH_GROWTH_TRAFFIC_H
 #define BENCH_GROWTH_TRAFFIC_H

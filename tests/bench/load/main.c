@@ -54,7 +54,9 @@ static bool one_run(struct load *load)
     return ok;
 }
 
-/* "SECONDS [IN_FLIGHT [RATE [STOCK [AFTER]]]]" changes the options for this run and those after it. */
+/*
+ * "SECONDS [IN_FLIGHT [RATE [STOCK [AFTER]]]]" changes the options for this run and those after it.
+ */
 static bool commanded(struct load *load, const char *line)
 {
     struct options next = load->options;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An intruder that a test loads into every role (LD_PRELOAD): on SIGUSR2 the role tries, as code that was smuggled into
- * it would, what it should not be able to do, and writes the errno of each try to its log. The signal's value names
- * the process that it tries to harm, KYSO_INTRUDER_FILES (NAME=PATH:NAME=PATH...) the files that it tries to open,
- * KYSO_INTRUDER_STATE the state's folder, if it is to try to change that.
- * System calls only, so that nothing but the kernel says no. The last try is another program, which ends the role
- * if it starts.
+ * An intruder that a test loads into every role (LD_PRELOAD): on SIGUSR2 the role tries, as code
+ * that was smuggled into it would, what it should not be able to do, and writes the errno of each
+ * try to its log. The signal's value names the process that it tries to harm, KYSO_INTRUDER_FILES
+ * (NAME=PATH:NAME=PATH...) the files that it tries to open, KYSO_INTRUDER_STATE the state's folder,
+ * if it is to try to change that. System calls only, so that nothing but the kernel says no. The
+ * last try is another program, which ends the role if it starts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +73,8 @@ static void try_calls(pid_t other)
     say_fd("socket-inet", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
     say_fd("socket-unix", syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));
     say("connect", syscall(SYS_connect, -1, &there, sizeof(there))); /* EBADF: the call is there */
-    say("connect-by-sendto", syscall(SYS_sendto, -1, here, 0L, (long)MSG_FASTOPEN, &there, sizeof(there)));
+    say("connect-by-sendto",
+        syscall(SYS_sendto, -1, here, 0L, (long)MSG_FASTOPEN, &there, sizeof(there)));
     say("connect-by-sendmsg", syscall(SYS_sendmsg, -1, &message, (long)MSG_FASTOPEN));
     say("new-code", (long)syscall(SYS_mmap, NULL, 4096L, PROT_READ | PROT_WRITE | PROT_EXEC,
                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L));
@@ -81,7 +82,8 @@ static void try_calls(pid_t other)
     if (child == 0)
         (void)syscall(SYS_exit_group, 0);
     say("fork", child);
-    say("figures", (long)syscall(SYS_mmap, NULL, 4096L, PROT_WRITE, MAP_SHARED, 7, 0L)); /* KY_METRICS_FD */
+    /* KY_METRICS_FD */
+    say("figures", (long)syscall(SYS_mmap, NULL, 4096L, PROT_WRITE, MAP_SHARED, 7, 0L));
     say("become-root", syscall(SYS_setresuid, 0, 0, 0));
 }
 
@@ -113,7 +115,8 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 __attribute__((constructor)) static void prepare(void)
 {
-    const struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    const struct sigaction action = {.sa_sigaction = on_signal,
+                                     .sa_flags = SA_SIGINFO | SA_RESTART};
 
     (void)sigaction(SIGUSR2, &action, NULL);
 }

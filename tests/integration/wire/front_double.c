@@ -182,8 +182,9 @@ static void print_stats(const struct play *p)
     (void)printf("{\"records\":%lu,\"signs\":%lu,\"cancels\":%lu,\"answered\":%lu,\"uid\":%u,"
                  "\"secret_len\":%u,"
                  "\"hashes_len\":%u,\"proof\":%u,\"ttl_s\":%u,\"deadline_in_ms\":%llu,\"events\":[",
-                 t->records, t->signs, t->cancels, p->answers.answered, (unsigned)t->uid, t->secret_len,
-                 t->hashes_len, t->proof, t->ttl_s, (unsigned long long)t->deadline_in_ms);
+                 t->records, t->signs, t->cancels, p->answers.answered, (unsigned)t->uid,
+                 t->secret_len, t->hashes_len, t->proof, t->ttl_s,
+                 (unsigned long long)t->deadline_in_ms);
     for (unsigned i = 0; i <= DOOR_EVENT_FLOOD; i++)
         (void)printf("%s%lu", i ? "," : "", t->events[i]);
     (void)printf("],\"spki\":\"");

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the played authority answers: made-up credentials, transactions and "signatures" that a test can recognise. */
+/*
+ * What the played authority answers: made-up credentials, transactions and "signatures" that a test
+ * can recognise.
+ */
 #include "front_double_answers.h"
 
 #include <stdio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The answers of the played authority, one for each request of a front. One thread; what fails ends the program. */
+/*
+ * The answers of the played authority, one for each request of a front. One thread; what fails ends
+ * the program.
+ */
 #ifndef KYSO_FRONT_DOUBLE_ANSWERS_H
 #define KYSO_FRONT_DOUBLE_ANSWERS_H
 

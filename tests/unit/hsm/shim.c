@@ -2,10 +2,11 @@
 /*
  * A PKCS#11 module that passes everything to a real one and misbehaves on order.
  * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated
- * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token, generate: C_GenerateKey, copyable: C_GetAttributeValue of that alone) meet
- * `effect`: a CK_RV in hexadecimal, or flip (one bit of the signature), short (its length), alias
- * (signs with another key), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For
- * token, the effect is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
+ * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token,
+ * generate: C_GenerateKey, copyable: C_GetAttributeValue of that alone) meet `effect`: a CK_RV in
+ * hexadecimal, or flip (one bit of the signature), short (its length), alias (signs with another
+ * key), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For token, the effect
+ * is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -130,7 +131,8 @@ static CK_RV shim_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *t
     return effect != NULL ? rv_of(effect) : shim.real->C_GenerateKey(s, m, t, n, out);
 }
 
-static CK_RV shim_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t, CK_ULONG n)
+static CK_RV shim_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t,
+                            CK_ULONG n)
 {
     const char *effect = n == 1 && t->type == CKA_COPYABLE ? effect_now(COPYABLE) : NULL;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parts of hsm/ that need no token: the CK_RV table, SubjectPublicKeyInfo both ways
- * against OpenSSL's own encoder, the verifier, the map of residents, the cache over a counting stand-in for the
- * module, and the environment that a module is given.
+ * against OpenSSL's own encoder, the verifier, the map of residents, the cache over a counting
+ * stand-in for the module, and the environment that a module is given.
  */
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -317,7 +317,8 @@ static void test_verified_is_said_of_one_handle(void **state)
     assert_true(ky_ok(hsm_residents_add(r, KY_SPAN_OF(id), 5)));
     hsm_residents_forget(r, KY_SPAN_OF(id)); /* by a thread to which 5 failed */
     assert_true(ky_ok(hsm_residents_add(r, KY_SPAN_OF(id), 6)));
-    hsm_residents_set_verified(r, KY_SPAN_OF(id), 5, spki); /* by one that had signed with 5 before */
+    /* by one that had signed with 5 before */
+    hsm_residents_set_verified(r, KY_SPAN_OF(id), 5, spki);
     assert_true(ky_ok(hsm_residents_find(r, &s, KY_SPAN_OF(id), &key, verified)));
     assert_int_equal(key, 6);
     assert_memory_equal(verified, none, sizeof(none));

@@ -215,8 +215,9 @@ static void test_a_lost_module_or_login_ends_the_vault(void **state)
 }
 
 /*
- * One call that does not return holds up its own thread and nobody else: every other job is answered
- * meanwhile, many more than the vault has at hand at a time, and it is answered when it returns.
+ * One call that does not return holds up its own thread and nobody else: every other job is
+ * answered meanwhile, many more than the vault has at hand at a time, and it is answered when it
+ * returns.
  */
 static void test_a_slow_call_holds_up_nobody(void **state)
 {
@@ -254,7 +255,10 @@ static void test_a_slow_call_holds_up_nobody(void **state)
     (void)rmdir(path);
 }
 
-/* What one thread was signing when the module failed another is answered: it need not be signed again. */
+/*
+ * What one thread was signing when the module failed another is answered: it need not be signed
+ * again.
+ */
 static void test_a_lost_module_keeps_what_others_sign(void **state)
 {
     const struct vault_options threads = {.shim = true, .sessions = 2};
@@ -294,8 +298,9 @@ static void test_a_lost_module_keeps_what_others_sign(void **state)
 }
 
 /*
- * Sessions die under four threads that share handles: every job is still answered, and right. One that met two of them
- * in a row is answered token-session, and the authority then dispatches it again: so does this.
+ * Sessions die under four threads that share handles: every job is still answered, and right. One
+ * that met two of them in a row is answered token-session, and the authority then dispatches it
+ * again: so does this.
  */
 static void test_threads_survive_dying_sessions(void **state)
 {

@@ -328,7 +328,10 @@ static void test_a_token_that_restricts_nobody_is_taken_only_where_allowed(void 
     assert_int_equal(provision_code(true, knows_no_copyable), HSM_EXIT_OK);
 }
 
-/* The shim's answer to the first kyso-root, and whether one without restrictions is made then. The last test: the root is gone. */
+/*
+ * The shim's answer to the first kyso-root, and whether one without restrictions is made then. The
+ * last test: the root is gone.
+ */
 static void test_root_without_restrictions_only_where_allowed(void **state)
 {
     static const struct {
@@ -338,10 +341,12 @@ static void test_root_without_restrictions_only_where_allowed(void **state)
         bool copyable;
         int code;
     } rows[] = {
-        {true, "generate:1:1:30", false, false, HSM_EXIT_KEYS},  /* CKR_DEVICE_ERROR says nothing of attributes */
+        {true, "generate:1:1:30", false, false,
+         HSM_EXIT_KEYS}, /* CKR_DEVICE_ERROR says nothing of attributes */
         {true, "generate:1:1:31", false, false, HSM_EXIT_KEYS},  /* CKR_DEVICE_MEMORY */
         {false, "generate:1:1:12", false, false, HSM_EXIT_KEYS}, /* CKR_ATTRIBUTE_TYPE_INVALID */
-        {true, "generate:1:1:12", true, true, HSM_EXIT_KEYS}, /* and this token could have kept it from being copied */
+        {true, "generate:1:1:12", true, true,
+         HSM_EXIT_KEYS}, /* and this token could have kept it from being copied */
         {true, "open:99:1:30", true, false, HSM_EXIT_OK},
     };
 

@@ -234,8 +234,8 @@ static void wait_asleep(const struct vault *v)
 }
 
 /*
- * More than the vault has jobs for has been read in one go, and what those jobs answered does not fit
- * the socket, when it is told to go: the others are still in its buffer.
+ * More than the vault has jobs for has been read in one go, and what those jobs answered does not
+ * fit the socket, when it is told to go: the others are still in its buffer.
  */
 static void test_drain_finishes_what_was_read(void **state)
 {

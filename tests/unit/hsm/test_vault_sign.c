@@ -122,7 +122,10 @@ static void test_tuned_and_stock_meet(void **state)
         vault_stop(&vaults[i]);
 }
 
-/* What one job makes, another signs with: each by its own key, and one key that fails leaves its place empty. */
+/*
+ * What one job makes, another signs with: each by its own key, and one key that fails leaves its
+ * place empty.
+ */
 static void test_many_keys_in_one_job(void **state)
 {
     struct vault v = vault_start(&(struct vault_options){.cache_keys = 4});

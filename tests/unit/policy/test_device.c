@@ -116,7 +116,10 @@ static void test_rfc8032(void **state)
     }
 }
 
-/* s + L is a second signature on the same message for whoever does not check s < L (RFC 8032 s.5.1.7). */
+/*
+ * s + L is a second signature on the same message for whoever does not check s < L (RFC 8032
+ * s.5.1.7).
+ */
 static void test_ed25519_forms(void **state)
 {
     (void)state;
@@ -245,7 +248,10 @@ static void test_other_key(void **state)
     assert_int_equal(tried, 3);
 }
 
-/* One scratch for all of them, as the server has it: what was loaded last decides, and a refusal leaves nothing to verify with. */
+/*
+ * One scratch for all of them, as the server has it: what was loaded last decides, and a refusal
+ * leaves nothing to verify with.
+ */
 static void test_one_after_another(void **state)
 {
     (void)state;

@@ -62,7 +62,10 @@ static void test_code_even(void **state)
 static void test_choices_fixed(void **state)
 {
     (void)state;
-    /* 448 = 5 * 89 + 3: the fourth free code after "10", then the sixth; an order of 0 moves each to the end in turn. */
+    /*
+     * 448 = 5 * 89 + 3: the fourth free code after "10", then the sixth; an order of 0 moves each
+     * to the end in turn.
+     */
     const uint8_t random[16] = {[6] = 0x01, [7] = 0xc0};
     char choices[3][4];
     EXPECT(KY_OK, policy_matching_choices("10", random, choices), "10");

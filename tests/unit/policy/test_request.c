@@ -14,7 +14,9 @@
 #define P          ROW_RIGHT_APPROVAL
 #define ALL_RIGHTS 16u /* every set of the four */
 
-/* PROTOCOL.md's table in the test's own words: which proofs, and what of the tenancy is looked at. */
+/*
+ * PROTOCOL.md's table in the test's own words: which proofs, and what of the tenancy is looked at.
+ */
 static const struct cell {
     const char *name;
     uint16_t request;
@@ -231,7 +233,10 @@ static void test_order(void **state)
     EXPECT(KY_OK, policy_request_allowed(&r), "nothing");
 }
 
-/* The refusals that a wrong certificate meets: it stands at a door whose requests it has no right to. */
+/*
+ * The refusals that a wrong certificate meets: it stands at a door whose requests it has no right
+ * to.
+ */
 static void test_wrong_certificate(void **state)
 {
     (void)state;

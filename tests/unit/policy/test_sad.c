@@ -180,7 +180,10 @@ static struct model model_take(const uint8_t *listed, size_t n, const uint8_t *w
     return out;
 }
 
-/* The number's digits in base 5 as letters; each letter becomes a 32-byte hash that differs in its middle only. */
+/*
+ * The number's digits in base 5 as letters; each letter becomes a 32-byte hash that differs in its
+ * middle only.
+ */
 static void spell(uint32_t number, size_t n, uint8_t *letters, uint8_t *hashes)
 {
     memset(hashes, 0x11, n * 32);
@@ -238,7 +241,9 @@ static void test_take_exhaustively(void **state)
                 seen[KY_HASH_SPENT] > 0);
 }
 
-/* One hash after another until none is left, each refused the second time; up to the greatest list. */
+/*
+ * One hash after another until none is left, each refused the second time; up to the greatest list.
+ */
 static void test_spend_all(void **state)
 {
     (void)state;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * P20: does the time of a comparison tell where it differs? Two classes of input in random order, Welch's t over the times, as dudect does
- * it (Reparaz, Balasch, Verbauwhede, 2017), with the slow tail cut off. A comparison that stops at the first difference shows that this
- * would see it. $KYSO_SAMPLES times, at least 10^5 for a word; under less load than anything else wants.
+ * P20: does the time of a comparison tell where it differs? Two classes of input in random order,
+ * Welch's t over the times, as dudect does it (Reparaz, Balasch, Verbauwhede, 2017), with the slow
+ * tail cut off. A comparison that stops at the first difference shows that this would see it.
+ * $KYSO_SAMPLES times, at least 10^5 for a word; under less load than anything else wants.
  */
 #include <stdio.h>
 #include <stdlib.h>

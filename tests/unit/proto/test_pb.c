@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reading of protobuf and the arena: what is refused (faults 3 to 7, 11; P14), and that what any
- * client's encoder may send is not.
+ * The reading of protobuf and the arena: what is refused (faults 3 to 7, 11; P14), and that what
+ * any client's encoder may send is not.
  */
 #include "kyso/grpc.h"
 

@@ -34,7 +34,10 @@ static void test_blocks_do_not_overlap(void **state)
     ky_pool_wipe(&p);
 }
 
-/* Last freed, first given out, but only for its own class; without that nothing else here tests much. */
+/*
+ * Last freed, first given out, but only for its own class; without that nothing else here tests
+ * much.
+ */
 static void test_what_was_freed_comes_again(void **state)
 {
     struct ky_pool p = {.keep_max = 4096};

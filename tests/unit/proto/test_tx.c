@@ -270,7 +270,10 @@ static void test_challenge_bits(void **state)
     assert_memory_not_equal(base, other, 32);
 }
 
-/* Every bit that a relying party says, the proof with it; neither a row's epoch nor what only the server knows. */
+/*
+ * Every bit that a relying party says, the proof with it; neither a row's epoch nor what only the
+ * server knows.
+ */
 static void test_request_bits(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one signature under a SAD costs the authority: CPU time of its turns, real store included, fronts and vaults played and not counted.
- * Figures, not a test: run it by hand in a release build.
+ * What one signature under a SAD costs the authority: CPU time of its turns, real store included,
+ * fronts and vaults played and not counted. Figures, not a test: run it by hand in a release build.
  *
  *   bench_authority [signatures] [requests in a turn]
  */

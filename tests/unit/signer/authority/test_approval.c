@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Approvals, inline and through the approvers' door: what binds them, what ends them. Faults 25-27; P19. */
+/*
+ * Approvals, inline and through the approvers' door: what binds them, what ends them. Faults 25-27;
+ * P19.
+ */
 #include "world.h"
 
 #include <stdio.h>
@@ -154,7 +157,7 @@ static void fault_27_ttl_to_the_millisecond(void **state)
     assert_denied(w, &got, KY_TX_ENDED, KY_TX_ENDED);
 }
 
-/* --- the approvers' door ------------------------------------------------------------------------------------------------ */
+/* --- the approvers' door --------------------------------------------------------------------- */
 
 struct decision {
     struct door_decide m;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The row cache beyond its bound: what a turn uses stays for that turn, what was used lately gets a second chance, the rest goes. */
+/*
+ * The row cache beyond its bound: what a turn uses stays for that turn, what was used lately gets a
+ * second chance, the rest goes.
+ */
 #include "world.h"
 
 #include <stdio.h>

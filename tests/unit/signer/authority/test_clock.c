@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fault 55, P24: the wall clock jumps by a second, a step, an hour, stands still, goes back, over restarts too. No step's code is taken
- * twice, whatever the clock says; nothing that had ended opens again; deadlines do not move with it.
+ * Fault 55, P24: the wall clock jumps by a second, a step, an hour, stands still, goes back, over
+ * restarts too. No step's code is taken twice, whatever the clock says; nothing that had ended
+ * opens again; deadlines do not move with it.
  */
 #include "world.h"
 
@@ -77,7 +78,10 @@ static void fault_55_no_jump_takes_a_code_twice(void **state)
     assert_int_equal(s.count, ledger_count(w, LEDGER_INTENT));
 }
 
-/* A SAD and a pending transaction that have ended stay so when the clock goes back, in this process and in the next. */
+/*
+ * A SAD and a pending transaction that have ended stay so when the clock goes back, in this process
+ * and in the next.
+ */
 static void fault_55_what_has_ended_stays_ended(void **state)
 {
     struct world *w = *state;
@@ -117,7 +121,10 @@ static void fault_55_an_old_code_stays_old(void **state)
     assert_denied(w, &got, KY_DENIED, KY_PROOF_WRONG);
 }
 
-/* A lock ends when its time has passed by a clock that never goes back: neither sooner nor, for a jump, never. */
+/*
+ * A lock ends when its time has passed by a clock that never goes back: neither sooner nor, for a
+ * jump, never.
+ */
 static void fault_55_a_lock_is_not_shortened(void **state)
 {
     struct world *w = *state;

@@ -40,7 +40,10 @@ static int teardown(void **state)
     return 0;
 }
 
-/* `jobs` answers of what was queued at the first estimate, `us` after the last ones; the vault has more to do unless it is left idle. */
+/*
+ * `jobs` answers of what was queued at the first estimate, `us` after the last ones; the vault has
+ * more to do unless it is left idle.
+ */
 static void answers(struct bed *b, uint32_t jobs, uint64_t us, bool left_idle)
 {
     b->a->mono_us += us;
@@ -90,7 +93,10 @@ static void idle_vault_teaches_only_that_it_is_less(void **state)
     assert_in_range(now_us(b), 28, 35);
 }
 
-/* Eight sessions of which some are free: 4 ms each, one after another, says nothing of eight at once. */
+/*
+ * Eight sessions of which some are free: 4 ms each, one after another, says nothing of eight at
+ * once.
+ */
 static void vault_with_free_sessions_teaches_only_that_it_is_less(void **state)
 {
     struct bed *b = *state;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Faults of proofs that need a whole authority: old devices, another server's words, twins of a signature, revocation in the queue,
- * and P19: whichever bit of a proof or of a request is flipped, it is refused, nothing is spent and nobody learns which bit it was.
+ * Faults of proofs that need a whole authority: old devices, another server's words, twins of a
+ * signature, revocation in the queue, and P19: whichever bit of a proof or of a request is flipped,
+ * it is refused, nothing is spent and nobody learns which bit it was.
  */
 #include "world.h"
 
@@ -86,7 +87,10 @@ static size_t other_form(struct ky_span der, bool zero_r, uint8_t out[80])
     return (size_t)n;
 }
 
-/* Fault 26: either s is honest; what was spent is the transaction, so the twin of its approval is worth nothing. */
+/*
+ * Fault 26: either s is honest; what was spent is the transaction, so the twin of its approval is
+ * worth nothing.
+ */
 static void fault_26_either_s_once_and_no_other_form(void **state)
 {
     struct world *w = *state;
@@ -155,7 +159,7 @@ static void fault_29_revoked_after_signing(void **state)
     assert_not_released(w, tag, KY_INACTIVE, KY_INACTIVE);
 }
 
-/* --- P19 ----------------------------------------------------------------------------------------------------------------- */
+/* --- P19 ------------------------------------------------------------------------------------- */
 
 struct flips {
     struct world *w;
@@ -177,7 +181,8 @@ static void refused_alike(struct flips *f)
     assert_true(front_answer(f->w, FRONT_SIGNER, tag, &got));
     assert_int_equal(DOOR_REFUSED, got.type);
     if (got.code !=
-        KY_DENIED) { /* its form alone, or nobody's: told in clear, and before any proof is looked at */
+        /* its form alone, or nobody's: told in clear, and before any proof is looked at */
+        KY_DENIED) {
         assert_true(got.code == KY_INVALID || got.code == KY_NOT_FOUND ||
                     got.code == KY_UNAUTHENTICATED);
         return;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Event sourcing: what was there live is what a replay rebuilds, from the first record and from any snapshot, after random work. */
+/*
+ * Event sourcing: what was there live is what a replay rebuilds, from the first record and from any
+ * snapshot, after random work.
+ */
 #include "world.h"
 
 #include <string.h>
@@ -46,7 +49,9 @@ static void expect_same(struct world *w, struct state *s, uint64_t from)
     assert_memory_equal(live, folded, 32);
 }
 
-/* What the doors of this world do not write: operations, unlocks, suspensions, a distrusted start. */
+/*
+ * What the doors of this world do not write: operations, unlocks, suspensions, a distrusted start.
+ */
 static void rare_record(struct world *w)
 {
     const struct ky_span none = {0};
@@ -277,7 +282,10 @@ static void impossible_records_are_refused(void **state)
     state_free(&s);
 }
 
-/* Of a nation, most never fail: what a right code leaves behind is its step alone, wherever its row is. */
+/*
+ * Of a nation, most never fail: what a right code leaves behind is its step alone, wherever its row
+ * is.
+ */
 static void a_right_code_leaves_a_step_only(void **state)
 {
     static const uint32_t rows[] = {
@@ -362,7 +370,10 @@ static struct ky_status fold_begun(void *context, struct ky_span leaf, struct ky
     return state_replay_leaf(b->s, leaf, KY_SPAN(copy, private_data.len));
 }
 
-/* No leaf covers the side table: a display text or matching code put there by hand is told by the record's hash. */
+/*
+ * No leaf covers the side table: a display text or matching code put there by hand is told by the
+ * record's hash.
+ */
 static void changed_private_text_is_refused(void **state)
 {
     struct world *w = *state;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who gets a vault when vaults are short: lanes, clients in turn, dear keys, key generation, and who is turned away. P16. */
+/*
+ * Who gets a vault when vaults are short: lanes, clients in turn, dear keys, key generation, and
+ * who is turned away. P16.
+ */
 #include "world.h"
 
 #include <stdio.h>
@@ -213,7 +216,9 @@ static void debts_end_when_nobody_waits(void **state)
     assert_in_range(among(&w->vaults[0], 20, 11), 8, 12);
 }
 
-/* ... but while others wait it is, however often there was no room meanwhile; and it is paid off. */
+/*
+ * ... but while others wait it is, however often there was no room meanwhile; and it is paid off.
+ */
 static void debts_are_paid_by_the_time_of_others(void **state)
 {
     struct world *w = *state;
@@ -240,7 +245,10 @@ static void debts_are_paid_by_the_time_of_others(void **state)
     assert_in_range(v->row_count, 60, 90);
 }
 
-/* A job that is longer than what is ever given ahead goes when it is its turn, though short ones keep the vault busy. */
+/*
+ * A job that is longer than what is ever given ahead goes when it is its turn, though short ones
+ * keep the vault busy.
+ */
 static void long_job_takes_its_turn_among_short_ones(void **state)
 {
     struct world *w = *state;
@@ -279,7 +287,7 @@ static void only_what_was_given_is_charged(void **state)
     assert_true(dispatch_idle(w->a));
 }
 
-/* --- turned away --------------------------------------------------------------------------------------------- */
+/* --- turned away ----------------------------------------------------------------------------- */
 
 static void full_of(struct world *w, uint32_t client_row, uint32_t seconds)
 {
@@ -377,7 +385,10 @@ static void vault_is_told_the_deadline(void **state)
     assert_int_equal(0, w->a->jobs_failed);
 }
 
-/* Longer than the time left, by itself: refused while it has to wait, tried where nothing else is to do. */
+/*
+ * Longer than the time left, by itself: refused while it has to wait, tried where nothing else is
+ * to do.
+ */
 static void own_time_counts_unless_a_vault_is_idle(void **state)
 {
     struct world *w = *state;
@@ -417,7 +428,10 @@ static void work_at_vaults_counts_as_waiting(void **state)
     assert_int_equal(1, ledger_count(w, LEDGER_INTENT));
 }
 
-/* What an overload taught must not outlive it: nothing would ever be signed that could put it right. */
+/*
+ * What an overload taught must not outlive it: nothing would ever be signed that could put it
+ * right.
+ */
 static void wild_estimate_is_put_right(void **state)
 {
     struct world *w = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * P1 and P18 by numbers: one code for 64 requests at once, and one guess at each of many people's codes. $KYSO_ROUNDS is how often,
- * $KYSO_PEOPLE how many.
+ * P1 and P18 by numbers: one code for 64 requests at once, and one guess at each of many people's
+ * codes. $KYSO_ROUNDS is how often, $KYSO_PEOPLE how many.
  */
 #include "world.h"
 
@@ -59,7 +59,7 @@ static void p1_one_code_64_requests(void **state)
     assert_int_equal(rounds, ledger_count(w, LEDGER_INTENT));
 }
 
-/* --- P18: one guess at each person's code ---------------------------------------------------------------------------- */
+/* --- P18: one guess at each person's code ---------------------------------------------------- */
 
 #define GUESSES_PER_TURN 10u  /* each turn a tenth of a second */
 #define FIRST_SPRAYER    100u /* the first byte of its key's hash */
@@ -221,7 +221,10 @@ static void p18_the_codes_come_back_with_the_window(void **state)
     assert_int_equal(3, suspended);
 }
 
-/* No operation reaches a removed client any more: a suspension that stayed on it cannot hold the tier. */
+/*
+ * No operation reaches a removed client any more: a suspension that stayed on it cannot hold the
+ * tier.
+ */
 static void p18_a_removed_client_counts_no_more(void **state)
 {
     struct spray s = {.w = *state};

@@ -46,7 +46,10 @@ static void agrees_with_a_table(void **state)
     map_free(&m);
 }
 
-/* Grows through many doublings, with removals on the way; nothing is lost while two tables stand side by side. */
+/*
+ * Grows through many doublings, with removals on the way; nothing is lost while two tables stand
+ * side by side.
+ */
 static void grows_without_losing(void **state)
 {
     enum { N = 200000 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Request ids: the same answer again, conflicts, attached repeats, abandoned ones, other kinds. Faults 16, 17; I4. */
+/*
+ * Request ids: the same answer again, conflicts, attached repeats, abandoned ones, other kinds.
+ * Faults 16, 17; I4.
+ */
 #include "world.h"
 
 #include <string.h>

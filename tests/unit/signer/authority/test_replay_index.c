@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The replay index by itself: the ring over many chunks, its bound, and the slots that find its keys. */
+/*
+ * The replay index by itself: the ring over many chunks, its bound, and the slots that find its
+ * keys.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +42,10 @@ static void ring_forgets_the_oldest(void **state)
     state_free(&s);
 }
 
-/* Keys that begin alike share a home, even its last slot; sequence numbers pass the modulus of the slots. */
+/*
+ * Keys that begin alike share a home, even its last slot; sequence numbers pass the modulus of the
+ * slots.
+ */
 static void like_keys_are_told_apart(void **state)
 {
     enum { KEYS = 3000, KEPT = 1000 };

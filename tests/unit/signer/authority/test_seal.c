@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* I2, I6; P3, P4; faults 46, 47: when the ledger cannot be written, nothing of the turn is seen and nothing is exempt. */
+/*
+ * I2, I6; P3, P4; faults 46, 47: when the ledger cannot be written, nothing of the turn is seen and
+ * nothing is exempt.
+ */
 #include "world.h"
 
 #include <signal.h>
@@ -94,7 +97,10 @@ static void no_second_record(void *context, int what, const char *db, const char
     w->a->store->leaf.max = 1;
 }
 
-/* What the last look at the queue gives up has receipts like everything else: without them nothing of the turn is committed. */
+/*
+ * What the last look at the queue gives up has receipts like everything else: without them nothing
+ * of the turn is committed.
+ */
 static void receipt_that_fails_before_the_commit(void **state)
 {
     struct world *w = *state;
@@ -174,8 +180,9 @@ static void replies_wait_for_the_commit(void **state)
 }
 
 /*
- * A front that reads slowly: its buffer holds an older answer that was sent and one that was not, and is too full for another
- * until the sent one is dropped. What is cut is this turn's all the same.
+ * A front that reads slowly: its buffer holds an older answer that was sent and one that was not,
+ * and is too full for another until the sent one is dropped. What is cut is this turn's all the
+ * same.
  */
 static void a_full_buffer_does_not_let_it_out(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests that the relying party signs: which need it, that every word and the proof itself is bound, and that a forgery costs the
- * citizen nothing. P19.
+ * Requests that the relying party signs: which need it, that every word and the proof itself is
+ * bound, and that a forgery costs the citizen nothing. P19.
  */
 #include "world.h"
 

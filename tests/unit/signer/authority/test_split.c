@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request of many hashes over idle vaults: one intent, one receipt, one answer, whatever happens to a part. I4, I5. */
+/*
+ * A request of many hashes over idle vaults: one intent, one receipt, one answer, whatever happens
+ * to a part. I4, I5.
+ */
 #include "world.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts and stops: provisioning, orphan intents, the anchor, what seals a node, checkpoints and snapshots. I4; P2, P6; faults 48-51, 58. */
+/*
+ * Starts and stops: provisioning, orphan intents, the anchor, what seals a node, checkpoints and
+ * snapshots. I4; P2, P6; faults 48-51, 58.
+ */
 #include "world.h"
 
 #include <sqlite3.h>
@@ -104,7 +107,10 @@ static void one_key_is_one_operator(void **state)
     ky_buf_free(&operators);
 }
 
-/* Half of an anchor's object is as good as none: the other slot has the last but one, and the next write heals it. */
+/*
+ * Half of an anchor's object is as good as none: the other slot has the last but one, and the next
+ * write heals it.
+ */
 static void one_unreadable_anchor_is_no_outage(void **state)
 {
     struct world *w = *state;
@@ -144,7 +150,10 @@ static void never_made_twice(void **state)
     assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "there already"));
 }
 
-/* kill -9 between intent and receipt: one receipt, the id answers "new proof needed", the code stays spent. */
+/*
+ * kill -9 between intent and receipt: one receipt, the id answers "new proof needed", the code
+ * stays spent.
+ */
 static void orphans_are_abandoned(void **state)
 {
     struct world *w = *state;
@@ -240,7 +249,10 @@ static void run_sql(struct world *w, const char *sql)
     assert_int_equal(SQLITE_OK, sqlite3_close(db));
 }
 
-/* The other history's database, as long as the anchored one, under the anchored one's snapshot: every MAC holds. */
+/*
+ * The other history's database, as long as the anchored one, under the anchored one's snapshot:
+ * every MAC holds.
+ */
 static void snapshot_of_another_history_seals(void **state)
 {
     struct world *w = *state;
@@ -270,7 +282,10 @@ static void snapshot_of_another_history_seals(void **state)
     expect_sealed(w, "cannot be read back");
 }
 
-/* A crash after the last snapshot and before the last anchor: the ledger still runs through the older one. */
+/*
+ * A crash after the last snapshot and before the last anchor: the ledger still runs through the
+ * older one.
+ */
 static void snapshot_younger_than_the_anchor_opens(void **state)
 {
     struct world *w = *state;
@@ -291,7 +306,10 @@ static void snapshot_younger_than_the_anchor_opens(void **state)
     assert_int_equal(1, ledger_count(w, LEDGER_ANCHORED));
 }
 
-/* The same, but the snapshot is of another history, and the leaves before it were put in for the anchor's sake. */
+/*
+ * The same, but the snapshot is of another history, and the leaves before it were put in for the
+ * anchor's sake.
+ */
 static void leaves_put_in_for_the_anchor_seal(void **state)
 {
     struct world *w = *state;
@@ -364,7 +382,10 @@ static void fault_51_second_server_is_refused(void **state)
     sign_one(w, "r1", 1, 0, KY_OK);
 }
 
-/* A copy of this server has begun beside it, and the token has the copy's anchor where this one's was. */
+/*
+ * A copy of this server has begun beside it, and the token has the copy's anchor where this one's
+ * was.
+ */
 static void fault_51_moved_anchor_seals(void **state)
 {
     struct world *w = *state;
@@ -390,7 +411,10 @@ static void fault_51_moved_anchor_seals(void **state)
     assert_false(front_answer(w, FRONT_SIGNER, tag, &got));
 }
 
-/* The vault died when the anchor was written and before it said so: the same again is no other server's. */
+/*
+ * The vault died when the anchor was written and before it said so: the same again is no other
+ * server's.
+ */
 static void an_anchor_is_tried_again_as_it_was(void **state)
 {
     struct world *w = *state;
@@ -547,7 +571,10 @@ static void drain_finishes_and_says_so(void **state)
     assert_int_equal(1, w->a->side.anchor_pending.clean);
 }
 
-/* The last anchor is the head: an event or an expiry that came later would make the next start distrust everything. */
+/*
+ * The last anchor is the head: an event or an expiry that came later would make the next start
+ * distrust everything.
+ */
 static void nothing_is_recorded_after_the_stop(void **state)
 {
     struct world *w = *state;
@@ -570,7 +597,10 @@ static void nothing_is_recorded_after_the_stop(void **state)
     assert_int_equal(w->a->side.anchor_pending.size, store_ledger_size(w->a->store));
 }
 
-/* P6: a copy made while stopped stands at a clean anchor. The token has forgotten that one before a proof can be spent. */
+/*
+ * P6: a copy made while stopped stands at a clean anchor. The token has forgotten that one before a
+ * proof can be spent.
+ */
 static void the_token_knows_of_a_start_before_it_serves(void **state)
 {
     struct world *w = *state;

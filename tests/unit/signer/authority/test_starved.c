@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fault 57: an authority whose n-th allocation fails, for each n of a day in which everything happens once. Whatever is refused or
- * sealed then, nobody holds a signature that the ledger does not, and the next start opens what was left.
- * $KYSO_STARVE_STRIDE is how many allocations lie between two days; 1 misses none.
+ * Fault 57: an authority whose n-th allocation fails, for each n of a day in which everything
+ * happens once. Whatever is refused or sealed then, nobody holds a signature that the ledger does
+ * not, and the next start opens what was left. $KYSO_STARVE_STRIDE is how many allocations lie
+ * between two days; 1 misses none.
  */
 #include "world.h"
 
@@ -19,7 +20,10 @@ struct day {
     char id[24];
 };
 
-/* A turn in which memory may be missing: only the authority's, not the fronts' and vaults' that are played beside it. */
+/*
+ * A turn in which memory may be missing: only the authority's, not the fronts' and vaults' that are
+ * played beside it.
+ */
 static void starved_turn(struct day *d)
 {
     struct world *w = d->w;

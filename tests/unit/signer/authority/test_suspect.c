@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whom a vault's death is blamed on, what becomes of a poisonous key's other jobs, and when a vault is thought to hang. P8, P9; faults 37, 38, 41. */
+/*
+ * Whom a vault's death is blamed on, what becomes of a poisonous key's other jobs, and when a vault
+ * is thought to hang. P8, P9; faults 37, 38, 41.
+ */
 #include "world.h"
 
 #define POISON 77u
@@ -21,7 +24,10 @@ static uint32_t came(const struct world *w)
     return w->vaults[0].row_count + w->vaults[1].row_count;
 }
 
-/* Two hundred requests of a key that kills every vault cost the first vault and the two that found out. */
+/*
+ * Two hundred requests of a key that kills every vault cost the first vault and the two that found
+ * out.
+ */
 static void many_jobs_of_a_poisonous_key_cost_three_vaults(void **state)
 {
     struct world *w = *state;
@@ -115,7 +121,7 @@ static void deaths_with_parts_of_one_request_blame_no_key(void **state)
     assert_int_equal(40, got.sign.count);
 }
 
-/* --- hangs --------------------------------------------------------------------------------------------------------- */
+/* --- hangs ----------------------------------------------------------------------------------- */
 
 static bool killed_within(struct world *w, uint64_t us)
 {

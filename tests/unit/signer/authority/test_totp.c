@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sign with a TOTP code: what signs, what is refused and how it is recorded. Faults 9, 14, 18-21, 24; P17, P24. */
+/*
+ * Sign with a TOTP code: what signs, what is refused and how it is recorded. Faults 9, 14, 18-21,
+ * 24; P17, P24.
+ */
 #include "world.h"
 
 #include <stdio.h>
@@ -397,7 +400,10 @@ static void inactive_credentials(void **state)
     assert_int_equal(DOOR_R_SIGN, got.type);
 }
 
-/* P18, for one client: over the threshold it is suspended by a record, and its next request is refused as that. */
+/*
+ * P18, for one client: over the threshold it is suspended by a record, and its next request is
+ * refused as that.
+ */
 static void spraying_suspends_the_client(void **state)
 {
     struct world *w = *state;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transactions and SADs: begin, authorize by code, spend in parts, wait, cancel, expire, and what a SAD of another is worth. */
+/*
+ * Transactions and SADs: begin, authorize by code, spend in parts, wait, cancel, expire, and what a
+ * SAD of another is worth.
+ */
 #include "world.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs and vaults: death and redispatch, hangs, late results, quarantine, deadlines, cancellation, revocation in flight. I4, I5; P8, P9, P21; faults 29, 37, 38, 41. */
+/*
+ * Jobs and vaults: death and redispatch, hangs, late results, quarantine, deadlines, cancellation,
+ * revocation in flight. I4, I5; P8, P9, P21; faults 29, 37, 38, 41.
+ */
 #include "world.h"
 
 #include <string.h>
@@ -194,7 +197,10 @@ static void after_a_death_each_job_runs_by_itself(void **state)
     assert_int_equal(0, w->a->jobs.alone);
 }
 
-/* Fault 32, 33: a token that is away, or a login that is lost, is nobody's key's doing, and the job waits for another vault. */
+/*
+ * Fault 32, 33: a token that is away, or a login that is lost, is nobody's key's doing, and the job
+ * waits for another vault.
+ */
 static void a_vault_that_gives_up_blames_no_key(void **state)
 {
     static const enum ky_code codes[] = {KY_TOKEN_MODULE, KY_TOKEN_LOGIN};

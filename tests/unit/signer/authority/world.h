@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole authority in one process: the real store in a temporary folder, a vault and fronts played by the test over socketpairs, a clock that
- * moves when told. Every helper fails the test by itself.
+ * A whole authority in one process: the real store in a temporary folder, a vault and fronts played
+ * by the test over socketpairs, a clock that moves when told. Every helper fails the test by
+ * itself.
  */
 #ifndef KYSO_TEST_WORLD_H
 #define KYSO_TEST_WORLD_H
@@ -64,7 +65,10 @@ struct world {
     char credential[AUTHORITY_ID_MAX], credential2[AUTHORITY_ID_MAX], foreign[AUTHORITY_ID_MAX];
     char totp[AUTHORITY_ID_MAX], device_id[AUTHORITY_ID_MAX], other_device[AUTHORITY_ID_MAX];
     uint32_t credential_row, totp_row, subject_row, client_row;
-    /* Either may be NULL. The first is called whenever the authority reads its clock: within a turn just before and after the commit. */
+    /*
+     * Either may be NULL. The first is called whenever the authority reads its clock: within a turn
+     * just before and after the commit.
+     */
     void *watcher; /* who set them */
     void (*on_clock)(struct world *w);
     /* Takes a citizen's job instead of the vault. */
@@ -74,7 +78,10 @@ struct world {
 extern const uint8_t world_seed[20];
 extern const uint8_t spki_bank[32], spki_approver[32], spki_other[32], spki_nobody[32];
 
-/* A state made, provisioned, started, with one citizen (two credentials, a TOTP authenticator, a device), another's, and three clients. */
+/*
+ * A state made, provisioned, started, with one citizen (two credentials, a TOTP authenticator, a
+ * device), another's, and three clients.
+ */
 int world_setup(void **state);
 int world_teardown(void **state);
 void world_start(struct world *w); /* the process: new authority, vault 0, fronts */
@@ -89,21 +96,31 @@ const struct control_msg *world_told(const struct world *w,
 void world_send(struct world *w); /* what the fronts have queued reaches the authority */
 
 /* --- world_rows.c --- */
-/* Rows of the ledger and the tables, as an enrolment would leave them; kept by the next turn's commit. */
+/*
+ * Rows of the ledger and the tables, as an enrolment would leave them; kept by the next turn's
+ * commit.
+ */
 uint32_t add_subject(struct world *w, const char *id);
 uint32_t add_credential(struct world *w, uint32_t subject, const char *relying_party,
                         char id[AUTHORITY_ID_MAX]);
-uint32_t add_totp(struct world *w, uint32_t subject, struct ky_span seed, char id[AUTHORITY_ID_MAX]);
+uint32_t add_totp(struct world *w, uint32_t subject, struct ky_span seed,
+                  char id[AUTHORITY_ID_MAX]);
 uint32_t add_device(struct world *w, uint32_t subject, char id[AUTHORITY_ID_MAX]);
 void world_add_everyone(struct world *w);
-/* One more person, whose code generator has the seed of all, and whose credential is for any relying party. */
+/*
+ * One more person, whose code generator has the seed of all, and whose credential is for any
+ * relying party.
+ */
 void world_add_person(struct world *w, const char *id, char credential[AUTHORITY_ID_MAX]);
 /* One more relying party; its key's hash is `key` and zeros. */
 void world_add_client(struct world *w, const char *name, uint8_t key);
 /* Each with the turn whose commit is the acknowledgement. */
-void world_set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s); /* 0 = as it is */
+/* 0 = as it is */
+void world_set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s);
 void world_remove(struct world *w, const char *authenticator_id);
-/* Wrong proofs are charged: from here on they may be as many as a test likes, until the next start. */
+/*
+ * Wrong proofs are charged: from here on they may be as many as a test likes, until the next start.
+ */
 void world_endless_tries(struct world *w);
 
 /* --- world_vault.c --- */
@@ -111,7 +128,10 @@ void vault_join(struct world *w, uint32_t index);
 void vault_die(struct world *w,
                uint32_t index); /* its channel closes and the supervisor has waited for it */
 void vault_pump(struct world *w);
-/* Answers the last held job of this vault (by its tag) as if it were of that generation and attempt. */
+/*
+ * Answers the last held job of this vault (by its tag) as if it were of that generation and
+ * attempt.
+ */
 void vault_answer_late(struct world *w, uint32_t index, uint32_t generation, uint32_t attempt);
 struct fake_job { /* made up: nobody waits for its answer, and it has no record */
     uint8_t lane, key_type;
@@ -182,7 +202,10 @@ uint64_t ledger_count(struct world *w, uint16_t type);
 bool ledger_last(struct world *w, uint16_t type, void *msg);
 typedef void (*denied_fn)(void *context, uint64_t time_us, const struct ledger_denied *m);
 void ledger_each_denied(struct world *w, denied_fn fn, void *context);
-/* What was asked with this tag is refused with this code, and its receipt, the last, says why and has no signature. */
+/*
+ * What was asked with this tag is refused with this code, and its receipt, the last, says why and
+ * has no signature.
+ */
 void assert_not_released(struct world *w, uint64_t tag, enum ky_code wire, enum ky_code precise);
 /* The last LEDGER_DENIED says exactly this. */
 void assert_denied(struct world *w, const struct answer *got, enum ky_code wire,

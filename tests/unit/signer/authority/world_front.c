@@ -96,7 +96,7 @@ void ask(struct world *w, int front, const struct ky_schema *schema, const void 
         fail_msg("no answer to %s", schema->name);
 }
 
-/* --- requests ------------------------------------------------------------------------------------------------------------ */
+/* --- requests -------------------------------------------------------------------------------- */
 
 struct door_tx sign_msg(struct world *w, const char *request_id, uint8_t seed)
 {
@@ -200,7 +200,7 @@ void approve_inline(struct world *w, const char *id, const struct answer *tx, st
                 out->signature, &out->m.proof_signature.len);
 }
 
-/* --- the ledger ------------------------------------------------------------------------------------------------------------ */
+/* --- the ledger ------------------------------------------------------------------------------ */
 
 struct search {
     uint16_t type;

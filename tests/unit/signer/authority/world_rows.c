@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* People, their keys and authenticators, clients: the rows that an enrolment would leave, and what operators do to them later. */
+/*
+ * People, their keys and authenticators, clients: the rows that an enrolment would leave, and what
+ * operators do to them later.
+ */
 #include "world.h"
 
 #include <string.h>
@@ -141,7 +144,7 @@ void world_add_everyone(struct world *w)
     add_device(w, stranger, w->other_device);
 }
 
-/* --- later ----------------------------------------------------------------------------------------------- */
+/* --- later ----------------------------------------------------------------------------------- */
 
 void world_set_credential(struct world *w, uint8_t credential_state, uint64_t not_after_s)
 {

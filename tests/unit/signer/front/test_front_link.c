@@ -109,7 +109,9 @@ static void test_giving_up_tells(void **state)
     assert_true(link_serving(&f->front));
 }
 
-/* Ticks look at the slots only when one is due: each goes at its own time, whatever came after it. */
+/*
+ * Ticks look at the slots only when one is due: each goes at its own time, whatever came after it.
+ */
 static void test_each_slot_expires_in_time(void **state)
 {
     struct fixture *f = *state;
@@ -149,7 +151,10 @@ static void test_heartbeat_ages(void **state)
     assert_false(link_serving(&f->front));
 }
 
-/* P3: a sealed authority answers nothing more, so what waits is answered at once; a draining one finishes what it has. */
+/*
+ * P3: a sealed authority answers nothing more, so what waits is answered at once; a draining one
+ * finishes what it has.
+ */
 static void test_what_waits_for_a_sealed_one_fails(void **state)
 {
     struct fixture *f = *state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys, signatures and certificates by OpenSSL's own means, so that the code under test is not its own judge.
+ * Keys, signatures and certificates by OpenSSL's own means, so that the code under test is not its
+ * own judge.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,9 +11,15 @@
 
 EVP_PKEY *test_key(uint8_t key_type);
 size_t test_spki(EVP_PKEY *key, uint8_t out[700]);
-/* The raw signature over a digest, as a vault gives it (ECDSA: r || s). Ed25519 signs the digest as its message. */
+/*
+ * The raw signature over a digest, as a vault gives it (ECDSA: r || s). Ed25519 signs the digest as
+ * its message.
+ */
 size_t test_sign_digest(EVP_PKEY *key, const char *hash, struct ky_span digest, uint8_t out[512]);
-/* A message signature as a device or operator makes it: ECDSA P-256 with SHA-256 in DER, or Ed25519. */
+/*
+ * A message signature as a device or operator makes it: ECDSA P-256 with SHA-256 in DER, or
+ * Ed25519.
+ */
 size_t test_sign_message(EVP_PKEY *key, struct ky_span message, uint8_t out[128]);
 
 struct test_certificate {

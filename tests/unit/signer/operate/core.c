@@ -83,7 +83,7 @@ void core_commit(struct authority *a)
     OK(store_commit(a->store));
 }
 
-/* --- authority.h --------------------------------------------------------------------------------------- */
+/* --- authority.h ----------------------------------------------------------------------------- */
 
 uint64_t authority_now_s(const struct authority *a)
 {
@@ -309,7 +309,7 @@ void authority_refuse(struct authority *a, const struct reply_to *to, enum ky_co
     a->refused = code;
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------------ */
+/* --- jobs ------------------------------------------------------------------------------------ */
 
 struct ky_status job_submit(struct authority *a, const struct job *job, const void *msg)
 {

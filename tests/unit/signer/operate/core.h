@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An authority's core for the tests of the operators' door: the real store beneath, and everything else of authority.h in its
- * simplest form. Replies, refusals and jobs are kept for the test to look at; jobs are done by software keys when it says so.
+ * An authority's core for the tests of the operators' door: the real store beneath, and everything
+ * else of authority.h in its simplest form. Replies, refusals and jobs are kept for the test to
+ * look at; jobs are done by software keys when it says so.
  */
 #ifndef KYSO_TEST_CORE_H
 #define KYSO_TEST_CORE_H
@@ -51,7 +52,9 @@ struct authority {
 
 struct authority *core_new(bool demo);
 void core_free(struct authority *a);
-/* Commits what is staged, closes the store and opens it again, versions read back from the ledger. */
+/*
+ * Commits what is staged, closes the store and opens it again, versions read back from the ledger.
+ */
 void core_commit(struct authority *a);
 /* Forgets what the last request brought. */
 void core_clear(struct authority *a);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the operators' door lets in: signatures over exact bytes, this server, unexpired, once, by enough operators; then people,
- * clients and reads. Every refusal is looked for in the ledger too.
+ * What the operators' door lets in: signatures over exact bytes, this server, unexpired, once, by
+ * enough operators; then people, clients and reads. Every refusal is looked for in the ledger too.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 #define TEXT(s) ((char *)(uintptr_t)(s))
 
-/* --- the door ------------------------------------------------------------------------------------------ */
+/* --- the door -------------------------------------------------------------------------------- */
 
 static struct ky_buf packed_status(struct door *d, void (*change)(Kyso__V1__Operation *op))
 {
@@ -221,7 +221,10 @@ static struct ky_buf packed_enrolment(struct door *d)
     return b;
 }
 
-/* An operator may send anything: each request is answered once, and nothing is written by what is not an operation. */
+/*
+ * An operator may send anything: each request is answered once, and nothing is written by what is
+ * not an operation.
+ */
 static void damaged_but_signed_bytes_are_answered(void **state)
 {
     struct door *d = *state;
@@ -242,7 +245,7 @@ static void damaged_but_signed_bytes_are_answered(void **state)
     assert_int_equal(store_row_count(d->a->store, ROW_AUTHENTICATOR), 0);
 }
 
-/* --- people -------------------------------------------------------------------------------------------- */
+/* --- people ---------------------------------------------------------------------------------- */
 
 static void subjects_are_unique_and_unnamed_in_the_ledger(void **state)
 {
@@ -294,7 +297,7 @@ static void subjects_are_shown_and_unlocked(void **state)
     assert_int_equal(d->a->unlocks, 1);
 }
 
-/* --- clients -------------------------------------------------------------------------------------------- */
+/* --- clients --------------------------------------------------------------------------------- */
 
 struct client_case {
     const char *name;
@@ -398,7 +401,8 @@ static void clients_are_suspended_resumed_and_removed_for_good(void **state)
                                         KY_OK}); /* its key is free */
 }
 
-static void set_request_key(struct door *d, const char *name, struct ky_span spki, enum ky_code want)
+static void set_request_key(struct door *d, const char *name, struct ky_span spki,
+                            enum ky_code want)
 {
     DOOR_OP(d, SET_CLIENT_REQUEST_KEY, set_client_request_key, SetClientRequestKey,
             KYSO__V1__SET_CLIENT_REQUEST_KEY__INIT, message_.name = TEXT(name),
@@ -441,7 +445,7 @@ static void a_request_key_is_pinned_and_taken_back(void **state)
     assert_int_equal(row.request_key.len, 0);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 static const Kyso__V1__LedgerChunk *read_ledger(struct door *d, uint64_t from, uint32_t limit)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Enrolment at the operators' door: who may add an authenticator and when, seeds and device keys used once,
- * confirmation codes, and that nothing secret is told outside a demo.
+ * Enrolment at the operators' door: who may add an authenticator and when, seeds and device keys
+ * used once, confirmation codes, and that nothing secret is told outside a demo.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static void check_seed(struct door *d, const char *id, const char *want)
     ky_secret_wipe(&seed);
 }
 
-/* --- TOTP ---------------------------------------------------------------------------------------------------- */
+/* --- TOTP ------------------------------------------------------------------------------------ */
 
 static void a_demo_shows_what_the_person_would_receive(void **state)
 {
@@ -225,8 +225,9 @@ static void fault_30_one_operator_adds_nothing_to_an_active_credential(void **st
 }
 
 /*
- * Fault 22. The period is 30 s and the epoch 1970 for everybody: an enrolment has no field for either, and one that brings a field
- * more is no operation of ours. What it can say is checked here, not at the first code.
+ * Fault 22. The period is 30 s and the epoch 1970 for everybody: an enrolment has no field for
+ * either, and one that brings a field more is no operation of ours. What it can say is checked
+ * here, not at the first code.
  */
 static void fault_22_generators_that_cannot_be(void **state)
 {
@@ -270,7 +271,7 @@ static void fault_22_generators_that_cannot_be(void **state)
     (void)door_expect_result(d);
 }
 
-/* --- devices -------------------------------------------------------------------------------------------------- */
+/* --- devices --------------------------------------------------------------------------------- */
 
 struct device {
     const char *subject; /* NULL = "a" */
@@ -358,7 +359,10 @@ static void remove_it(struct door *d, const char *id)
     assert_string_equal(door_expect_result(d)->authenticators[0]->state, "removed");
 }
 
-/* The approval that let it in is still around: whoever has it and the lost device must not come back with one operator. */
+/*
+ * The approval that let it in is still around: whoever has it and the lost device must not come
+ * back with one operator.
+ */
 static void a_removed_device_stays_out(void **state)
 {
     struct door *d = *state;
@@ -454,7 +458,9 @@ static void keys_that_are_not_what_they_say(void **state)
     assert_int_equal(store_row_count(d->a->store, ROW_AUTHENTICATOR), 0);
 }
 
-/* Decisions look at 16 per person: the list stays within that and the oldest removed one leaves it. */
+/*
+ * Decisions look at 16 per person: the list stays within that and the oldest removed one leaves it.
+ */
 static void a_person_has_at_most_sixteen(void **state)
 {
     struct door *d = *state;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many people in one operation: what each gets, that a row fails alone, that a repeat completes and doubles nothing, what is owed
- * when a vault fails between, and who can read a seed that leaves.
+ * Many people in one operation: what each gets, that a row fails alone, that a repeat completes and
+ * doubles nothing, what is owed when a vault fails between, and who can read a seed that leaves.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,10 +89,11 @@ static void enroll(struct door *d, struct people *p, size_t n, const struct read
     static char *parties[] = {any};
 
     DOOR_OP(d, ENROLL_CITIZENS, enroll_citizens, EnrollCitizens, KYSO__V1__ENROLL_CITIZENS__INIT,
-            message_.citizens = p->list, message_.n_citizens = n, message_.relying_parties = parties,
-            message_.n_relying_parties = 1);
+            message_.citizens = p->list, message_.n_citizens = n,
+            message_.relying_parties = parties, message_.n_relying_parties = 1);
     if (reader != NULL)
-        message_.seal_to = (ProtobufCBinaryData){.len = reader->len, .data = (uint8_t *)(uintptr_t)reader->der};
+        message_.seal_to =
+            (ProtobufCBinaryData){.len = reader->len, .data = (uint8_t *)(uintptr_t)reader->der};
     door_send(d, &op_);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A credential's life at the operators' door: made by a vault, asked a certificate for (intent and receipt), given
- * one, suspended, resumed, destroyed; and what may not happen in between.
+ * A credential's life at the operators' door: made by a vault, asked a certificate for (intent and
+ * receipt), given one, suspended, resumed, destroyed; and what may not happen in between.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -192,7 +192,7 @@ static void a_csr_of_a_changed_credential_is_withheld(void **state)
     assert_int_equal(d->a->receipt.sig_len, 0);
 }
 
-/* --- import ------------------------------------------------------------------------------------------------ */
+/* --- import ---------------------------------------------------------------------------------- */
 
 static void import_bytes(struct door *d, const char *id, struct ky_span der, struct ky_span issuer)
 {
@@ -264,7 +264,7 @@ static void certificates_that_do_not_belong(void **state)
     assert_int_equal(door_expect_result(d)->credentials[0]->state, STATE(EXPIRED));
 }
 
-/* --- states ------------------------------------------------------------------------------------------------- */
+/* --- states ---------------------------------------------------------------------------------- */
 
 static void every_change_raises_the_epoch(void **state)
 {

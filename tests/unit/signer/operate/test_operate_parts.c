@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operators' door without the door: sealed seeds, codes and URIs, distinguished names, certificate requests and
- * the checks of imported certificates. Expected values are computed by OpenSSL or liboath, or written out by hand.
+ * The operators' door without the door: sealed seeds, codes and URIs, distinguished names,
+ * certificate requests and the checks of imported certificates. Expected values are computed by
+ * OpenSSL or liboath, or written out by hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>

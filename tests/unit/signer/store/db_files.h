@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A database's files in memory: read, changed, put back, so that a test starts from them again. One thread. */
+/*
+ * A database's files in memory: read, changed, put back, so that a test starts from them again. One
+ * thread.
+ */
 #ifndef KYSO_DB_FILES_H
 #define KYSO_DB_FILES_H
 

@@ -42,7 +42,10 @@ static bool strikes(bool of_sync)
     return fault.fired;
 }
 
-/* A sync that is only told of costs nothing: what a power cut leaves is then for the watcher to say. */
+/*
+ * A sync that is only told of costs nothing: what a power cut leaves is then for the watcher to
+ * say.
+ */
 static bool tell(struct fault_op op)
 {
     if (fault.seen != NULL) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * P11: after which failed logins another may follow. All that the latch knows is in files, so each call here is as good as
- * one after a restart.
+ * P11: after which failed logins another may follow. All that the latch knows is in files, so each
+ * call here is as good as one after a restart.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,7 +132,10 @@ static void test_a_failure_that_cannot_be_counted(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
-/* Where root starts kysod the authority can make files in the state's folder: what it points a marker's name at stays as it is. */
+/*
+ * Where root starts kysod the authority can make files in the state's folder: what it points a
+ * marker's name at stays as it is.
+ */
 static void test_a_planted_link_is_not_followed(void **state)
 {
     char target[128], marker[128], failures[128];
@@ -157,7 +160,10 @@ static void test_a_planted_link_is_not_followed(void **state)
     remove_files();
 }
 
-/* One that the authority planted says nothing of how often a login failed, and would be the authority's to shorten. */
+/*
+ * One that the authority planted says nothing of how often a login failed, and would be the
+ * authority's to shorten.
+ */
 static void test_a_planted_counter_closes_it(void **state)
 {
     char failures[128];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which accounts a server that root starts takes for its roles. The accounts are this test's own, and it is root here.
+ * Which accounts a server that root starts takes for its roles. The accounts are this test's own,
+ * and it is root here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,9 @@ struct passwd *__wrap_getpwnam(const char *name)
     return &found;
 }
 
-/* As getgrouplist(3): the count is what there would be, and -1 says that it is more than the room. */
+/*
+ * As getgrouplist(3): the count is what there would be, and -1 says that it is more than the room.
+ */
 int __wrap_getgrouplist(const char *name, gid_t gid, gid_t *out_groups, int *count)
 {
     const struct account *a = named(name);
@@ -81,7 +84,8 @@ static int reset(void **state)
 
     (void)state;
     for (unsigned i = 0; i < ROLE_KIND_COUNT; i++)
-        accounts[i] = (struct account){.name = names[i], .uid = 100 + i, .gid = 200 + i, .other = 300, .groups = 2};
+        accounts[i] = (struct account){
+            .name = names[i], .uid = 100 + i, .gid = 200 + i, .other = 300, .groups = 2};
     return 0;
 }
 
