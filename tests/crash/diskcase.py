@@ -13,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../integration/main"), os.path.join(HERE, "../integration/fault")]
 
 from base import grpc, harness, new_id, signer_pb2  # noqa: E402,F401
-from test_check import CheckCase, load  # noqa: E402
+from test_check import CheckCase, Clients  # noqa: E402
 
 CODE = grpc.StatusCode
 
@@ -41,7 +41,7 @@ class DiskCase(CheckCase):
         cls.citizens = [cls.h.add_citizen(name, totps=1) for name in cls.people]
 
     def setUp(self):
-        self.clients = load.Load(self, self.recorder, self.citizens, 1)
+        self.clients = Clients(self, self.recorder, self.citizens, 1)
         self.clients.credential_keys(self.citizens)
 
     # --- the disk --------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def p99(values):
     return statistics.quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else max(values, default=0)
 
 
-class Load:
+class Traffic:
     """An open loop: a request of everybody in turn each 10 ms, until the block ends. A client asks again, with the same request id,
     what was UNAVAILABLE or BUSY, for at most PATIENCE_S in all."""
 
@@ -96,7 +96,7 @@ class StormCase(FaultCase):
         """The rule, ROUNDS times; each time it ends so many vaults, and the next time is when all are back. Returns the load and
         when vaults were missing."""
         self.may_end, windows = ROUNDS * each, []
-        with Load(self) as load:
+        with Traffic(self) as load:
             self.h.wait_for(lambda: len(load.answers) > QUIET_S * RATE, "a load")
             for n in range(ROUNDS):
                 self.obey(rule)

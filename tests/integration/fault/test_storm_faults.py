@@ -8,7 +8,7 @@ import time
 import unittest
 
 from faultcase import CODE, k
-from storm import JUDGED, ROUNDS, Load, StormCase, p99
+from storm import JUDGED, ROUNDS, Traffic, StormCase, p99
 
 HANG_S = 2 if JUDGED else 1  # limits.sign_deadline_ms; 2 s is its default
 
@@ -76,7 +76,7 @@ class Storm(StormCase):
         """P10. For one call, in the middle of a session, by every new start: what a wrong key has signed is withheld, and what is
         released verifies under its own."""
         self.may_end = ROUNDS
-        with Load(self) as load:
+        with Traffic(self) as load:
             for n in range(ROUNDS):
                 self.obey("C_SignInit unwrapped every 5 alias")
                 self.h.wait_for(lambda: len(self.fired("C_SignInit")) >= 4, "aliases")
@@ -115,7 +115,7 @@ class Leaky(StormCase):
     def test_p13_a_leak_is_bounded(self):
         self.obey(f"set leak {self.LEAK}")
         goal, highest = 320 * ROUNDS, 0
-        with Load(self) as load:
+        with Traffic(self) as load:
             first = self.largest()
             while len(load.answers) < goal:
                 highest = max(highest, self.largest())

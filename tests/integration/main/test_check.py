@@ -20,7 +20,7 @@ from base import HERE, ServerCase, harness, new_id, signer_pb2
 
 sys.path.insert(0, os.path.join(HERE, "../../check"))
 import forge  # noqa: E402
-import load  # noqa: E402
+from clients import Clients  # noqa: E402
 from kysocheck.forms import CODES  # noqa: E402
 from kysocheck.recorder import Recorder  # noqa: E402
 from kysocheck.rule import RULES  # noqa: E402
@@ -158,7 +158,7 @@ class UnderFire(CheckCase):
     def test_killed_and_revoked(self):
         print(f"\nKYSO_TEST_SEED={SEED}")
         self.rng, self.killed = random.Random(SEED), []
-        clients = load.Load(self, self.recorder, self.citizens, SEED)
+        clients = Clients(self, self.recorder, self.citizens, SEED)
         clients.credential_keys(self.citizens + [self.waiting])
         rounds = list(ROLES) + [self.rng.choice(ROLES) for _ in range(ROUNDS - len(ROLES))]
         self.rng.shuffle(rounds)
@@ -293,7 +293,7 @@ class Forged(CheckCase):
         cls.book = forge.Book(cls.export_path, cls.history)
 
     def live(self):
-        self.clients = load.Load(self, self.recorder, [self.alice, self.bob], 1)
+        self.clients = Clients(self, self.recorder, [self.alice, self.bob], 1)
         self.clients.credential_keys(self.clients.citizens)
         stub = self.signer()
         self.assertIsNotNone(self.clients.by_code(stub, self.alice))

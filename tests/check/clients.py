@@ -17,7 +17,7 @@ TRIES = 40
 AGAIN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "CANCELLED", "UNKNOWN")
 
 
-class Load:
+class Clients:
     """`case` is a ServerCase; citizens have devices and code generators. One object for the whole history."""
 
     def __init__(self, case, recorder, citizens, seed):
