@@ -22,7 +22,7 @@ class Memory(WireTest):
             self.page = mmap.mmap(f.fileno(), mmap.PAGESIZE)
         os.environ["KYSO_STARVE"] = path
         self.addCleanup(os.environ.pop, "KYSO_STARVE")
-        self.front = self.start(program=os.environ["KYSO_FRONT_STARVED"], patience_ms=5000)
+        self.front = self.start(program=os.environ["KYSO_FRONT_STARVED"], patience_ms=30000)
         self.assertTrue(self.one_of_each())
 
     def refuse_at(self, n):
