@@ -94,6 +94,17 @@ static int complain(const char *what, const char *where)
     return EXIT_REFUSED;
 }
 
+/* Landlock leaves the authority the folders that are there when it starts: one that came later would stay barred without a word. */
+static int find_checkpoint_folder(const struct config *c)
+{
+    const char *file = c->ledger.checkpoint_file;
+    struct stat st;
+    char folder[1024];
+
+    (void)snprintf(folder, sizeof(folder), "%.*s/", (int)(strrchr(file, '/') - file), file);
+    return stat(folder, &st) == 0 ? 0 : complain("ledger.checkpoint_file names a folder that is not there:", folder);
+}
+
 static int make_folders(const struct config *c)
 {
     char run[1024];
@@ -103,7 +114,7 @@ static int make_folders(const struct config *c)
     (void)snprintf(run, sizeof(run), "%s/run", c->state_dir);
     if (mkdir(run, 0700) != 0 && errno != EEXIST)
         return complain("cannot make", run);
-    return 0;
+    return find_checkpoint_folder(c);
 }
 
 /* A server that was killed leaves, for an instant, children that have not reached exec and hold its lock. */

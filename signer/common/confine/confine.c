@@ -86,8 +86,9 @@ static const struct call vault_refused[] = {
     WHEN_LOW(fcntl, 1, F_SETOWN), WHEN_LOW(fcntl, 1, F_SETOWN_EX), WHEN_LOW(fcntl, 1, F_SETSIG),
     WHEN_LOW(ioctl, 1, FIOSETOWN), WHEN_LOW(ioctl, 1, SIOCSPGRP), WHEN_LOW(ioctl, 1, TIOCSTI),
 };
+/* p11-kit and NSPR know socketpair, for modules in other processes and for pipes of threads: none of it is used. */
 static const struct call socket_calls[] = {
-    ALWAYS(socket), ALWAYS(connect), ALWAYS(bind), ALWAYS(listen), ALWAYS(accept), ALWAYS(accept4),
+    ALWAYS(socket), ALWAYS(socketpair), ALWAYS(connect), ALWAYS(bind), ALWAYS(listen), ALWAYS(accept), ALWAYS(accept4),
 };
 /* clang-format on */
 

@@ -104,6 +104,15 @@ class CheckConfig(unittest.TestCase):
             self.assertIn("sound", done.stdout)
         self.assertEqual(os.listdir(self.dir), ["kyso.yaml"], "a check writes nothing")
 
+    def test_checkpoint_folder_that_is_not_there(self):
+        """Landlock would keep the authority out of it for good, even when it came."""
+        text = self.good + f"demo: true\nledger:\n  checkpoint_file: {self.dir}/later/checkpoint\n"
+        done = self.check(text, "--probe")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"ledger.checkpoint_file names a folder that is not there: {self.dir}/later/", done.stderr)
+        os.mkdir(f"{self.dir}/later")
+        self.assertNotIn("checkpoint_file", self.check(text, "--probe").stderr)
+
     def test_example(self):
         with open(EXAMPLE) as f:
             done = self.check(f.read())

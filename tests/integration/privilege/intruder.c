@@ -72,6 +72,8 @@ static void try_calls(pid_t other)
     say("signal-by-ioctl", syscall(SYS_ioctl, STDERR_FILENO, (long)FIOSETOWN | 1L << 32, &other));
     say_fd("socket-inet", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
     say_fd("socket-unix", syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));
+    int pair[2];
+    say("socketpair", syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, pair));
     say("connect", syscall(SYS_connect, -1, &there, sizeof(there))); /* EBADF: the call is there */
     say("connect-by-sendto",
         syscall(SYS_sendto, -1, here, 0L, (long)MSG_FASTOPEN, &there, sizeof(there)));

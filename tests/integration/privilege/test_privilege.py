@@ -35,6 +35,7 @@ FILTERED = {
     "signal-by-ioctl": (EPERM, EPERM, EPERM, EPERM),
     "socket-inet": (EPERM, EPERM, EPERM, EPERM),
     "socket-unix": (EPERM, EPERM, EPERM, EPERM),
+    "socketpair": (EPERM, EPERM, EPERM, EPERM),
     "connect": (EPERM, EPERM, EPERM, EPERM),
     "connect-by-sendto": (EPERM, EPERM, EPERM, errno.EBADF),  # a vault has no socket that could
     "connect-by-sendmsg": (EPERM, EPERM, EPERM, errno.EBADF),
@@ -130,7 +131,7 @@ class OneUser(Probed):
     config = {"token.vaults": 2, "token.network": True}
 
     def test_filters(self):
-        sockets = {"socket-inet": OK, "socket-unix": OK, "connect": errno.EBADF}
+        sockets = {"socket-inet": OK, "socket-unix": OK, "socketpair": OK, "connect": errno.EBADF}
         self.assertTable(FILTERED | {name: (EPERM, EPERM, EPERM, vault) for name, vault in sockets.items()})
         self.assertSigns()
 
