@@ -2,6 +2,7 @@
 """Bytes that no client of good will sends: gRPC framing and protobuf (faults 1 to 8, 10, 11, 15, 16).
 
 Each ends in a closed connection or INVALID_ARGUMENT (3), memory stays bounded, others are undisturbed."""
+import contextlib
 import hashlib
 import random
 import socket
@@ -11,12 +12,12 @@ import threading
 import time
 import unittest
 
-from wire import (BAD_FRAME, BAD_MESSAGE, DATA, END_HEADERS, END_STREAM, FLOOD, HEADERS, PING, RST_STREAM, WINDOW_UPDATE, WireTest, frame, grpc_message, request_headers, setting)
+from wire import (BAD_FRAME, BAD_MESSAGE, DATA, END_HEADERS, END_STREAM, FLOOD, HEADERS, PING, RST_STREAM, WINDOW_UPDATE,
+                  HostileTest, frame, grpc_message, request_headers, setting)
 
 SIGN = b"/kyso.v1.Signer/Sign"
 STREAM = b"/kyso.v1.Signer/SignStream"
 GRPC_STATUS = bytes.fromhex("9acac8b21234da8f")  # Huffman code of "grpc-status"
-RSS_SLACK_KIB = 96 * 1024  # a sanitizer's quarantine included
 HELD_KIB = 40 * 1024  # 1 195 calls with 8 KiB each and what HTTP/2 needs for them; with 64 KiB each 75 MiB
 
 
@@ -46,20 +47,13 @@ def request(algorithm=field(1, 0, b"\x01") + field(2, 0, b"\x01"), hashes=(HASH,
     return delimited(1, b"id") + delimited(2, inner) + delimited(3, delimited(1, b"123456"))
 
 
-class Hostile(WireTest):
+class Hostile(HostileTest):
+    slack_kib = 96 * 1024  # a sanitizer's quarantine included
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.good = cls.sign_request(cls(), request_id="good").SerializeToString()
-
-    def setUp(self):
-        self.front = self.start(patience_ms=2000)
-        self.assert_alive(self.front)
-        self.base_rss = self.front.rss_kib()
-
-    def tearDown(self):
-        self.assert_alive(self.front)
-        self.assertLess(self.front.rss_kib(), self.base_rss + RSS_SLACK_KIB)
 
     def answer(self, body, path=SIGN, end=True):
         """The header blocks of the answer to one call with these DATA bytes."""
@@ -210,25 +204,17 @@ class Hostile(WireTest):
     def test_noise_instead_of_http2(self):
         rng = random.Random(7)
         for _ in range(20):
-            s = self.tls(self.front)
-            s.sendall(rng.randbytes(2000))
-            s.settimeout(15)
-            try:
-                while s.recv(4096):
-                    pass
-            except (ConnectionError, ssl.SSLError):  # a timeout would mean: left open
-                pass
-            s.close()
+            self.send_and_see_it_close(self.tls(self.front), rng.randbytes(2000))
         for _ in range(20):  # and instead of TLS
-            s = socket.create_connection(("127.0.0.1", self.front.port))
-            s.sendall(rng.randbytes(500))
+            self.send_and_see_it_close(socket.create_connection(("127.0.0.1", self.front.port)), rng.randbytes(500))
+
+    def send_and_see_it_close(self, s, noise):
+        with s:
+            s.sendall(noise)
             s.settimeout(15)
-            try:
+            with contextlib.suppress(ConnectionError, ssl.SSLError):  # a timeout would mean: left open
                 while s.recv(4096):
                     pass
-            except (ConnectionError, ssl.SSLError):  # a timeout would mean: left open
-                pass
-            s.close()
 
     def test_15_never_reads(self):
         """Large replies for a peer that reads nothing: it is held back, then closed, and memory stays."""
@@ -255,7 +241,7 @@ class Hostile(WireTest):
         h.close()
         t.join(70)
         self.assertTrue(closed, "the peer was not sent away")
-        self.assertLess(peak, self.base_rss + RSS_SLACK_KIB)
+        self.assertLess(peak, self.base_rss + self.slack_kib)
         self.assertGreaterEqual(self.front.wait_stats(lambda s: s["events"][FLOOD])["events"][FLOOD], 1)
 
     def test_15_slow_peers(self):

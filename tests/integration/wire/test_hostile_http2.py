@@ -7,22 +7,12 @@ import time
 import unittest
 
 from wire import (BAD_FRAME, CONTINUATION, DATA, END_HEADERS, END_STREAM, FLOOD, GOAWAY, HEADERS, PING, RST_STREAM,
-                  SETTINGS, WINDOW_UPDATE, WireTest, frame, grpc_message, literal, request_headers, setting)
+                  SETTINGS, WINDOW_UPDATE, HostileTest, frame, grpc_message, literal, request_headers, setting)
 
 SIGN = b"/kyso.v1.Signer/Sign"
-RSS_SLACK_KIB = 64 * 1024
 
 
-class Floods(WireTest):
-    def setUp(self):
-        self.front = self.start(patience_ms=2000)
-        self.assert_alive(self.front)
-        self.base_rss = self.front.rss_kib()
-
-    def tearDown(self):
-        self.assert_alive(self.front)
-        self.assertLess(self.front.rss_kib(), self.base_rss + RSS_SLACK_KIB)
-
+class Floods(HostileTest):
     def flooded(self, h, data, times, kinds=(FLOOD, BAD_FRAME)):
         """Sends until the peer has closed; it must, and it must be counted."""
         for _ in range(times):

@@ -395,3 +395,17 @@ class Http2:
             self.sock.close()
         except OSError:
             pass
+
+
+class HostileTest(WireTest):
+    """Each test has a front of its own, which must serve as before when the test is over, with no more memory."""
+    slack_kib = 64 * 1024
+
+    def setUp(self):
+        self.front = self.start(patience_ms=2000)
+        self.assert_alive(self.front)
+        self.base_rss = self.front.rss_kib()
+
+    def tearDown(self):
+        self.assert_alive(self.front)
+        self.assertLess(self.front.rss_kib(), self.base_rss + self.slack_kib)

@@ -106,3 +106,17 @@ int fixture_run(const char *const *argv)
     (void)close(null);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+int fixture_group_setup(void **state)
+{
+    static struct fixture f;
+
+    *state = &f;
+    return fixture_dir(&f);
+}
+
+int fixture_group_teardown(void **state)
+{
+    fixture_stop(*state);
+    return 0;
+}

@@ -20,6 +20,9 @@ struct fixture {
 int fixture_dir(struct fixture *f);    /* 0 on success */
 int fixture_double(struct fixture *f); /* starts the double, reads what it says */
 void fixture_stop(struct fixture *f);
+/* Of a cmocka group that needs only the folder. */
+int fixture_group_setup(void **state);
+int fixture_group_teardown(void **state);
 const char *fixture_text(const struct fixture *f, const char *key);
 /* Runs a program found by PATH, output discarded; its exit status. */
 int fixture_run(const char *const *argv);

@@ -165,20 +165,6 @@ static void what_cms_cannot_say_is_refused(void **state)
     EVP_PKEY_free(ed);
 }
 
-static int start(void **state)
-{
-    static struct fixture f;
-
-    *state = &f;
-    return fixture_dir(&f);
-}
-
-static int stop(void **state)
-{
-    fixture_stop(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,5 +172,5 @@ int main(void)
         cmocka_unit_test(what_cms_cannot_say_is_refused),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
 }

@@ -129,20 +129,6 @@ static void too_long_is_said(void **state)
     free(text);
 }
 
-static int start(void **state)
-{
-    static struct fixture f;
-
-    *state = &f;
-    return fixture_dir(&f);
-}
-
-static int stop(void **state)
-{
-    fixture_stop(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,5 +137,5 @@ int main(void)
         cmocka_unit_test(too_long_is_said),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, fixture_group_setup, fixture_group_teardown);
 }
