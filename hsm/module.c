@@ -84,24 +84,26 @@ done:
     return st;
 }
 
+/* Takes the match after `skip` others; *out_found: how many there are. */
 static struct ky_status find(struct hsm_module *m, const P11KitUri *uri, bool initialised,
-                             unsigned *out_found)
+                             unsigned skip, unsigned *out_found)
 {
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG count = SLOTS_MAX;
     struct ky_status st = hsm_ckr_status(m->fn->C_GetSlotList(CK_TRUE, slots, &count));
 
     *out_found = 0;
-    for (CK_ULONG i = count; ky_ok(st) && i > 0; i--) {
+    for (CK_ULONG i = 0; ky_ok(st) && i < count; i++) {
         CK_TOKEN_INFO info;
 
-        if (m->fn->C_GetTokenInfo(slots[i - 1], &info) != CKR_OK ||
+        if (m->fn->C_GetTokenInfo(slots[i], &info) != CKR_OK ||
             initialised != ((info.flags & CKF_TOKEN_INITIALIZED) != 0) ||
             !p11_kit_uri_match_token_info((P11KitUri *)(uintptr_t)uri, &info))
             continue;
-        m->slot = slots[i - 1];
+        if (++*out_found != skip + 1)
+            continue;
+        m->slot = slots[i];
         m->token = info;
-        ++*out_found;
     }
     return st;
 }
@@ -113,7 +115,7 @@ struct ky_status hsm_module_find_token(struct hsm_module *m, const char *text)
     struct ky_status st = uri_parse(text, &uri);
 
     if (ky_ok(st))
-        st = find(m, uri, true, &found);
+        st = find(m, uri, true, 0, &found);
     if (ky_ok(st) && found != 1)
         st = KY_STATUS_CAUSE(KY_NOT_FOUND, found);
     if (uri != NULL)
@@ -131,7 +133,8 @@ static void set_label(P11KitUri *uri, const char *label)
         memcpy(want->label, label, strnlen(label, sizeof(want->label)));
 }
 
-struct ky_status hsm_module_find_other(struct hsm_module *m, const char *text, const char *label)
+struct ky_status hsm_module_find_other(struct hsm_module *m, const char *text, const char *label,
+                                       unsigned skip)
 {
     unsigned found = 0;
     P11KitUri *uri = NULL;
@@ -139,9 +142,9 @@ struct ky_status hsm_module_find_other(struct hsm_module *m, const char *text, c
 
     if (ky_ok(st)) {
         set_label(uri, label);
-        st = find(m, uri, label != NULL, &found);
+        st = find(m, uri, label != NULL, skip, &found);
     }
-    if (ky_ok(st) && found == 0)
+    if (ky_ok(st) && found <= skip)
         st = KY_STATUS(KY_NOT_FOUND);
     if (uri != NULL)
         p11_kit_uri_free(uri);

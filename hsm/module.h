@@ -30,10 +30,10 @@ KY_MUST_CHECK struct ky_status hsm_module_open(const struct hsm_config *config,
 KY_MUST_CHECK struct ky_status hsm_module_find_token(struct hsm_module *m, const char *uri);
 /*
  * The same for a token that is not named by the URI yet: blank (label NULL), or of another label. What
- * else the URI says must fit. KY_NOT_FOUND: none; of several the first is taken.
+ * else the URI says must fit; of several the one after `skip` others. KY_NOT_FOUND: there is none.
  */
 KY_MUST_CHECK struct ky_status hsm_module_find_other(struct hsm_module *m, const char *uri,
-                                                     const char *label);
+                                                     const char *label, unsigned skip);
 /* The label that the URI names, blank-padded. KY_INVALID: it names none. */
 KY_MUST_CHECK struct ky_status hsm_module_label(const char *uri, uint8_t out[32]);
 /*

@@ -38,7 +38,7 @@ void token_close(struct token *t)
 
 static struct ky_status find(struct token *t, const char *label)
 {
-    return label != NULL ? hsm_module_find_other(&t->vault.module, t->config.token_uri, label)
+    return label != NULL ? hsm_module_find_other(&t->vault.module, t->config.token_uri, label, 0)
                          : hsm_module_find_token(&t->vault.module, t->config.token_uri);
 }
 
@@ -113,17 +113,26 @@ static void pad(const char *label, uint8_t out[32])
 
 struct ky_status token_try(struct token *t)
 {
+    static const char *const kinds[] = {TOKEN_TRIAL, NULL};
     struct hsm_module *m = &t->vault.module;
     const struct ky_secret pin = trial();
     uint8_t label[32];
-    struct ky_status st = hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL);
+    struct ky_status st = KY_STATUS(KY_NOT_FOUND);
 
-    if (st.code == KY_NOT_FOUND)
-        st = hsm_module_find_other(m, t->config.token_uri, NULL);
-    if (ky_ok(st) && (m->token.ulMinPinLen > PIN_LEN || m->token.ulMaxPinLen < PIN_LEN))
-        st = KY_STATUS_CAUSE(KY_TOKEN_LOGIN, CKR_PIN_LEN_RANGE);
     pad(TOKEN_TRIAL, label);
-    return ky_ok(st) ? init(t, label, &pin, &pin) : st;
+    /* One on trial that an earlier kill has damaged is passed over. */
+    for (size_t i = 0; !ky_ok(st) && i < HSM_COUNT(kinds); i++)
+        for (unsigned skip = 0; !ky_ok(st); skip++) {
+            struct ky_status found =
+                hsm_module_find_other(m, t->config.token_uri, kinds[i], skip);
+
+            if (!ky_ok(found))
+                break;
+            st = m->token.ulMinPinLen > PIN_LEN || m->token.ulMaxPinLen < PIN_LEN
+                     ? KY_STATUS_CAUSE(KY_TOKEN_LOGIN, CKR_PIN_LEN_RANGE)
+                     : init(t, label, &pin, &pin);
+        }
+    return st;
 }
 
 /* RFC 5869 with SHA-256, one block, in hex. */
@@ -198,12 +207,19 @@ struct ky_status token_make(struct token *t, const struct token_pins *pins, cons
     if (!ky_ok(st))
         return st;
     st = find(t, label);
-    if (st.code == KY_NOT_FOUND) {
-        st = hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL);
+    if (ky_ok(st))
+        return init(t, name, &pins->so, &pins->user);
+    for (unsigned skip = 0; !ky_ok(st); skip++) {
+        struct ky_status found =
+            hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL, skip);
+
+        if (!ky_ok(found))
+            return st;
+        st = change_so(t, &pin, &pins->so);
         if (ky_ok(st))
-            st = change_so(t, &pin, &pins->so);
+            st = init(t, name, &pins->so, &pins->user);
     }
-    return ky_ok(st) ? init(t, name, &pins->so, &pins->user) : st;
+    return st;
 }
 
 struct ky_status token_unmake(struct token *t, const struct token_pins *pins)

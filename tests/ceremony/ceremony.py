@@ -17,7 +17,7 @@ BIN = os.environ.get("KYSO_BIN") or os.path.join(ROOT, "build/dev/bin")
 PROGRAM = os.path.join(BIN, "kyso-ceremony")
 MODULE = os.environ.get("KYSO_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
 NAMES = ["An", "Binh", "Chi", "Dung", "Em"]
-WAIT_S = 180  # sanitized builds beside other work
+WAIT_S = int(os.environ.get("KYSO_WAIT_S", "180"))  # sanitized builds beside other work
 SHARE_LINE = re.compile(r"^ {4}((?:[0-9A-Z]{4} ){9}[0-9A-Z]{4})\r?$", re.M)
 
 PLAN = """

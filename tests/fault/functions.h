@@ -12,6 +12,9 @@
     X(C_GetSlotList)                                                                               \
     X(C_GetTokenInfo)                                                                              \
     X(C_GetMechanismInfo)                                                                          \
+    X(C_InitToken)                                                                                 \
+    X(C_InitPIN)                                                                                   \
+    X(C_SetPIN)                                                                                    \
     X(C_OpenSession)                                                                               \
     X(C_CloseSession)                                                                              \
     X(C_GetSessionInfo)                                                                            \

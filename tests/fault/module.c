@@ -124,6 +124,28 @@ static CK_RV fault_C_Login(CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_BYTE *pin,
     return call_end(&c, rv);
 }
 
+static CK_RV fault_C_InitToken(CK_SLOT_ID slot, CK_BYTE *pin, CK_ULONG len, CK_BYTE *label)
+{
+    struct call c = {.fn = FN_C_InitToken};
+
+    return call_end(&c, call_begin(&c) ? module.real->C_InitToken(slot, pin, len, label) : c.rv);
+}
+
+static CK_RV fault_C_InitPIN(CK_SESSION_HANDLE s, CK_BYTE *pin, CK_ULONG len)
+{
+    struct call c = {.fn = FN_C_InitPIN, .session = s};
+
+    return call_end(&c, call_begin(&c) ? module.real->C_InitPIN(s, pin, len) : c.rv);
+}
+
+static CK_RV fault_C_SetPIN(CK_SESSION_HANDLE s, CK_BYTE *old, CK_ULONG old_len, CK_BYTE *pin,
+                            CK_ULONG len)
+{
+    struct call c = {.fn = FN_C_SetPIN, .session = s};
+
+    return call_end(&c, call_begin(&c) ? module.real->C_SetPIN(s, old, old_len, pin, len) : c.rv);
+}
+
 static void lose(CK_SESSION_HANDLE session, bool all)
 {
     if (all) {
