@@ -191,6 +191,12 @@ static const struct ky_field anchored_fields[] = {
 const struct ky_schema ledger_anchored_schema =
     KY_SCHEMA("anchored", LEDGER_ANCHORED, struct ledger_anchored, anchored_fields);
 
+static const struct ky_field ceremony_fields[] = {
+    KY_FFIX(struct ledger_ceremony, transcript_sha256),
+};
+const struct ky_schema ledger_ceremony_schema =
+    KY_SCHEMA("ceremony", LEDGER_CEREMONY, struct ledger_ceremony, ceremony_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -207,6 +213,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_CLIENT_STATE] = &ledger_client_state_schema,
     [LEDGER_EVENT] = &ledger_event_schema,
     [LEDGER_ANCHORED] = &ledger_anchored_schema,
+    [LEDGER_CEREMONY] = &ledger_ceremony_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

@@ -170,6 +170,7 @@ struct boot {
     uint32_t waiting;
     struct ky_span
         operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
+    struct ky_span ceremony; /* create: its transcript's SHA-256, or empty; borrowed from main */
     bool has_anchor[2];
     struct anchor anchor[2];
     uint8_t anchor_bytes[2][256]; /* what the token's slots hold, kept up while serving */

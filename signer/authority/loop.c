@@ -177,6 +177,7 @@ static bool set_up(struct loop *l, const struct loop_options *o)
         return false;
     l->authority->boot.create = o->create;
     l->authority->boot.operators = o->operators;
+    l->authority->boot.ceremony = o->ceremony;
     l->base = event_base_new();
     if (l->base == NULL)
         return false;

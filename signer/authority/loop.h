@@ -11,12 +11,14 @@
 /*
  * Serves until drained, provisioned or told to stop; the process's exit code. control_fd is borrowed.
  *   operators  for create: repeated ky_put_bytes name, ky_put_bytes DER SubjectPublicKeyInfo
+ *   ceremony   for create: SHA-256 of the key ceremony's transcript, or empty
  */
 struct loop_options {
     const struct config *config;
     int control_fd;
     bool create;
     struct ky_span operators;
+    struct ky_span ceremony;
 };
 int loop_run(const struct loop_options *options);
 

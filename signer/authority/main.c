@@ -25,7 +25,7 @@
 
 static void usage(void)
 {
-    fputs("usage: kyso-authority [--create --operator NAME:PEM [--operator NAME:PEM ...]]\n"
+    fputs("usage: kyso-authority [--create [--ceremony HEX] --operator NAME:PEM [--operator NAME:PEM ...]]\n"
           "       kyso-authority --export DATABASE [--private]\n"
           "The first is started by kysod, which passes its descriptors. The second prints the ledger of a server that\n"
           "is stopped, as JSON lines; --private adds personal data. Check them with: kyso ledger verify --file\n"
@@ -73,8 +73,10 @@ static bool put_operator(const char *arg, struct ky_buf *out)
     return ok;
 }
 
-static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *operators)
+static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *operators, uint8_t ceremony[32])
 {
+    size_t len = 0;
+
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--create") == 0) {
             o->create = true;
@@ -83,6 +85,10 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
                 fprintf(stderr, "kyso-authority: %s: want NAME: and a certificate (in a demo: or a public key) in PEM\n", argv[i]);
                 return false;
             }
+        } else if (strcmp(argv[i], "--ceremony") == 0 && i + 1 < argc) {
+            if (OPENSSL_hexstr2buf_ex(ceremony, 32, &len, argv[++i], '\0') != 1 || len != 32)
+                return false;
+            o->ceremony = KY_SPAN(ceremony, 32);
         } else {
             usage();
             return false;
@@ -116,6 +122,7 @@ int main(int argc, char **argv)
 {
     struct loop_options options = {.control_fd = KY_CONTROL_FD};
     struct ky_buf operators = KY_BUF_INIT(OPERATORS_MAX);
+    uint8_t ceremony[32];
     struct config *config = NULL;
     char *why = NULL;
     int code = 1;
@@ -127,7 +134,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* the supervisor says when to end */
     (void)signal(SIGTERM, SIG_IGN);
-    if (!ky_ok(ky_harden_process()) || !parse(argc, argv, &options, &operators))
+    if (!ky_ok(ky_harden_process()) || !parse(argc, argv, &options, &operators, ceremony))
         goto done;
     struct ky_status status = config_load_fd(KY_CONFIG_FD, &config, &why);
     if (!ky_ok(status)) {

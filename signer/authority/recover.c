@@ -448,6 +448,16 @@ static bool put_operators(struct authority *a)
     return why == NULL;
 }
 
+static bool put_ceremony(struct authority *a)
+{
+    struct ledger_ceremony m;
+
+    if (a->boot.ceremony.len == 0)
+        return true;
+    memcpy(m.transcript_sha256, a->boot.ceremony.data, sizeof(m.transcript_sha256));
+    return ky_ok(authority_append(a, &ledger_ceremony_schema, &m, (struct ky_span){0}, NULL));
+}
+
 static void create(struct authority *a)
 {
     struct ledger_genesis m = {.server_id = authority_server_id(a),
@@ -463,7 +473,7 @@ static void create(struct authority *a)
         return;
     memcpy(m.config_sha256, a->config->sha256, sizeof(m.config_sha256));
     if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){0}, NULL)) &&
-        put_operators(a))
+        put_ceremony(a) && put_operators(a))
         a->phase = PHASE_CLOSE; /* snapshot, first anchor, done */
 }
 

@@ -270,6 +270,7 @@ static const apply_fn apply_table[] = {
     [LEDGER_CLIENT_STATE] = apply_client_state,
     [LEDGER_EVENT] = apply_nothing,
     [LEDGER_ANCHORED] = apply_anchored,
+    [LEDGER_CEREMONY] = apply_nothing,
 };
 
 struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,
@@ -303,6 +304,7 @@ union ledger_any {
     struct ledger_client_state client_state;
     struct ledger_event event;
     struct ledger_anchored anchored;
+    struct ledger_ceremony ceremony;
 };
 
 struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf,

@@ -84,6 +84,7 @@ static const cyaml_schema_field_t policy_fields[] = {
 };
 static const cyaml_schema_field_t ledger_fields[] = {
     TEXT("checkpoint_file", config_ledger, checkpoint_file),
+    TEXT("ceremony_transcript", config_ledger, ceremony_transcript),
     UINT("checkpoint_interval_s", config_ledger, checkpoint_interval_s),
     UINT("anchor_interval_ms", config_ledger, anchor_interval_ms),
     UINT("anchor_records", config_ledger, anchor_records),

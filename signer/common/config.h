@@ -68,6 +68,7 @@ struct config_policy {
 };
 struct config_ledger {
     char *checkpoint_file;          /* default state_dir/checkpoint */
+    char *ceremony_transcript;      /* read by --init only; its hash is the second record */
     uint32_t checkpoint_interval_s; /* 10 */
     uint32_t anchor_interval_ms;    /* 1000 */
     uint32_t anchor_records;        /* 10000 */

@@ -75,6 +75,7 @@ static const struct text_rule texts[] = {
     T("doors.signer_listen", doors.signer_listen, "127.0.0.1:8443", NULL, NULL, false),
     T("doors.operator_socket", doors.operator_socket, NULL, "/run/operator.sock", NULL, true),
     T("ledger.checkpoint_file", ledger.checkpoint_file, NULL, "/checkpoint", NULL, true),
+    T("ledger.ceremony_transcript", ledger.ceremony_transcript, NULL, NULL, NULL, true),
     T("log_format", log_format, "text", NULL, NULL, false),
     T("log_level", log_level, "info", NULL, NULL, false),
 };

@@ -191,6 +191,30 @@ static int read_operators(struct supervisor *s, const struct options *o)
     return 0;
 }
 
+/* The transcript of the key ceremony, as it is now: its hash goes on the ledger beside genesis. */
+static int read_ceremony(struct supervisor *s)
+{
+    const char *path = s->config->ledger.ceremony_transcript;
+    struct ky_buf text = KY_BUF_INIT(16u * 1024u * 1024u);
+    FILE *file = path != NULL ? fopen(path, "re") : NULL;
+    uint8_t chunk[4096];
+    uint8_t hash[32];
+    bool ok;
+
+    if (path == NULL)
+        return 0;
+    for (size_t n; file != NULL && (n = fread(chunk, 1, sizeof(chunk), file)) > 0;)
+        ky_buf_put(&text, chunk, n);
+    ok = file != NULL && !ferror(file) && !text.failed && text.len > 0;
+    ky_sha256(ky_buf_span(&text), hash);
+    for (size_t i = 0; i < sizeof(hash); i++)
+        (void)snprintf(s->ceremony + 2 * i, 3, "%02x", hash[i]);
+    if (file != NULL)
+        fclose(file);
+    ky_buf_free(&text);
+    return ok ? 0 : complain("cannot read ledger.ceremony_transcript", path);
+}
+
 /* Who only shows the figures gets a descriptor that cannot write. Before the hardening: /proc/self is root's after it. */
 static int share_metrics(struct supervisor *s)
 {
@@ -286,7 +310,7 @@ static int serve(struct supervisor *s, const struct options *o)
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
     if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
         (bad = check_state(s)) || (o->init && (bad = users_give_state(s))) || (!o->probe && (bad = users_check_state(s))) ||
-        (bad = read_operators(s, o)) || (bad = find_programs(s)))
+        (bad = read_operators(s, o)) || (o->init && (bad = read_ceremony(s))) || (bad = find_programs(s)))
         return bad;
     st = latch_read_pin(s->config, &s->pin);
     if (!ky_ok(st)) {

@@ -143,6 +143,10 @@ static int build_arguments(const struct role *r, const char *path, char index[12
         argv[n++] = s->phase == PHASE_PROBE ? "--probe" : "--provision";
     if (r->kind == ROLE_AUTHORITY && s->phase == PHASE_PROVISION_STATE) {
         argv[n++] = "--create";
+        if (s->ceremony[0] != '\0') {
+            argv[n++] = "--ceremony";
+            argv[n++] = s->ceremony;
+        }
         for (int i = 0; i < s->operator_count; i++) {
             argv[n++] = "--operator";
             argv[n++] = s->operators[i];

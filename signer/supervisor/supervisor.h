@@ -75,6 +75,7 @@ struct supervisor {
     const char *config_path;    /* borrowed from argv */
     char *operators[SUPERVISOR_OPERATORS_MAX]; /* for --init, "NAME:" and the key's PEM text; owned */
     int operator_count;
+    char ceremony[65];          /* for --init, hex of the transcript's SHA-256, or empty */
     char program_dir[512];      /* where the role programs are */
     int config_fd;              /* sealed memory file */
     int metrics_fd;

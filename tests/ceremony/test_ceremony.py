@@ -36,7 +36,8 @@ class ServerOn(base.harness.Harness):
     def make_state(self):
         super().make_state()
         self.env["SOFTHSM2_CONF"] = self.room.env["SOFTHSM2_CONF"]
-        self.config.update({"token.pin_file": f"{self.room.dir}/pin", "token.vaults": 1})
+        self.config.update({"token.pin_file": f"{self.room.dir}/pin", "token.vaults": 1,
+                            "ledger.ceremony_transcript": self.room.transcript})
         self.configure()
 
 
@@ -109,6 +110,11 @@ class Whole(unittest.TestCase):
                 f.write("a document")
             h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", citizen["credential_id"],
                    "--totp-secret", citizen["totp"]["secret"])
+            genesis, ceremony = h.ledger("genesis", "ceremony")
+        self.assertEqual((genesis["index"], ceremony["index"]), (0, 1))
+        self.assertEqual(genesis["ledger_key"], next(r for r in records(self.room) if r["event"] == "keys-made")["ledger_key"])
+        self.assertEqual(self.verify("--ledger-sha256", ceremony["transcript_sha256"]).returncode, 0)
+        self.assertEqual(self.verify("--ledger-sha256", genesis["config_sha256"]).returncode, 4)
 
     def test_g_every_changed_bit_is_found(self):
         whole = read(self.room.transcript)

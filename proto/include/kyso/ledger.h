@@ -31,6 +31,7 @@ enum ledger_type {
     LEDGER_EVENT,        /* refused before it was a request */
     /* written after a start whose head was not the anchor: old codes and SADs are void */
     LEDGER_ANCHORED,
+    LEDGER_CEREMONY, /* beside genesis: how the token got its keys */
 };
 
 struct ledger_genesis {
@@ -173,11 +174,15 @@ struct ledger_anchored {
     uint64_t head_size;
     uint64_t refuse_until_step_time_s;
 };
+struct ledger_ceremony {
+    uint8_t transcript_sha256[32]; /* of the file that kyso-ceremony wrote, as it was at --init */
+};
 
 extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema,
     ledger_admin_schema, ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema,
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
-    ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema;
+    ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
+    ledger_ceremony_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

@@ -27,6 +27,7 @@ RECORDS = {
     "client-state": (13, "client_row u32|suspended u8|reason code"),
     "event": (14, "door u8|kind u16|count u32|spki fix32"),
     "anchored": (15, "anchor_size u64|head_size u64|refuse_until_step_time_s u64"),
+    "ceremony": (16, "transcript_sha256 fix32"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
