@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CMS EnvelopedData by OpenSSL, with what it would choose for an old reader's sake chosen better: no SHA-1, no PKCS #1 v1.5.
- * The text is the caller's to wipe; OpenSSL wipes the content key.
+ * The text is the caller's to wipe; OpenSSL wipes the content key. CMS_encrypt() and CMS_final() would leave a copy of the text in
+ * memory that they free: the text is written to the cipher itself.
  */
 #include "envelope.h"
 
@@ -70,16 +71,17 @@ struct ky_status envelope_seal(X509 *reader, struct ky_span text, struct ky_buf 
 {
     struct ky_status status = KY_STATUS(KY_INTERNAL);
     CMS_ContentInfo *cms = CMS_EnvelopedData_create(EVP_aes_256_cbc());
-    BIO *in = BIO_new_mem_buf(text.data, (int)text.len);
+    BIO *cipher = NULL;
     CMS_RecipientInfo *r = NULL;
     uint8_t *der = NULL;
     int len = 0;
 
-    if (cms == NULL || in == NULL || CMS_set_detached(cms, 0) != 1)
+    if (cms == NULL || CMS_set_detached(cms, 0) != 1)
         goto done;
     r = CMS_add1_recipient_cert(cms, reader, CMS_KEY_PARAM);
-    if (r == NULL || !set_algorithms(r, reader) ||
-        CMS_final(cms, in, NULL, CMS_BINARY) != 1)
+    if (r == NULL || !set_algorithms(r, reader) || (cipher = CMS_dataInit(cms, NULL)) == NULL ||
+        BIO_write(cipher, text.data, (int)text.len) != (int)text.len || BIO_flush(cipher) != 1 ||
+        CMS_dataFinal(cms, cipher) != 1)
         goto done;
     len = i2d_CMS_ContentInfo(cms, &der);
     if (len <= 0)
@@ -88,7 +90,7 @@ struct ky_status envelope_seal(X509 *reader, struct ky_span text, struct ky_buf 
     status = out->failed ? KY_STATUS(KY_NOMEM) : KY_STATUS(KY_OK);
 done:
     OPENSSL_free(der);
-    BIO_free(in);
+    BIO_free_all(cipher);
     CMS_ContentInfo_free(cms);
     return status;
 }

@@ -222,7 +222,7 @@ static struct ky_status ask_keys(struct run *r)
         if (c->step != NEEDS_KEY || (message.count > 0 && c->key_type != message.key_type) ||
             message.count == (is_rsa(message.key_type) ? 1 : KEYS_AT_ONCE))
             continue;
-        message.key_type = c->key_type;
+        job.key_type = message.key_type = c->key_type;
         message.count++;
         c->step = KEY_COMES;
     }

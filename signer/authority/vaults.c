@@ -19,6 +19,7 @@
 #define REST_US        2000u /* from the start of a turn to the next, while there is plenty */
 #define REST_MAX_US    4000u /* ... where that leaves plenty */
 #define TURNS_AHEAD    2u    /* jobs for each session, however much they add up to */
+#define CHEAP_AHEAD    2u    /* jobs that generate cheap keys, at a vault that does */
 #define GENERATE_SHARE 4u    /* of the vaults may generate at once, but always one */
 
 bool vault_is_up(const struct peer *p)
@@ -71,10 +72,14 @@ static bool lately(const struct authority *a, uint64_t seen_us)
     return seen_us != 0 && a->mono_us - seen_us < SEEN_FOR_US;
 }
 
-static bool generates_here(const struct vaults *all, const struct peer *p)
+/* One dear key after the other, so that a vault that is alone signs between two; of cheap ones the next job is at hand. */
+static bool generates_here(const struct vaults *all, const struct peer *p,
+                           const struct job_slot *s)
 {
-    return p->generating == 0 &&
-           all->generating < (all->up < GENERATE_SHARE ? 1 : all->up / GENERATE_SHARE);
+    if (p->generating > 0)
+        return p->generating < CHEAP_AHEAD && s->job.key_type != KY_KEY_NONE &&
+               !cost_is_dear(s->job.key_type) && p->outstanding == p->generating;
+    return all->generating < (all->up < GENERATE_SHARE ? 1 : all->up / GENERATE_SHARE);
 }
 
 /* A key that is suspect is tried by one vault at a time. */
@@ -113,7 +118,7 @@ static bool has_room(const struct authority *a, const struct peer *p, const stru
     if (a->jobs.alone > 0)
         return runs_alone_here(a, p, s);
     if (s->job.lane == LANE_GENERATE)
-        return generates_here(all, p);
+        return generates_here(all, p, s);
     if ((p->generating > 0 && all->generating < all->up) || is_kept_off(a, p, s))
         return false;
     if (p->outstanding < window || p->load_us < ahead_us)
@@ -182,7 +187,7 @@ bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v)
     v->load_us += s->cost_us;
     v->bulk_us += s->job.lane == LANE_BULK ? s->cost_us : 0;
     v->generating += s->job.lane == LANE_GENERATE;
-    a->jobs.vaults.generating += s->job.lane == LANE_GENERATE;
+    a->jobs.vaults.generating += s->job.lane == LANE_GENERATE && v->generating == 1;
     a->jobs.in_flight++;
     if (s->job.key_row != 0 && a->jobs.affinity != NULL)
         a->jobs.affinity[s->job.key_row % AFFINITY_SLOTS] =

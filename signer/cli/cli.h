@@ -41,6 +41,10 @@ int server_call(struct cli *cli, struct client *c, const char *path,
  * kyso__v1__operation_result__free_unpacked.
  */
 int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result);
+/* Stamps, signs and starts it on cli->operator_client, which it opens: the handler is told, by whoever drives that connection. */
+int operator_start(struct cli *cli, Kyso__V1__Operation *op, const struct client_handler *handler);
+/* NULL: it cannot be read. */
+Kyso__V1__OperationResult *operator_result(const Kyso__V1__ExecuteReply *reply);
 /* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
 /* Adds this operator's signature to a proposal's and runs it, then prints as operator_run() does. */
@@ -83,6 +87,7 @@ int cmd_credential_create(struct cli *cli);
 int cmd_credential_list(struct cli *cli);
 int cmd_credential_show(struct cli *cli);
 int cmd_credential_csr(struct cli *cli);
+int cmd_credential_enroll(struct cli *cli);
 int cmd_credential_import(struct cli *cli);
 int cmd_credential_suspend(struct cli *cli);
 int cmd_credential_resume(struct cli *cli);

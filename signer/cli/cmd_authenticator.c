@@ -5,7 +5,7 @@
 
 #include <liboath/oath.h>
 
-#include "cli.h"
+#include "enroll.h"
 #include "keys.h"
 #include "kyso/alg.h"
 #include "qr.h"
@@ -73,14 +73,26 @@ int cmd_authenticator_totp(struct cli *cli)
         enroll.digits = cli_number(cli, "--digits", 6);
         enroll.seed = (ProtobufCBinaryData){.len = seed.len, .data = seed.bytes};
         enroll.show_seed = cli_has(cli, "--show");
+        rc = enroll_reader(cli, cli_get(cli, "--seal-to"), &enroll.seal_to);
+    }
+    if (rc == CLI_OK && (enroll.seal_to.len > 0) != (cli_get(cli, "--output") != NULL))
+        rc = cli_fail(cli, CLI_USAGE, "--output FILE takes the envelope", "--seal-to and --output go together");
+    if (rc == CLI_OK) {
         op.op_case = KYSO__V1__OPERATION__OP_ENROLL_TOTP;
         op.enroll_totp = &enroll;
         rc = operator_call(cli, &op, &r);
     }
     ky_secret_wipe(&seed);
+    free(enroll.seal_to.data);
     if (rc != CLI_OK)
         return rc;
-    rc = show_enrolled_totp(cli, r);
+    if (r->sealed_seed.len > 0 &&
+        !ky_ok(file_write(cli_get(cli, "--output"),
+                          KY_SPAN(r->sealed_seed.data, r->sealed_seed.len), 0600)))
+        rc = cli_fail(cli, CLI_FAILED, "remove the authenticator and enrol another",
+                      "enrolled, but cannot write %s", cli_get(cli, "--output"));
+    if (rc == CLI_OK)
+        rc = show_enrolled_totp(cli, r);
     if (r->seed.data != NULL)
         ky_wipe(r->seed.data, r->seed.len);
     if (r->otpauth_uri != NULL)

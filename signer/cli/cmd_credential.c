@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/pem.h>
-
 #include "cli.h"
 #include "keys.h"
 
@@ -44,28 +42,13 @@ int cmd_credential_list(struct cli *cli)
     return CLI_OK;
 }
 
-static bool put_pem(struct ky_buf *out, const char *name, struct ky_span der)
-{
-    BIO *b = BIO_new(BIO_s_mem());
-    char *text = NULL;
-    bool ok = b != NULL && PEM_write_bio(b, name, "", der.data, (long)der.len) > 0;
-
-    if (ok) {
-        long n = BIO_get_mem_data(b, &text);
-
-        ky_buf_put(out, text, (size_t)n);
-    }
-    BIO_free(b);
-    return ok && !out->failed;
-}
-
 static int write_chain(struct cli *cli, const Kyso__V1__Credential *c, const char *path)
 {
     struct ky_buf pem = KY_BUF_INIT(256u * 1024u);
-    bool ok = put_pem(&pem, "CERTIFICATE", KY_SPAN(c->certificate.data, c->certificate.len));
+    bool ok = keys_put_pem(&pem, "CERTIFICATE", KY_SPAN(c->certificate.data, c->certificate.len));
 
     for (size_t i = 0; i < c->n_chain && ok; i++)
-        ok = put_pem(&pem, "CERTIFICATE", KY_SPAN(c->chain[i].data, c->chain[i].len));
+        ok = keys_put_pem(&pem, "CERTIFICATE", KY_SPAN(c->chain[i].data, c->chain[i].len));
     ok = ok && ky_ok(file_write(path, ky_buf_span(&pem), 0644));
     ky_buf_free(&pem);
     return ok ? CLI_OK
@@ -117,7 +100,7 @@ int cmd_credential_csr(struct cli *cli)
     rc = operator_call(cli, &op, &r);
     if (rc != CLI_OK)
         return rc;
-    if (r->csr.len == 0 || !put_pem(&pem, "CERTIFICATE REQUEST", KY_SPAN(r->csr.data, r->csr.len)))
+    if (r->csr.len == 0 || !keys_put_pem(&pem, "CERTIFICATE REQUEST", KY_SPAN(r->csr.data, r->csr.len)))
         rc = cli_fail(cli, CLI_FAILED, "see the server's log", "the server made no request");
     else if (path != NULL && !ky_ok(file_write(path, ky_buf_span(&pem), 0644)))
         rc = cli_fail(cli, CLI_FAILED, "check the folder and its rights", "cannot write %s", path);

@@ -193,3 +193,18 @@ size_t keys_load_certificates(const char *path, X509 **out, size_t cap)
     ERR_clear_error();
     return n;
 }
+
+bool keys_put_pem(struct ky_buf *out, const char *label, struct ky_span der)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    bool ok = b != NULL && PEM_write_bio(b, label, "", der.data, (long)der.len) > 0;
+
+    if (ok) {
+        long n = BIO_get_mem_data(b, &text);
+
+        ky_buf_put(out, text, (size_t)n);
+    }
+    BIO_free(b);
+    return ok && !out->failed;
+}

@@ -40,4 +40,7 @@ KY_MUST_CHECK struct ky_status keys_sign(EVP_PKEY *key, struct ky_span message, 
  */
 size_t keys_load_certificates(const char *path, X509 **out, size_t cap);
 
+/* Appends PEM with this label. */
+bool keys_put_pem(struct ky_buf *out, const char *label, struct ky_span der);
+
 #endif

@@ -14,6 +14,8 @@
 #define EXPIRES_PROPOSED_S (86400 - 600) /* the server takes a day; clocks may differ */
 #define OPERATE_TIMEOUT_US 90000000u /* an RSA-4096 key takes its time */
 
+#define EXECUTE "/kyso.v1.Operator/Execute"
+
 static const char domain[] = "kyso.v1.operation"; /* its NUL separates it from the bytes */
 
 struct signing {
@@ -24,6 +26,7 @@ struct signing {
     size_t total;                           /* of them and those that a proposal brought */
     Kyso__V1__OperatorSignature items[CLI_OPERATORS_MAX];
     Kyso__V1__OperatorSignature *list[CLI_OPERATORS_MAX];
+    const struct client_handler *handler; /* borrowed: who hears of the end; NULL = wait for it */
 };
 
 static int gather(struct cli *cli, struct signing *s)
@@ -125,23 +128,30 @@ static int propose(struct cli *cli, const char *path, const Kyso__V1__ExecuteReq
     return CLI_PROPOSED;
 }
 
+Kyso__V1__OperationResult *operator_result(const Kyso__V1__ExecuteReply *reply)
+{
+    return kyso__v1__operation_result__unpack(NULL, reply->result.len, reply->result.data);
+}
+
 static int execute(struct cli *cli, const Kyso__V1__ExecuteRequest *request,
-                   Kyso__V1__OperationResult **out_result)
+                   const struct client_handler *handler, Kyso__V1__OperationResult **out_result)
 {
     ProtobufCMessage *reply = NULL;
-    Kyso__V1__ExecuteReply *executed;
     int rc = CLI_OK;
 
     if (cli->operator_client == NULL)
         rc = server_open_operator(cli, &cli->operator_client);
+    if (rc == CLI_OK && handler != NULL)
+        return ky_ok(client_unary_start(cli->operator_client, EXECUTE, &request->base,
+                                        OPERATE_TIMEOUT_US, handler))
+                   ? CLI_OK
+                   : cli_fail(cli, CLI_UNREACHABLE, "see: kyso status", "the connection is gone");
     if (rc == CLI_OK)
-        rc = server_call(cli, cli->operator_client, "/kyso.v1.Operator/Execute", &request->base,
-                         OPERATE_TIMEOUT_US, &kyso__v1__execute_reply__descriptor, &reply);
+        rc = server_call(cli, cli->operator_client, EXECUTE, &request->base, OPERATE_TIMEOUT_US,
+                         &kyso__v1__execute_reply__descriptor, &reply);
     if (rc != CLI_OK)
         return rc;
-    executed = (Kyso__V1__ExecuteReply *)reply;
-    *out_result =
-        kyso__v1__operation_result__unpack(NULL, executed->result.len, executed->result.data);
+    *out_result = operator_result((const Kyso__V1__ExecuteReply *)reply);
     protobuf_c_message_free_unpacked(reply, NULL);
     if (*out_result == NULL)
         return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
@@ -161,16 +171,17 @@ static int sign_and_run(struct cli *cli, Kyso__V1__ExecuteRequest *request, stru
     signed_by_all.signatures = s->list;
     if (rc == CLI_OK)
         rc = path != NULL ? propose(cli, path, &signed_by_all)
-                          : execute(cli, &signed_by_all, out_result);
+                          : execute(cli, &signed_by_all, s->handler, out_result);
     for (size_t i = 0; i < CLI_OPERATORS_MAX; i++)
         ky_buf_free(&s->bytes[i]);
     return rc;
 }
 
-int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result)
+static int call(struct cli *cli, Kyso__V1__Operation *op, const struct client_handler *handler,
+                Kyso__V1__OperationResult **out_result)
 {
     Kyso__V1__ExecuteRequest request = KYSO__V1__EXECUTE_REQUEST__INIT;
-    struct signing s = {.count = 0};
+    struct signing s = {.count = 0, .handler = handler};
     struct ky_buf packed = KY_BUF_INIT(CLI_OPERATION_MAX);
     uint8_t nonce[16];
     uint8_t *p;
@@ -191,6 +202,16 @@ int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationR
 done:
     ky_buf_free(&packed);
     return rc;
+}
+
+int operator_call(struct cli *cli, Kyso__V1__Operation *op, Kyso__V1__OperationResult **out_result)
+{
+    return call(cli, op, NULL, out_result);
+}
+
+int operator_start(struct cli *cli, Kyso__V1__Operation *op, const struct client_handler *handler)
+{
+    return call(cli, op, handler, NULL);
 }
 
 static bool put(json_t *o, const char *key, const char *text)

@@ -181,6 +181,23 @@ static const struct cli_arg credential_csr_args[] = {
     OPT("--output", "FILE", CLI_PATH, 0, "write the PEM there (default: standard output)"),
     END,
 };
+static const struct cli_arg credential_enroll_args[] = {
+    OPT("--csv", "FILE", CLI_PATH, CLI_REQUIRED,
+        "columns subject_id,name,dn and, where wanted, key_type,seal_to (a certificate's file)"),
+    OPT("--out", "DIR", CLI_PATH, CLI_REQUIRED,
+        "where CSRs, sealed seeds and errors.csv go; the same command goes on with what is missing there"),
+    OPT("--relying-party", "RP", CLI_TEXT, CLI_REQUIRED | CLI_MANY(CLI_LIST_MAX),
+        "who may use the keys; * for any client"),
+    OPT("--seal-to", "CERT", CLI_PATH, 0,
+        "who opens the seeds of rows that name nobody (default: those get no code generator)"),
+    OPT("--hash", "sha1|sha256|sha512", CLI_CHOICE, 0,
+        "HMAC's hash (default sha1, what most apps know)"),
+    OPT("--digits", "N", CLI_NUMBER, 0, "6, 7 or 8 (default 6)"),
+    OPT("--max-hashes", "N", CLI_NUMBER, 0, "hashes in one request (default: the server's limit)"),
+    OPT("--in-flight", "N", CLI_NUMBER, 0, "batches at the server (default 12, at most 32)"),
+    SWITCH("--split", "also ID.csr and ID.p7m of each person"),
+    END,
+};
 static const struct cli_arg credential_import_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
     OPT("CERTIFICATE", NULL, CLI_PATH, CLI_REQUIRED,
@@ -195,6 +212,9 @@ static const struct cli_arg totp_args[] = {
     OPT("--digits", "N", CLI_NUMBER, 0, "6, 7 or 8 (default 6)"),
     {"--seed", "BASE32", CLI_TEXT, CLI_SECRET, "KYSO_TOTP_SEED",
      "an existing seed, or @FILE (default: the server makes one)"},
+    OPT("--seal-to", "CERT", CLI_PATH, 0,
+        "seal the seed to the holder of this certificate: the person, or who prints the letter"),
+    OPT("--output", "FILE", CLI_PATH, 0, "the envelope (openssl cms -decrypt -inform DER opens it)"),
     SWITCH("--show", "draw the QR code here (only where the server's state is marked demo)"),
     END,
 };
@@ -347,6 +367,9 @@ static const struct cli_command commands[] = {
     {"credential csr", "make the certificate request, signed by the new key",
      "kyso credential csr c1-0123456789abcdef --dn 'CN=Nguyen Van A,C=VN' --output a.csr",
      credential_csr_args, OPERATOR, cmd_credential_csr},
+    {"credential enroll", "enrol many people: keys, requests and sealed seeds; goes on where it stopped",
+     "kyso credential enroll --csv people.csv --out enrolled --relying-party gateway --seal-to printer.pem",
+     credential_enroll_args, OPERATOR, cmd_credential_enroll},
     {"credential import-cert", "install the certificate: the credential becomes active",
      "kyso credential import-cert c1-0123456789abcdef a.pem --chain ca.pem", credential_import_args,
      OPERATOR, cmd_credential_import},

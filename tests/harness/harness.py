@@ -319,6 +319,23 @@ def command_line(pid):
         return []
 
 
+def reader(folder):
+    """Who seeds are sealed to: a certificate's file, its key beside it."""
+    path = f"{folder}/reader.pem"
+    if not os.path.exists(path):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                        "-keyout", f"{folder}/reader.key", "-out", path, "-subj", "/CN=Printer of letters"],
+                       check=True, stderr=subprocess.DEVNULL)
+    return path
+
+
+def open_letter(certificate, envelope):
+    """The otpauth URI, the authenticator's id and its confirmation code."""
+    letter = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-inkey", certificate.replace(".pem", ".key"), "-recip", certificate],
+                            input=envelope, check=True, capture_output=True).stdout.decode()
+    return [line.rpartition(": ")[2] for line in letter.splitlines()]
+
+
 def code_at(authenticator, step):
     secret = authenticator["secret"]
     seed = base64.b32decode(secret + "=" * (-len(secret) % 8))

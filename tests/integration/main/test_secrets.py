@@ -55,7 +55,7 @@ class SecretsCase(ServerCase):
             cls.so_pin = f.read().strip()
         cls.secrets = cls.derived()
         cls.alice = cls.h.add_citizen("alice", totp_hash=None, activate=False)
-        cls.alice["totps"] = [cls.enroll(os.urandom(32)), cls.enroll(None)]
+        cls.alice["totps"] = [cls.enroll(os.urandom(32)), cls.enroll(None), cls.enroll(None, sealed=True)]
         cls.h.certify(cls.alice["credential_id"], "alice")
         cls.use()
         cls.rows = cls.sealed()
@@ -71,14 +71,19 @@ class SecretsCase(ServerCase):
         return keys
 
     @classmethod
-    def enroll(cls, seed):
-        """An authenticator from a seed of ours, or from one that the server makes and shows."""
+    def enroll(cls, seed, sealed=False):
+        """An authenticator from a seed of ours, or from one that the server makes and shows, or seals to its reader."""
         words = ["authenticator", "enroll-totp", "--subject", "alice", "--hash", "sha256", "--digits", "8"]
         if seed:
             with tempfile.NamedTemporaryFile("w") as f:
                 f.write(base64.b32encode(seed).decode().rstrip("="))
                 f.flush()
                 made = cls.h.kyso(*words, "--seed", "@" + f.name, json_out=True)
+        elif sealed:
+            reader, letter = harness.reader(cls.h.dir), f"{cls.h.dir}/letter.p7m"
+            made = cls.h.kyso(*words, "--seal-to", reader, "--output", letter, json_out=True)
+            made["otpauth_uri"], authenticator, made["confirmation_code"] = harness.open_letter(reader, k.read(letter))
+            assert authenticator == harness.find_key(made, "authenticator")
         else:
             made = cls.h.kyso(*words, "--show", json_out=True)
         authenticator = harness.find_key(made, "authenticator")
