@@ -203,7 +203,8 @@ static size_t gather_errors(struct ky_span lines, struct ky_buf *out)
         const uint8_t *end = memchr(lines.data + at, '\n', lines.len - at);
         size_t len = end != NULL ? (size_t)(end - lines.data) - at : lines.len - at;
         bool failed = len > sizeof error_start &&
-                      memcmp(lines.data + at, error_start, sizeof error_start - 1) == 0;
+                      ky_span_eq(KY_SPAN(lines.data + at, sizeof error_start - 1),
+                                 ky_span_text(error_start));
         json_t *line = failed ? json_loadb((const char *)lines.data + at, len, 0, NULL) : NULL;
 
         if (line != NULL) {
