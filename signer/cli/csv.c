@@ -6,7 +6,7 @@
 
 struct csv csv_open(char *text, size_t len)
 {
-    bool marked = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
+    bool marked = len >= 3 && strncmp(text, "\xef\xbb\xbf", 3) == 0;
 
     return (struct csv){.at = text + (marked ? 3 : 0), .end = text + len};
 }
