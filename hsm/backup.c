@@ -83,9 +83,9 @@ static struct ky_status unwrap(const struct hsm_session *s, const struct hsm_cap
     hsm_own_key_kind(which, b->ledger_type, &t);
     for (CK_ULONG i = 0; i < what->count; i++)
         hsm_template_add(&t, what->attrs[i].type, what->attrs[i].pValue, what->attrs[i].ulValueLen);
-    return hsm_ckr_status(s->module->fn->C_UnwrapKey(
-        s->handle, &mechanism, key, (CK_BYTE_PTR)(uintptr_t)b->blobs[which].bytes,
-        b->blobs[which].len, t.attrs, t.count, out));
+    return hsm_ckr_status(s->module->fn->C_UnwrapKey(s->handle, &mechanism, key,
+                                                     (CK_BYTE_PTR)(uintptr_t)b->blobs[which].bytes,
+                                                     b->blobs[which].len, t.attrs, t.count, out));
 }
 
 struct ky_status hsm_backup_make(const struct hsm_session *s, const struct hsm_caps *caps,
@@ -167,8 +167,8 @@ struct ky_status hsm_backup_compare(const struct hsm_session *s, const struct hs
         if (ky_ok(st))
             st = wrap(s, caps, key, opened, again, &len);
         hsm_session_destroy(s, &opened);
-        if (ky_ok(st) && !ky_span_eq(KY_SPAN(again, len),
-                                     KY_SPAN(backup->blobs[i].bytes, backup->blobs[i].len)))
+        if (ky_ok(st) &&
+            !ky_span_eq(KY_SPAN(again, len), KY_SPAN(backup->blobs[i].bytes, backup->blobs[i].len)))
             st = KY_STATUS(KY_CORRUPT);
     }
     return st;

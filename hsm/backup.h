@@ -32,13 +32,11 @@ KY_MUST_CHECK struct ky_status hsm_backup_make(const struct hsm_session *s,
                                                struct hsm_backup *out);
 /* Token objects of the blobs, each read back. Errors: KY_TOKEN_*, KY_CORRUPT. */
 KY_MUST_CHECK struct ky_status hsm_backup_install(const struct hsm_session *s,
-                                                  const struct hsm_caps *caps,
-                                                  CK_OBJECT_HANDLE key,
+                                                  const struct hsm_caps *caps, CK_OBJECT_HANDLE key,
                                                   const struct hsm_backup *backup);
 /* Each blob unwrapped to a session object and wrapped again: KY_CORRUPT unless the bytes are the same. */
 KY_MUST_CHECK struct ky_status hsm_backup_compare(const struct hsm_session *s,
-                                                  const struct hsm_caps *caps,
-                                                  CK_OBJECT_HANDLE key,
+                                                  const struct hsm_caps *caps, CK_OBJECT_HANDLE key,
                                                   const struct hsm_backup *backup);
 
 #endif

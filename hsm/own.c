@@ -32,9 +32,9 @@ static const struct hsm_flag kek_unwrap_flags[] = {
     {CKA_EXTRACTABLE, CK_FALSE},
 };
 static const struct hsm_flag signer_flags[] = {
-    {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE},   {CKA_SENSITIVE, CK_TRUE},
-    {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},      {CKA_SIGN_RECOVER, CK_FALSE},
-    {CKA_DECRYPT, CK_FALSE},     {CKA_UNWRAP, CK_FALSE},   {CKA_DERIVE, CK_FALSE},
+    {CKA_TOKEN, CK_TRUE},        {CKA_PRIVATE, CK_TRUE}, {CKA_SENSITIVE, CK_TRUE},
+    {CKA_EXTRACTABLE, CK_FALSE}, {CKA_SIGN, CK_TRUE},    {CKA_SIGN_RECOVER, CK_FALSE},
+    {CKA_DECRYPT, CK_FALSE},     {CKA_UNWRAP, CK_FALSE}, {CKA_DERIVE, CK_FALSE},
     {CKA_MODIFIABLE, CK_FALSE},
 };
 /* Beside those, where the token knows it for its objects. */

@@ -126,7 +126,8 @@ static struct ky_status bench_type(struct bench *b, double seconds, FILE *out)
     if (ky_ok(st))
         st = rate(b, unwrap_and_sign, seconds, &cold);
     if (ky_ok(st))
-        (void)fprintf(out, "%-10s %14.1f %14.0f %14.0f\n", ky_key_info(b->type)->name, made, hot, cold);
+        (void)fprintf(out, "%-10s %14.1f %14.0f %14.0f\n", ky_key_info(b->type)->name, made, hot,
+                      cold);
     return st;
 }
 
@@ -139,8 +140,8 @@ static int bench(struct sitting *s, double seconds)
 
     hsm_own_key_newborn(HSM_OWN_KEK, &t); /* of this session only */
     st = hsm_ckr_status(hsm_own_secret_generate(&b.w->session, HSM_OWN_KEK, &t, &v->keys.kek));
-    (void)fprintf(s->cli->out, "\nOne session, one thread, per second\n%-10s %14s %14s %14s\n", "key",
-                  "generated", "signed, hot", "signed, cold");
+    (void)fprintf(s->cli->out, "\nOne session, one thread, per second\n%-10s %14s %14s %14s\n",
+                  "key", "generated", "signed, hot", "signed, cold");
     for (uint32_t i = 0; ky_ok(st) && i < s->plan->key_type_count; i++) {
         b.type = ky_key_type_by_name(s->plan->key_types[i]);
         st = bench_type(&b, seconds, s->cli->out);

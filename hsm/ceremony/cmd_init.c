@@ -14,11 +14,11 @@ static json_t *people_of(const struct plan *plan)
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < plan->person_count; i++)
-        (void)json_array_append_new(
-            list, json_pack("{s:s,s:s}", "role", plan->people[i].role, "name", plan->people[i].name));
+        (void)json_array_append_new(list, json_pack("{s:s,s:s}", "role", plan->people[i].role,
+                                                    "name", plan->people[i].name));
     for (uint32_t i = 0; i < plan->custodian_count; i++)
-        (void)json_array_append_new(list, json_pack("{s:s,s:s}", "role", "custodian", "name",
-                                                    plan->custodians[i].name));
+        (void)json_array_append_new(
+            list, json_pack("{s:s,s:s}", "role", "custodian", "name", plan->custodians[i].name));
     return list;
 }
 
@@ -33,15 +33,15 @@ static int begin(struct sitting *s)
                         "this ceremony is closed: the token has its keys");
     if (s->transcript.lines > 0) {
         terminal_say("It was interrupted, and goes on.");
-        return sitting_record(s, json_pack("{s:s,s:b}", "event", "resumed", "cut_line",
-                                           (int)s->transcript.cut));
+        return sitting_record(
+            s, json_pack("{s:s,s:b}", "event", "resumed", "cut_line", (int)s->transcript.cut));
     }
-    return sitting_record(
-        s, json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:i,s:o,s:s}", "event", "begin", "format",
-                     "kyso-ceremony-transcript-1", "ceremony", p->id, "title", p->title,
-                     "plan_sha256", output_hex(KY_SPAN_OF(p->sha256)), "demo", (int)p->demo,
-                     "threshold", (int)p->threshold, "people", people_of(p), "program",
-                     "kyso-ceremony " KYSO_VERSION));
+    return sitting_record(s, json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:i,s:o,s:s}", "event", "begin",
+                                       "format", "kyso-ceremony-transcript-1", "ceremony", p->id,
+                                       "title", p->title, "plan_sha256",
+                                       output_hex(KY_SPAN_OF(p->sha256)), "demo", (int)p->demo,
+                                       "threshold", (int)p->threshold, "people", people_of(p),
+                                       "program", "kyso-ceremony " KYSO_VERSION));
 }
 
 /* The ledger's public key, for verify and for auditors. */

@@ -40,7 +40,8 @@ int cmd_kek_backup(struct cli *cli)
     if (ky_ok(st))
         st = file_write(to, ky_buf_span(&bytes), 0644);
     if (ky_ok(st))
-        st = backup_read(&s, to, &b); /* from the medium, and still the one that the transcript names */
+        st = backup_read(&s, to,
+                         &b); /* from the medium, and still the one that the transcript names */
     if (!ky_ok(st))
         rc = sitting_fail(&s, to, st);
     else
@@ -115,7 +116,8 @@ int cmd_drill(struct cli *cli)
         rc = sitting_sign(&s, report(&s, "drill"));
         st = token_unmake(&s.token, &s.pins);
         if (!ky_ok(st))
-            rc = sitting_fail(&s, "the drill's token is not wiped: do it with its maker's tool", st);
+            rc =
+                sitting_fail(&s, "the drill's token is not wiped: do it with its maker's tool", st);
     }
     sitting_close(&s);
     return rc;

@@ -63,8 +63,9 @@ static int compare_key(struct reading *r, const char *path)
     EVP_PKEY *key = f != NULL ? PEM_read_PUBKEY(f, NULL, NULL, NULL) : NULL;
     uint8_t *der = NULL;
     int len = key != NULL ? i2d_PUBKEY(key, &der) : 0;
-    bool same = len > 0 && ky_span_eq(KY_SPAN(der, (size_t)len),
-                                      KY_SPAN(r->progress.ledger_spki, r->progress.ledger_spki_len));
+    bool same =
+        len > 0 && ky_span_eq(KY_SPAN(der, (size_t)len),
+                              KY_SPAN(r->progress.ledger_spki, r->progress.ledger_spki_len));
 
     OPENSSL_free(der);
     EVP_PKEY_free(key);
@@ -82,8 +83,9 @@ static int judge(struct reading *r, const struct transcript *t)
     const char *key = cli_get(r->cli, "--key");
 
     if (!t->ends_signed || !r->progress.closed)
-        return cli_fail(r->cli, CLI_UNVERIFIED, "a sitting that was interrupted is finished first",
-                        "the last line is not signed: what was after the last signature may have been cut");
+        return cli_fail(
+            r->cli, CLI_UNVERIFIED, "a sitting that was interrupted is finished first",
+            "the last line is not signed: what was after the last signature may have been cut");
     if (r->wants && !r->found)
         return cli_fail(r->cli, CLI_UNVERIFIED, "one of the two is not of this ceremony",
                         "the hash on the server's ledger is of another transcript");
@@ -96,14 +98,16 @@ static void print_verdict(struct reading *r, const struct transcript *t)
     json_t *o;
 
     ky_sha256(KY_SPAN(r->progress.ledger_spki, r->progress.ledger_spki_len), fingerprint);
-    o = json_pack("{s:s,s:s,s:I,s:i,s:o,s:b}", "message",
-                  "every line follows from the one before, and the ledger key signed for all of them",
-                  "ceremony", r->progress.id, "lines", (json_int_t)t->lines, "signatures",
-                  (int)r->progress.signatures, "ledger_key_sha256", output_hex(KY_SPAN_OF(fingerprint)),
-                  "key_was_given", cli_get(r->cli, "--key") != NULL);
+    o = json_pack(
+        "{s:s,s:s,s:I,s:i,s:o,s:b}", "message",
+        "every line follows from the one before, and the ledger key signed for all of them",
+        "ceremony", r->progress.id, "lines", (json_int_t)t->lines, "signatures",
+        (int)r->progress.signatures, "ledger_key_sha256", output_hex(KY_SPAN_OF(fingerprint)),
+        "key_was_given", cli_get(r->cli, "--key") != NULL);
     output_object(r->cli, o);
     if (cli_get(r->cli, "--key") == NULL)
-        cli_say(r->cli, "The key is the transcript's own word: compare its SHA-256 with the paper, or give --key.");
+        cli_say(r->cli, "The key is the transcript's own word: compare its SHA-256 with the paper, "
+                        "or give --key.");
 }
 
 int cmd_verify(struct cli *cli)

@@ -37,7 +37,8 @@ static struct ky_status blank_card(struct card *c)
     return st;
 }
 
-static struct ky_status show(const struct share_set *set, uint32_t custodian, const struct card *card)
+static struct ky_status show(const struct share_set *set, uint32_t custodian,
+                             const struct card *card)
 {
     static const uint8_t room[KY_SECRET_MAX];
     struct ky_secret line = {.bytes = NULL};
@@ -134,7 +135,8 @@ static struct ky_status new_secret(struct sitting *s, enum share_kind kind)
     return st;
 }
 
-static struct ky_status split_all(struct sitting *s, struct share_set *set, struct ky_secret shares[][SHARE_MAX])
+static struct ky_status split_all(struct sitting *s, struct share_set *set,
+                                  struct ky_secret shares[][SHARE_MAX])
 {
     struct ky_status st = ky_random(set->nonce, sizeof(set->nonce));
 
@@ -150,9 +152,9 @@ static struct ky_status split_all(struct sitting *s, struct share_set *set, stru
 
 static int record_commitments(struct sitting *s, const struct share_set *set)
 {
-    json_t *fields = json_pack("{s:s,s:i,s:i,s:o}", "event", "shares-made", "threshold", (int)set->m,
-                               "custodians", (int)set->n, "nonce",
-                               output_hex(KY_SPAN_OF(set->nonce)));
+    json_t *fields =
+        json_pack("{s:s,s:i,s:i,s:o}", "event", "shares-made", "threshold", (int)set->m,
+                  "custodians", (int)set->n, "nonce", output_hex(KY_SPAN_OF(set->nonce)));
 
     for (enum share_kind k = 0; k < SHARE_KINDS; k++) {
         json_t *list = json_array();
@@ -221,8 +223,8 @@ static int prove_all(struct sitting *s, const struct share_set *set,
     }
     rc = sitting_record(s, json_pack("{s:s,s:i,s:i}", "event", "custody-whole", "sets_restored",
                                      (int)full, "smaller_sets_refused", (int)small));
-    terminal_say("All %u sets of %u shares give the secrets; none of the %u smaller ones does.", full,
-                 set->m, small);
+    terminal_say("All %u sets of %u shares give the secrets; none of the %u smaller ones does.",
+                 full, set->m, small);
     return rc;
 }
 
@@ -263,7 +265,8 @@ static int gather_one(struct sitting *s, struct card cards[], uint8_t index[], u
 
     if (!ky_ok(st))
         return sitting_fail(s, "shares", st);
-    terminal_say("\nCustodian %u of the %u that are needed: type your four lines.", *count + 1, set->m);
+    terminal_say("\nCustodian %u of the %u that are needed: type your four lines.", *count + 1,
+                 set->m);
     how = type_card(set, &custodian, card);
     terminal_clear();
     if (how == TYPED_GONE)

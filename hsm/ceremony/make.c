@@ -55,8 +55,8 @@ int sitting_try_token(struct sitting *s)
     terminal_say("The token is fit: %s %s", token, caps);
     if (s->transcript.fd < 0)
         return CLI_OK;
-    return sitting_record(s, json_pack("{s:s,s:s,s:s}", "event", "token-fit", "token", token, "can",
-                                       caps));
+    return sitting_record(
+        s, json_pack("{s:s,s:s,s:s}", "event", "token-fit", "token", token, "can", caps));
 }
 
 static struct ky_status install(struct sitting *s, bool born, struct hsm_backup *b,
@@ -95,8 +95,8 @@ int sitting_make_keys(struct sitting *s, const char *label, bool born, struct hs
         return sitting_fail(s, "the token", st);
     hsm_module_describe(&s->token.vault.module, token, sizeof(token));
     terminal_say("The token has its name and PINs, which nobody has seen: %s", token);
-    rc = sitting_record(s, json_pack("{s:s,s:s,s:s}", "event", "token-named", "token", token, "pins",
-                                     "of the activation secret"));
+    rc = sitting_record(s, json_pack("{s:s,s:s,s:s}", "event", "token-named", "token", token,
+                                     "pins", "of the activation secret"));
     if (rc != CLI_OK)
         return rc;
     st = install(s, born, b, sha256);
@@ -106,11 +106,10 @@ int sitting_make_keys(struct sitting *s, const char *label, bool born, struct hs
                  HSM_LABEL_ROOT, HSM_LABEL_KEK, HSM_LABEL_LEDGER);
     if (!born)
         return CLI_OK;
-    return sitting_record(
-        s, json_pack("{s:s,s:o,s:s,s:o}", "event", "keys-made", "backup_sha256",
-                     output_hex(KY_SPAN_OF(sha256)), "ledger_key_type",
-                     ky_key_info(b->ledger_type)->name, "ledger_key",
-                     output_hex(KY_SPAN(b->ledger_spki, b->ledger_spki_len))));
+    return sitting_record(s, json_pack("{s:s,s:o,s:s,s:o}", "event", "keys-made", "backup_sha256",
+                                       output_hex(KY_SPAN_OF(sha256)), "ledger_key_type",
+                                       ky_key_info(b->ledger_type)->name, "ledger_key",
+                                       output_hex(KY_SPAN(b->ledger_spki, b->ledger_spki_len))));
 }
 
 int sitting_demo_pin(struct sitting *s)

@@ -75,8 +75,8 @@ static char *check_names(const struct plan *p)
             return complaint("custodians: \"%s\" has characters that do not print", name);
         for (uint32_t j = 0; j < i; j++)
             if (strcmp(name, p->custodians[j].name) == 0)
-                return complaint("custodians: %s stands twice: each share needs a person of its own",
-                                 name);
+                return complaint(
+                    "custodians: %s stands twice: each share needs a person of its own", name);
     }
     for (uint32_t i = 0; i < p->person_count; i++)
         if (!ky_span_is_display_text(ky_span_text(p->people[i].name)) ||
@@ -114,7 +114,8 @@ struct ky_status plan_load(const char *path, struct plan **out_plan, char **out_
     uint8_t sha256[32];
     struct plan *p = NULL;
     char *wrong = NULL;
-    struct ky_status st = ky_yaml_load_file(path, "ceremony", &plan_schema, &loaded, sha256, out_error);
+    struct ky_status st =
+        ky_yaml_load_file(path, "ceremony", &plan_schema, &loaded, sha256, out_error);
 
     if (!ky_ok(st))
         return st;
@@ -151,7 +152,8 @@ static void sign_here(FILE *out, const char *role, const char *name)
 
 static void step(FILE *out, uint32_t *number, const char *text)
 {
-    (void)fprintf(out, "  [ ] %2u. %s\n          time ________  initials ______\n", ++*number, text);
+    (void)fprintf(out, "  [ ] %2u. %s\n          time ________  initials ______\n", ++*number,
+                  text);
 }
 
 void plan_print(const struct plan *p, FILE *out)
@@ -169,27 +171,36 @@ void plan_print(const struct plan *p, FILE *out)
     for (uint32_t i = 0; i < p->custodian_count; i++)
         sign_here(out, "custodian", p->custodians[i].name);
     (void)fputs("\nSteps\n", out);
-    step(out, &n, "Everybody shows an identity document; the room is locked; no telephone, no camera.");
-    step(out, &n, "The plan's SHA-256 above is read aloud and compared with: sha256sum ceremony.yaml");
+    step(out, &n,
+         "Everybody shows an identity document; the room is locked; no telephone, no camera.");
+    step(out, &n,
+         "The plan's SHA-256 above is read aloud and compared with: sha256sum ceremony.yaml");
     (void)snprintf(line, sizeof(line), "A blank token is connected (%s).", p->token.uri);
     step(out, &n, line);
     step(out, &n, "kyso-ceremony check: the last line says that Kyso takes this token.");
-    step(out, &n, "kyso-ceremony init. The token is tried first; its name and serial number are read aloud:"
-                  "\n          ________________________________________________");
+    step(out, &n,
+         "kyso-ceremony init. The token is tried first; its name and serial number are read aloud:"
+         "\n          ________________________________________________");
     for (uint32_t i = 0; i < p->custodian_count; i++) {
         (void)snprintf(line, sizeof(line),
                        "%s alone sees the screen, writes four lines on form %u, types them back, "
-                       "seals the form.\n          envelope no. ____________", p->custodians[i].name,
-                       i + 1);
+                       "seals the form.\n          envelope no. ____________",
+                       p->custodians[i].name, i + 1);
         step(out, &n, line);
     }
-    step(out, &n, "The screen tells how many sets of shares were tried; it says that all were right.");
-    step(out, &n, "The token gets its name and PINs, which nobody sees; its three keys are made and backed up.");
-    step(out, &n, "The ledger key's SHA-256 and the transcript's are written down:"
-                  "\n          ________________________________________________"
-                  "\n          ________________________________________________");
+    step(out, &n,
+         "The screen tells how many sets of shares were tried; it says that all were right.");
+    step(out, &n,
+         "The token gets its name and PINs, which nobody sees; its three keys are made and backed "
+         "up.");
+    step(out, &n,
+         "The ledger key's SHA-256 and the transcript's are written down:"
+         "\n          ________________________________________________"
+         "\n          ________________________________________________");
     step(out, &n, "kyso-ceremony verify: every line of the transcript is read aloud.");
-    step(out, &n, "Transcript, backup file and this paper are copied; the copies go where the envelopes do not.");
+    step(out, &n,
+         "Transcript, backup file and this paper are copied; the copies go where the envelopes do "
+         "not.");
     (void)fputs("\nEnd ________\n\nWe saw this done as written above.\n", out);
     for (uint32_t i = 0; i < p->person_count; i++)
         sign_here(out, p->people[i].role, p->people[i].name);

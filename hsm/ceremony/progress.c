@@ -103,16 +103,16 @@ static const struct {
     const char *(*take)(struct progress *p, const json_t *fields);
     bool is_signed;
 } events[] = {
-    {"begin", take_begin, false},     {"shares-made", take_shares, false},
+    {"begin", take_begin, false},           {"shares-made", take_shares, false},
     {"custody-whole", take_custody, false}, {"keys-made", take_keys, false},
-    {"closed", take_closed, true},
-    {"restore-begun", take_restoring, false}, {"restored", take_restored, true},
+    {"closed", take_closed, true},          {"restore-begun", take_restoring, false},
+    {"restored", take_restored, true},
 };
 
 static const char *take_signature(struct progress *p, const struct transcript_sums *sums)
 {
-    const struct ky_algorithm a = {
-        .scheme = p->ledger_type == KY_KEY_ED25519 ? KY_EDDSA : KY_ECDSA, .hash = KY_SHA256};
+    const struct ky_algorithm a = {.scheme = p->ledger_type == KY_KEY_ED25519 ? KY_EDDSA : KY_ECDSA,
+                                   .hash = KY_SHA256};
 
     if (p->ledger_type == 0)
         return "is signed before there is a key";

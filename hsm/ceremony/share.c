@@ -15,7 +15,14 @@
  * A line in symbols of five bits: kind, custodian, line, four of the nonce, 26 of 16 bytes, seven of
  * SHA-256 over the 33 before. Crockford's alphabet: no I, L, O, U.
  */
-enum { HALF = SHARE_LEN / SHARE_LINES, TAG = 4, HEAD = 3 + TAG, DATA = 26, BODY = HEAD + DATA, SUM = 7 };
+enum {
+    HALF = SHARE_LEN / SHARE_LINES,
+    TAG = 4,
+    HEAD = 3 + TAG,
+    DATA = 26,
+    BODY = HEAD + DATA,
+    SUM = 7
+};
 enum { SYMBOLS = BODY + SUM };
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -26,7 +33,8 @@ const char *const share_faults[SHARE_FAULTS] = {
     [SHARE_OTHER_CEREMONY] = "of another ceremony, or of a custody that was given up",
     [SHARE_OTHER_LINE] = "not the line that was asked for",
     [SHARE_OTHER_PERSON] = "another custodian's",
-    [SHARE_NOT_COMMITTED] = "well formed, but not the share that was given out: its commitment differs",
+    [SHARE_NOT_COMMITTED] =
+        "well formed, but not the share that was given out: its commitment differs",
 };
 
 static void fill(unsigned char *out, unsigned int n)

@@ -12,20 +12,20 @@
 enum { SHARE_MAX = 15, SHARE_LEN = 32, SHARE_LINES = 2, SHARE_TEXT = 50, SHARE_NONCE = 16 };
 enum share_kind { SHARE_ACTIVATION, SHARE_BACKUP, SHARE_KINDS };
 
-struct share_set { /* public: what the transcript holds of a custody */
+struct share_set {              /* public: what the transcript holds of a custody */
     uint8_t nonce[SHARE_NONCE]; /* of this custody alone: shares of another do not fit */
     uint32_t m, n;
     uint8_t commitments[SHARE_KINDS][SHARE_MAX][32];
 };
 
 enum share_fault { /* what is wrong with a line, or with a whole share */
-    SHARE_FINE,
-    SHARE_MISTYPED,
-    SHARE_OTHER_CEREMONY,
-    SHARE_OTHER_LINE,
-    SHARE_OTHER_PERSON,
-    SHARE_NOT_COMMITTED,
-    SHARE_FAULTS
+                   SHARE_FINE,
+                   SHARE_MISTYPED,
+                   SHARE_OTHER_CEREMONY,
+                   SHARE_OTHER_LINE,
+                   SHARE_OTHER_PERSON,
+                   SHARE_NOT_COMMITTED,
+                   SHARE_FAULTS
 };
 extern const char *const share_faults[SHARE_FAULTS]; /* what people read */
 extern const char *const share_kinds[SHARE_KINDS];   /* "activation" */
@@ -37,8 +37,9 @@ extern const char *const share_kinds[SHARE_KINDS];   /* "activation" */
 KY_MUST_CHECK struct ky_status share_split(const struct ky_secret *secret, uint32_t m, uint32_t n,
                                            struct ky_secret out[]);
 /* Joins the shares of custodians index[0..count), each 1..15, all different. Errors: KY_INVALID, KY_NOMEM. */
-KY_MUST_CHECK struct ky_status share_join(const uint8_t index[], const struct ky_secret *const shares[],
-                                          uint32_t count, struct ky_secret *out);
+KY_MUST_CHECK struct ky_status share_join(const uint8_t index[],
+                                          const struct ky_secret *const shares[], uint32_t count,
+                                          struct ky_secret *out);
 void share_commit(const struct share_set *set, enum share_kind kind, uint32_t custodian,
                   const struct ky_secret *share, uint8_t out[32]);
 enum share_fault share_check(const struct share_set *set, enum share_kind kind, uint32_t custodian,

@@ -19,8 +19,8 @@ int sitting_fail(struct sitting *s, const char *what, struct ky_status st)
                       : st.code == KY_IO ? strerror((int)st.cause)
                                          : ky_code_info(st.code)->name;
 
-    return cli_fail(s->cli, CLI_FAILED, "nothing is half done: run the same command again", "%s: %s",
-                    what, why);
+    return cli_fail(s->cli, CLI_FAILED, "nothing is half done: run the same command again",
+                    "%s: %s", what, why);
 }
 
 void sitting_step(const char *what)
@@ -99,7 +99,8 @@ int sitting_open(struct cli *cli, unsigned needs, struct sitting *s)
         return CLI_USAGE;
     st = plan_load(cli_get(cli, "PLAN"), &s->plan, &error);
     if (!ky_ok(st)) {
-        rc = cli_fail(cli, CLI_USAGE, NULL, "%s", error != NULL ? error : "the plan cannot be read");
+        rc =
+            cli_fail(cli, CLI_USAGE, NULL, "%s", error != NULL ? error : "the plan cannot be read");
         free(error);
         return rc;
     }
@@ -165,6 +166,7 @@ int sitting_sign(struct sitting *s, json_t *fields)
         return sitting_fail(s, path, st);
     for (size_t i = 0; i < 32; i++)
         (void)snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    terminal_say("The transcript is signed by the token's ledger key. SHA-256 of %s:\n  %s", path, hex);
+    terminal_say("The transcript is signed by the token's ledger key. SHA-256 of %s:\n  %s", path,
+                 hex);
     return CLI_OK;
 }

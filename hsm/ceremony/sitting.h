@@ -11,8 +11,8 @@
 #include "token.h"
 #include "transcript.h"
 
-struct progress {            /* read out of a transcript */
-    char id[64];             /* of the ceremony */
+struct progress { /* read out of a transcript */
+    char id[64];  /* of the ceremony */
     uint8_t plan_sha256[32];
     struct share_set custody; /* the last one that was begun */
     bool custody_whole;       /* every custodian proved possession, every subset was tried */

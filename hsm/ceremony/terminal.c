@@ -3,36 +3,13 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "qr.h"
-
-bool terminal_open(void)
-{
-    if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1) {
-        (void)fputs("kyso-ceremony: this needs a terminal with people in front of it\n", stderr);
-        return false;
-    }
-    return setvbuf(stdout, NULL, _IONBF, 0) == 0;
-}
-
-void terminal_say(const char *format, ...)
-{
-    va_list ap;
-
-    va_start(ap, format);
-    (void)vprintf(format, ap);
-    va_end(ap);
-    (void)putchar('\n');
-}
-
-void terminal_clear(void)
-{
-    (void)fputs("\033[2J\033[3J\033[H", stdout); /* screen, scrollback, home */
-}
 
 static void put(const void *bytes, size_t n)
 {
@@ -48,6 +25,44 @@ static void put(const void *bytes, size_t n)
             n -= (size_t)done;
         }
     }
+}
+
+void terminal_clear(void)
+{
+    static const char sequence[] = "\033[2J\033[3J\033[H"; /* screen, scrollback, home */
+
+    put(sequence, sizeof(sequence) - 1);
+}
+
+/* Ctrl-C while a share is shown: it does not stay there. */
+static void clear_and_end(int signal)
+{
+    terminal_clear();
+    _exit(128 + signal);
+}
+
+bool terminal_open(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct sigaction end = {.sa_handler = clear_and_end};
+
+    if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1) {
+        (void)fputs("kyso-ceremony: this needs a terminal with people in front of it\n", stderr);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        (void)sigaction(signals[i], &end, NULL);
+    return setvbuf(stdout, NULL, _IONBF, 0) == 0;
+}
+
+void terminal_say(const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vprintf(format, ap);
+    va_end(ap);
+    (void)putchar('\n');
 }
 
 void terminal_show(const struct ky_secret *line)

@@ -51,7 +51,8 @@ bool token_is_there(struct token *t, const char *label)
 
 static struct ky_secret trial(void)
 {
-    return (struct ky_secret){.bytes = (uint8_t *)(uintptr_t)trial_pin, .len = sizeof(trial_pin) - 1};
+    return (struct ky_secret){.bytes = (uint8_t *)(uintptr_t)trial_pin,
+                              .len = sizeof(trial_pin) - 1};
 }
 
 static void leave(struct token *t)
@@ -123,8 +124,7 @@ struct ky_status token_try(struct token *t)
     /* One on trial that an earlier kill has damaged is passed over. */
     for (size_t i = 0; !ky_ok(st) && i < HSM_COUNT(kinds); i++)
         for (unsigned skip = 0; !ky_ok(st); skip++) {
-            struct ky_status found =
-                hsm_module_find_other(m, t->config.token_uri, kinds[i], skip);
+            struct ky_status found = hsm_module_find_other(m, t->config.token_uri, kinds[i], skip);
 
             if (!ky_ok(found))
                 break;
@@ -210,8 +210,7 @@ struct ky_status token_make(struct token *t, const struct token_pins *pins, cons
     if (ky_ok(st))
         return init(t, name, &pins->so, &pins->user);
     for (unsigned skip = 0; !ky_ok(st); skip++) {
-        struct ky_status found =
-            hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL, skip);
+        struct ky_status found = hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL, skip);
 
         if (!ky_ok(found))
             return st;

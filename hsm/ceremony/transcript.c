@@ -20,7 +20,6 @@ enum { FILE_MAX = 16 * 1024 * 1024, SIGNATURE_LEN = 64 };
 static const char signature_key[] = ",\"signature\":\"";
 static const char signature_tag[] = "kyso ceremony transcript signature v1";
 
-
 bool transcript_unhex(const json_t *text, uint8_t *out, size_t cap)
 {
     const char *s = json_string_value(text);

@@ -13,15 +13,15 @@
 #include "kyso/status.h"
 
 struct transcript {
-    int fd;            /* -1: not open */
-    uint64_t lines;    /* how many there are */
-    uint8_t head[32];  /* SHA-256 of the last one; zeros before the first */
-    bool cut;          /* a last line that was being written when the machine stopped was cut off */
-    bool ends_signed;  /* the last line is a signature */
+    int fd;           /* -1: not open */
+    uint64_t lines;   /* how many there are */
+    uint8_t head[32]; /* SHA-256 of the last one; zeros before the first */
+    bool cut;         /* a last line that was being written when the machine stopped was cut off */
+    bool ends_signed; /* the last line is a signature */
 };
 
 struct transcript_sums { /* what a reader learns of a line besides its fields */
-    uint64_t line;            /* from 1 */
+    uint64_t line;       /* from 1 */
     bool is_signed;
     uint8_t signed_sha256[32]; /* what the signature is over */
     struct ky_span signature;  /* r || s, or Ed25519's; borrowed during the call */

@@ -52,11 +52,11 @@ struct cli_group {
 };
 struct cli_program {
     const char *name;
-    const char *about;   /* what follows "NAME: " */
-    const char *example; /* one whole command line */
-    const char *manual;  /* troff, after DESCRIPTION */
-    const struct cli_command *commands;  /* ends with words == NULL */
-    const struct cli_group *groups;      /* ends with title == NULL */
+    const char *about;                  /* what follows "NAME: " */
+    const char *example;                /* one whole command line */
+    const char *manual;                 /* troff, after DESCRIPTION */
+    const struct cli_command *commands; /* ends with words == NULL */
+    const struct cli_group *groups;     /* ends with title == NULL */
     const char *const exit_help[CLI_EXITS];
 };
 
@@ -78,8 +78,8 @@ struct cli {
     size_t count;
     bool json;
     bool help;
-    FILE *out;                      /* results */
-    FILE *err;                      /* errors and progress */
+    FILE *out; /* results */
+    FILE *err; /* errors and progress */
     /* Of kyso alone: NULL elsewhere. */
     struct config *config;          /* owned; read when first needed */
     struct client *operator_client; /* owned */
@@ -91,7 +91,8 @@ struct cli {
 /* Fills cli from the words after the program's name. Returns CLI_OK or CLI_USAGE (said already). */
 int options_parse(struct cli *cli, int argc, char **argv);
 /* The command that the words name exactly, or NULL; *out_used words of them. */
-const struct cli_command *options_find(const struct cli_program *program, int argc, char *const *argv, int *out_used);
+const struct cli_command *options_find(const struct cli_program *program, int argc,
+                                       char *const *argv, int *out_used);
 const char *cli_get(const struct cli *cli,
                     const char *name); /* the last value, or its environment's, or NULL */
 bool cli_has(const struct cli *cli, const char *name);

@@ -19,7 +19,8 @@ static bool starts_with(const char *words, const char *const *wanted, size_t n)
     return true;
 }
 
-static void print_summaries(FILE *out, const struct cli_program *p, const char *const *words, size_t n)
+static void print_summaries(FILE *out, const struct cli_program *p, const char *const *words,
+                            size_t n)
 {
     for (const struct cli_command *c = p->commands; c->words != NULL; c++)
         if (starts_with(c->words, words, n))
@@ -36,8 +37,7 @@ static void print_exit_codes(FILE *out, const struct cli_program *p)
 
 void help_all(FILE *out, const struct cli_program *p)
 {
-    (void)fprintf(out,
-                  "%s: %s\n\nUsage: %s COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n",
+    (void)fprintf(out, "%s: %s\n\nUsage: %s COMMAND [ARGUMENT...] [--json] [--help]\n\nCommands:\n",
                   p->name, p->about, p->name);
     print_summaries(out, p, NULL, 0);
     (void)fprintf(out, "\nEvery command explains itself: %s COMMAND --help\nExample: %s\n", p->name,
@@ -204,8 +204,8 @@ static void completion_options(FILE *out, const struct cli_arg *args)
 
 void help_completion_bash(FILE *out, const struct cli_program *p)
 {
-    (void)fprintf(out, "# bash completion for %s; made by: %s help --completion bash\n_%s() {\n", p->name,
-                  p->name, p->name);
+    (void)fprintf(out, "# bash completion for %s; made by: %s help --completion bash\n_%s() {\n",
+                  p->name, p->name, p->name);
     (void)fputs(
         "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
         "    local one=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" options=\n"

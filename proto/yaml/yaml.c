@@ -67,7 +67,7 @@ static struct ky_status parse(struct ky_span text, const char *what,
 }
 
 struct ky_status ky_yaml_load_fd(int fd, const char *what, const cyaml_schema_value_t *schema,
-                              void **out, uint8_t out_sha256[32], char **out_error)
+                                 void **out, uint8_t out_sha256[32], char **out_error)
 {
     uint8_t *text = malloc(FILE_MAX + 1);
     size_t len = 0;
@@ -100,8 +100,8 @@ struct ky_status ky_yaml_load_fd(int fd, const char *what, const cyaml_schema_va
 }
 
 struct ky_status ky_yaml_load_file(const char *path, const char *what,
-                                const cyaml_schema_value_t *schema, void **out,
-                                uint8_t out_sha256[32], char **out_error)
+                                   const cyaml_schema_value_t *schema, void **out,
+                                   uint8_t out_sha256[32], char **out_error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct ky_status st;

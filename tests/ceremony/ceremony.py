@@ -90,9 +90,10 @@ class Terminal:
             os.close(self.fd)
         return self.code
 
-    def arguments(self):
+    def note_argv(self):
+        """Its arguments as other processes see them, now."""
         with open(f"/proc/{self.pid}/cmdline", "rb") as f:
-            return f.read()
+            self.argv = f.read()
 
 
 class Room:
@@ -179,6 +180,7 @@ class Room:
         for number in range(1, self.n + 1):
             self.receive(t, number)
         t.expect("Press Enter to go on")
+        t.note_argv()
         t.type()
         t.expect("The transcript is signed")
         assert t.wait() == 0, t.text[-2000:]

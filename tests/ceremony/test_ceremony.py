@@ -4,12 +4,13 @@
 import itertools
 import json
 import os
-import shutil
+import re
 import stat
+import subprocess
 import sys
 import unittest
 
-from ceremony import BIN, NAMES, Gone, Room
+from ceremony import MODULE, NAMES, Room
 import forms
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration/main"))
@@ -87,7 +88,19 @@ class Whole(unittest.TestCase):
             self.assertNotIn(secret.encode(), kept)
         for pin in (self.so_pin, self.user_pin):
             self.assertNotIn(pin, self.terminal.text)
+        for secret in secrets:
+            self.assertNotIn(secret.encode(), self.terminal.argv)
         self.assertEqual(stat.S_IMODE(os.stat(f"{self.room.dir}/pin").st_mode), 0o600)
+
+    def test_compliance_24_its_keys_cannot_leave(self):
+        listed = subprocess.run(["pkcs11-tool", "--module", MODULE, "--token-label", "kyso", "--login", "--pin", self.user_pin,
+                                 "--list-objects"], env=self.room.env, capture_output=True, text=True, check=True).stdout
+        keys = re.split(r"^(?=\S)", listed, flags=re.M)
+        for label in ("kyso-root", "kyso-kek", "kyso-ledger"):
+            key = next(k for k in keys if label in k and not k.startswith("Public"))
+            access = re.search(r"Access: +(.*)", key).group(1)
+            self.assertIn("sensitive", access)
+            self.assertNotIn("extractable", access.replace("never extractable", ""))
 
     def test_d_the_screen_is_cleared_after_each_share(self):
         text = self.terminal.text

@@ -154,6 +154,15 @@ class Killed(unittest.TestCase):
         self.assertEqual(t.wait(), 0)
         self.whole(room)
 
+    def test_ctrl_c_leaves_no_share_on_the_screen(self):
+        room = Room(m=2, n=2)
+        self.addCleanup(room.close)
+        t = room.terminal("init", room.plan)
+        in_a_share(room, t)
+        os.write(t.fd, b"\x03")
+        self.assertEqual(t.wait(), 130)
+        self.assertTrue(t.text.endswith("\033[2J\033[3J\033[H"), t.text[-50:])
+
     def test_60_killed_again_and_again(self):
         room = Room(m=2, n=2)
         self.addCleanup(room.close)

@@ -32,7 +32,7 @@ class Restore(unittest.TestCase):
     def finish(self, t, code=0):
         self.assertEqual(t.wait(), code, t.text[-2000:])
 
-    def test_restored_on_another_token(self):
+    def test_compliance_31_restoring_takes_m_custodians(self):
         self.room.lose_token()
         t = self.room.terminal("kek", "restore", self.room.plan, "--demo-pin-file", f"{self.room.dir}/pin2")
         self.room.bring(t, 3, 1)
@@ -131,6 +131,7 @@ class Restore(unittest.TestCase):
 
         says(1, "CKR_LIBRARY_LOAD_FAILED", "check", plan=("libsofthsm2.so", "no-such-module.so"))
         says(1, "there is no blank token that fits", "check", plan=("token=kyso", "token=kyso;serial=nowhere"))
+        says(1, "this token is refused: it wraps no ed25519 keys", "check", plan=("[p256]", "[p256, ed25519]"))
         says(2, "threshold: 1 of 3 custodians", "plan", plan=("threshold: 2", "threshold: 1"))
         says(2, "stands twice", "plan", plan=("name: Binh", "name: An"))
         says(2, "there is no p257", "plan", plan=("p256", "p257"))
