@@ -3,6 +3,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+#ifdef KYSO_COVERAGE
+#include <gcov.h>
+#endif
 
 #include "table.h"
 
@@ -21,5 +24,8 @@ int main(int argc, char **argv)
     free(cli);
     if (fflush(stdout) != 0 && rc == CLI_OK)
         rc = CLI_FAILED;
+#ifdef KYSO_COVERAGE
+    __gcov_dump();
+#endif
     _exit(rc);
 }

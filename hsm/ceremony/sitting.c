@@ -42,7 +42,7 @@ static int read_transcript(struct sitting *s, const char *path, unsigned needs)
     } else if (st.code == KY_CORRUPT) {
         return cli_fail(s->cli, CLI_UNVERIFIED, "keep it as evidence; it is not written to",
                         "%s: line %u %s", path, st.cause, error);
-    } else if (ky_ok(st) &&
+    } else if (ky_ok(st) && s->transcript.lines > 0 &&
                !ky_span_eq(KY_SPAN_OF(s->progress.plan_sha256), KY_SPAN_OF(s->plan->sha256))) {
         return cli_fail(s->cli, CLI_USAGE, "give the plan that it was begun with",
                         "%s was begun with another plan", path);

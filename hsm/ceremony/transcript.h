@@ -33,7 +33,7 @@ typedef const char *(*transcript_visit)(void *context, const json_t *fields,
 
 /*
  * Reads it all: form, numbering and chain. *out_error: what is wrong, in which line (static, or of
- * the visitor), *out_line that line. allow_cut: a last line without its end is left out. Errors:
+ * the visitor), *out_line that line. allow_cut: a last line without its end is cut off the file. Errors:
  * KY_IO, KY_CORRUPT.
  */
 KY_MUST_CHECK struct ky_status transcript_read(const char *path, bool allow_cut,

@@ -157,6 +157,8 @@ class Killed(unittest.TestCase):
     def test_ctrl_c_leaves_no_share_on_the_screen(self):
         room = Room(m=2, n=2)
         self.addCleanup(room.close)
+        os.mkdir(os.path.dirname(room.transcript))
+        open(room.transcript, "w").close()  # killed before its first line: nothing has begun
         t = room.terminal("init", room.plan)
         in_a_share(room, t)
         os.write(t.fd, b"\x03")
