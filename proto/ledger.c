@@ -197,6 +197,24 @@ static const struct ky_field ceremony_fields[] = {
 const struct ky_schema ledger_ceremony_schema =
     KY_SCHEMA("ceremony", LEDGER_CEREMONY, struct ledger_ceremony, ceremony_fields);
 
+static const struct ky_field destroyed_fields[] = {
+    KY_FU32(struct ledger_destroyed, credential_row),
+    KY_FU8(struct ledger_destroyed, storage),
+    KY_FFIX(struct ledger_destroyed, blob_sha256),
+    KY_FU64(struct ledger_destroyed, operation),
+};
+const struct ky_schema ledger_destroyed_schema =
+    KY_SCHEMA("destroyed", LEDGER_DESTROYED, struct ledger_destroyed, destroyed_fields);
+
+static const struct ky_field crl_fields[] = {
+    KY_FFIX(struct ledger_crl, sha256),
+    KY_FFIX(struct ledger_crl, issuer_sha256),
+    KY_FU64(struct ledger_crl, this_update_s),
+    KY_FU64(struct ledger_crl, next_update_s),
+};
+const struct ky_schema ledger_crl_schema =
+    KY_SCHEMA("crl", LEDGER_CRL, struct ledger_crl, crl_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -214,6 +232,8 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_EVENT] = &ledger_event_schema,
     [LEDGER_ANCHORED] = &ledger_anchored_schema,
     [LEDGER_CEREMONY] = &ledger_ceremony_schema,
+    [LEDGER_DESTROYED] = &ledger_destroyed_schema,
+    [LEDGER_CRL] = &ledger_crl_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

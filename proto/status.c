@@ -92,6 +92,7 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_REQUEST_UNSIGNED] = {"request-unsigned", AS_DENIED},
     [KY_REQUEST_FORGED] = {"request-forged", AS_DENIED},
     [KY_REQUEST_STALE] = {"request-stale", AS_DENIED},
+    [KY_CRL_STALE] = {"crl-stale", AS_DENIED},
 };
 
 const struct ky_code_info *ky_code_info(enum ky_code code)

@@ -37,6 +37,7 @@ struct ky_status authority_new(const struct config *config, const struct authori
     a->scratch = KY_BUF_INIT(KY_RECORD_MAX);
     a->info_bytes = KY_BUF_INIT(KY_RECORD_MAX);
     a->side.checkpoint_body = KY_BUF_INIT(4096);
+    crl_open(&a->crl);
     a->side.checkpoint = KY_BUF_INIT(8192);
     a->started_us = hooks->mono_us(hooks->context);
     dispatch_init(a);
@@ -71,6 +72,7 @@ void authority_free(struct authority **authority)
     ky_buf_free(&a->scratch);
     ky_buf_free(&a->info_bytes);
     ky_buf_free(&a->side.checkpoint_body);
+    crl_close(&a->crl);
     ky_buf_free(&a->side.checkpoint);
     ky_secret_wipe(&a->row_mac);
     ky_secret_wipe(&a->seed_key);
@@ -304,5 +306,6 @@ void authority_stats(const struct authority *a, struct authority_stats *out)
         out->ledger_size = store_ledger_size(a->store);
         merkle_root(store_merkle(a->store), out->ledger_root);
     }
+    crl_describe(a, out->crl, sizeof(out->crl));
     stats_roles(a, out);
 }

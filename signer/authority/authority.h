@@ -138,6 +138,7 @@ struct authority_stats {
     uint64_t ledger_size;
     uint8_t ledger_root[32];
     struct ky_span checkpoint; /* the last signed note; borrowed until the next turn */
+    char crl[192]; /* of the watched revocation list; empty = none */
     uint32_t role_count;
     struct authority_role roles[AUTHORITY_ROLES_MAX];
 };

@@ -8,6 +8,7 @@
 
 #include "authority.h"
 #include "credential.h"
+#include "crl.h"
 #include "map.h"
 #include "state.h"
 #include "unseal.h"
@@ -226,6 +227,7 @@ struct authority {
     bool codes_suspended;    /* as last told by the log */
     uint32_t sign_in_flight; /* admitted and not yet answered */
     struct ledger_side side;
+    struct crl_watch crl;
     struct ky_buf scratch; /* replies' variable parts; reset before each use */
     bool tx_moved;         /* a transaction changed in this turn: waiters are looked at */
     uint64_t tick_us;

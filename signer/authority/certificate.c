@@ -32,7 +32,7 @@ static X509 *parse_whole(struct ky_span der)
     return x;
 }
 
-static bool time_of(const ASN1_TIME *t, uint64_t *out_s)
+bool certificate_time(const ASN1_TIME *t, uint64_t *out_s)
 {
     static const char epoch[] = "19700101000000Z";
     ASN1_TIME *zero = ASN1_TIME_new();
@@ -63,8 +63,8 @@ static const char *leaf_problem(X509 *x, const struct certificate_import *in,
 {
     if (!key_equals(x, in->public_key))
         return "the certificate is for another key";
-    if (!time_of(X509_get0_notBefore(x), &facts->not_before_s) ||
-        !time_of(X509_get0_notAfter(x), &facts->not_after_s) ||
+    if (!certificate_time(X509_get0_notBefore(x), &facts->not_before_s) ||
+        !certificate_time(X509_get0_notAfter(x), &facts->not_after_s) ||
         facts->not_before_s > facts->not_after_s)
         return "the validity cannot be read";
     if (facts->not_after_s <= in->now_s)
@@ -86,7 +86,7 @@ static const char *issuer_problem(X509 *issuer, X509 *subject, uint64_t now_s)
 
     if ((X509_get_extension_flags(issuer) & EXFLAG_CA) == 0)
         return "a certificate of the chain is not a CA's";
-    if (!time_of(X509_get0_notAfter(issuer), &not_after_s) || not_after_s <= now_s)
+    if (!certificate_time(X509_get0_notAfter(issuer), &not_after_s) || not_after_s <= now_s)
         return "a certificate of the chain has expired";
     if (X509_check_issued(issuer, subject) != X509_V_OK)
         return "the chain does not link: issuer first, then its issuer";
@@ -117,6 +117,31 @@ static const char *chain_problem(X509 *leaf, const struct certificate_import *in
     return why;
 }
 
+void certificate_key(struct ky_span issuer, struct ky_span serial, uint8_t out[32])
+{
+    struct ky_buf both = KY_BUF_INIT(2 * CERTIFICATE_MAX);
+
+    ky_buf_put(&both, issuer.data, issuer.len);
+    ky_buf_put(&both, serial.data, serial.len);
+    ky_sha256(ky_buf_span(&both), out);
+    ky_buf_free(&both);
+}
+
+bool certificate_serial_key(struct ky_span der, uint8_t out[32])
+{
+    X509 *x = parse_whole(der);
+    uint8_t *issuer = NULL, *serial = NULL;
+    int n = x != NULL ? i2d_X509_NAME(X509_get_issuer_name(x), &issuer) : -1;
+    int m = x != NULL ? i2d_ASN1_INTEGER(X509_get_serialNumber(x), &serial) : -1;
+
+    if (n > 0 && m > 0)
+        certificate_key(KY_SPAN(issuer, (size_t)n), KY_SPAN(serial, (size_t)m), out);
+    OPENSSL_free(issuer);
+    OPENSSL_free(serial);
+    X509_free(x);
+    return n > 0 && m > 0;
+}
+
 struct ky_status certificate_check(const struct certificate_import *in,
                                    struct certificate_facts *out_facts, const char **out_why)
 {
@@ -131,6 +156,8 @@ struct ky_status certificate_check(const struct certificate_import *in,
     if (why != NULL)
         return KY_STATUS(KY_INVALID);
     ky_sha256(in->der, facts.sha256);
+    if (!certificate_serial_key(in->der, facts.serial_key))
+        return KY_STATUS(KY_NOMEM);
     *out_facts = facts;
     return KY_STATUS(KY_OK);
 }
@@ -161,8 +188,8 @@ struct ky_status certificate_user(struct ky_span der, struct certificate_user *o
         why = "the certificate is not DER";
     else if (X509_NAME_entry_count(X509_get_subject_name(x)) == 0)
         why = "the certificate names nobody";
-    else if (!time_of(X509_get0_notBefore(x), &user.not_before_s) ||
-             !time_of(X509_get0_notAfter(x), &user.not_after_s))
+    else if (!certificate_time(X509_get0_notBefore(x), &user.not_before_s) ||
+             !certificate_time(X509_get0_notAfter(x), &user.not_after_s))
         why = "the validity cannot be read";
     user.spki = why == NULL ? spki_of(x, der) : (struct ky_span){NULL, 0};
     if (why == NULL && !ky_ok(policy_device_key_load(policy_key_type(user.spki), user.spki, &key)))

@@ -5,6 +5,8 @@
 #ifndef KYSO_CERTIFICATE_H
 #define KYSO_CERTIFICATE_H
 
+#include <openssl/x509.h>
+
 #include "kyso/span.h"
 #include "kyso/status.h"
 
@@ -20,6 +22,7 @@ struct certificate_import {
 };
 struct certificate_facts {
     uint8_t sha256[32];
+    uint8_t serial_key[32]; /* certificate_key() of it */
     uint64_t not_before_s;
     uint64_t not_after_s;
 };
@@ -33,6 +36,13 @@ struct certificate_facts {
 KY_MUST_CHECK struct ky_status certificate_check(const struct certificate_import *in,
                                                  struct certificate_facts *out_facts,
                                                  const char **out_why);
+
+/* What a revocation list knows a certificate by: SHA-256 of the issuer's name and the serial number, each DER. */
+void certificate_key(struct ky_span issuer, struct ky_span serial, uint8_t out[32]);
+/* The same of a certificate. False: it cannot be read. */
+bool certificate_serial_key(struct ky_span der, uint8_t out[32]);
+/* Seconds since the epoch; false when it is before that or cannot be read. */
+bool certificate_time(const ASN1_TIME *t, uint64_t *out_s);
 
 /* A person's who signs operations. Spans point into the DER that was given. */
 struct certificate_user {

@@ -178,6 +178,8 @@ enum ky_code judge_signable(struct asked *q)
 {
     if (!credential_usable(&q->credential->credential, authority_now_s(q->a)))
         return KY_INACTIVE;
+    if (crl_refuses(q->a))
+        return KY_CRL_STALE;
     return policy_hashes_check(q->credential->credential.key_type, &q->algorithm, q->m.hashes,
                                &q->hash_count)
         .code;

@@ -102,18 +102,24 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
     return true;
 }
 
-/* Of all files the state's and the checkpoint's are left. OpenSSL's own settings are read before that. */
+/* A file that is replaced is another file: the rule is its folder's. */
+static const char *folder_of(const char *file, char out[PATH_MAX])
+{
+    if (file == NULL || strrchr(file, '/') == NULL)
+        return NULL;
+    (void)snprintf(out, PATH_MAX, "%.*s/", (int)(strrchr(file, '/') - file), file);
+    return out;
+}
+
+/* Of all files the state's and the checkpoint's are left, and to read the revocation list's and its issuers'. OpenSSL's own settings are read before that. */
 static struct ky_status confine_to_state(const struct config *config)
 {
-    const char *checkpoint = config->ledger.checkpoint_file;
     struct confine rights = {.role = CONFINE_AUTHORITY, .folders = {config->state_dir}};
-    char folder[PATH_MAX];
+    char folders[3][PATH_MAX];
 
-    if (checkpoint != NULL && strrchr(checkpoint, '/') != NULL) {
-        (void)snprintf(folder, sizeof(folder), "%.*s/", (int)(strrchr(checkpoint, '/') - checkpoint),
-                       checkpoint);
-        rights.folders[1] = folder;
-    }
+    rights.folders[1] = folder_of(config->ledger.checkpoint_file, folders[0]);
+    rights.readable[0] = folder_of(config->certificates.crl, folders[1]);
+    rights.readable[1] = folder_of(config->certificates.ca, folders[2]);
     (void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
     return confine_process(&rights);
 }

@@ -6,6 +6,7 @@ pkg_check_modules(LIBCRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 kyso_library(kyso_operate
     SOURCES
         certificate.c
+        crl_list.c
         csr.c
         dn.c
         enroll.c

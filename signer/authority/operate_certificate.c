@@ -239,6 +239,10 @@ static struct ky_status check_import(struct operation *o, const struct row_crede
     status = operate_unique(o, STORE_BY_CERTIFICATE, KY_SPAN_OF(facts->sha256), &other);
     if (ky_ok(status) && other != 0)
         return operate_no(o, KY_CONFLICT, "another credential has that certificate");
+    if (ky_ok(status))
+        status = operate_unique(o, STORE_BY_SERIAL, KY_SPAN_OF(facts->serial_key), &other);
+    if (ky_ok(status) && other != 0)
+        return operate_no(o, KY_CONFLICT, "another credential has that issuer's serial number");
     return status;
 }
 
@@ -281,6 +285,9 @@ struct ky_status operate_import_certificate(struct operation *o)
     if (ky_ok(status))
         status = store_lookup_add(authority_store(o->a), STORE_BY_CERTIFICATE,
                                   KY_SPAN_OF(facts.sha256), number);
+    if (ky_ok(status))
+        status = store_lookup_add(authority_store(o->a), STORE_BY_SERIAL,
+                                  KY_SPAN_OF(facts.serial_key), number);
     if (ky_ok(status))
         authority_forget_key(o->a, number);
 done:

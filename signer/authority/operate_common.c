@@ -232,7 +232,7 @@ ProtobufCBinaryData *operate_blobs(struct operation *o, struct ky_span list, siz
 static uint8_t shown_state(const struct operation *o, const struct row_credential *c)
 {
     if (c->state == KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_ACTIVE &&
-        c->not_after_s <= authority_now_s(o->a))
+        c->not_after_s < authority_now_s(o->a)) /* as credential_state() */
         return KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_EXPIRED;
     return c->state;
 }

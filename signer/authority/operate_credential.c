@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations on credentials: create (a vault makes the key), list, show, suspend, resume, destroy. Every change raises the
+ * Operations on credentials: create (a vault makes the key), list, show, suspend, resume, revoke, destroy. Every change raises the
  * epoch, so what was queued or is at a vault under the old one is not released (P21). The authority's thread, inside a turn.
  */
 #include <stdlib.h>
@@ -199,7 +199,7 @@ struct ky_status operate_show_credential(struct operation *o)
     return status;
 }
 
-/* --- suspend, resume, destroy -------------------------------------------------------------------------------- */
+/* --- suspend, resume, revoke, destroy -------------------------------------------------------------------------------- */
 
 struct destroy_wish {
     uint32_t credential_row;
@@ -215,8 +215,12 @@ static const char *check_change(const struct row_credential *c, uint8_t to, uint
             return "only a suspended credential can be resumed";
         return c->not_after_s > now_s ? NULL : "its certificate has expired";
     }
+    if (to == STATE(REVOKED))
+        return c->state == STATE(ACTIVE) || c->state == STATE(SUSPENDED)
+                   ? NULL
+                   : "only an active or suspended credential can be revoked";
     if (to != STATE(DESTROYED))
-        return "the state is one of suspended, active, destroyed";
+        return "the state is one of suspended, active, revoked, destroyed";
     /* A resident key's object may have outlived the first try: its name is kept for another. */
     return c->state != STATE(DESTROYED) || c->storage == KY_STORE_RESIDENT
                ? NULL
@@ -244,10 +248,22 @@ static struct ky_status submit_destroy(struct operation *o, uint32_t number, str
     return status;
 }
 
+/* So that backups can be told what they must forget. */
+static struct ky_status record_destroyed(struct operation *o, uint32_t number,
+                                         const struct row_credential *c)
+{
+    struct ledger_destroyed record = {
+        .credential_row = number, .storage = c->storage, .operation = o->index};
+
+    ky_sha256(c->blob, record.blob_sha256);
+    return authority_append(o->a, &ledger_destroyed_schema, &record, KY_SPAN(NULL, 0), NULL);
+}
+
 static const char *state_word(uint8_t state)
 {
     return state == STATE(ACTIVE)      ? "active"
            : state == STATE(SUSPENDED) ? "suspended"
+           : state == STATE(REVOKED)   ? "revoked"
                                        : "destroyed";
 }
 
@@ -275,6 +291,10 @@ struct ky_status operate_set_credential_state(struct operation *o)
     size_t key_id_len = has_object ? row.blob.len : 0;
     if (key_id_len > 0)
         memcpy(key_id, row.blob.data, key_id_len);
+    if (to == STATE(DESTROYED) && row.state != STATE(DESTROYED))
+        status = record_destroyed(o, number, &row);
+    if (!ky_ok(status))
+        return status;
     row.state = to;
     row.epoch++;
     if (to == STATE(DESTROYED) && !has_object)

@@ -65,6 +65,7 @@ static void give_figures(struct operation *o, const struct authority_stats *stat
     m->queue = stats->queue;
     m->in_flight = stats->in_flight;
     m->checkpoint = operate_text(o, stats->checkpoint);
+    m->crl = operate_text(o, ky_span_text(stats->crl));
 }
 
 struct ky_status operate_get_status(struct operation *o)

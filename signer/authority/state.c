@@ -271,6 +271,8 @@ static const apply_fn apply_table[] = {
     [LEDGER_EVENT] = apply_nothing,
     [LEDGER_ANCHORED] = apply_anchored,
     [LEDGER_CEREMONY] = apply_nothing,
+    [LEDGER_DESTROYED] = apply_nothing,
+    [LEDGER_CRL] = apply_nothing, /* the rows that it changes have records of their own */
 };
 
 struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,
@@ -305,6 +307,8 @@ union ledger_any {
     struct ledger_event event;
     struct ledger_anchored anchored;
     struct ledger_ceremony ceremony;
+    struct ledger_destroyed destroyed;
+    struct ledger_crl crl;
 };
 
 struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf,

@@ -90,6 +90,7 @@ enum store_lookup {
     STORE_BY_CERTIFICATE = 4,     /* unique: SHA-256 of the certificate -> credential */
     STORE_CREDENTIALS_OF = 5,     /* many: u32 subject row -> credentials */
     STORE_AUTHENTICATORS_OF = 6,  /* many: u32 subject row -> authenticators */
+    STORE_BY_SERIAL = 7,          /* unique: SHA-256 of the certificate's issuer and serial number -> credential */
 };
 KY_MUST_CHECK struct ky_status store_lookup_add(struct store *s, enum store_lookup kind, struct ky_span key,
                                                 uint32_t row);

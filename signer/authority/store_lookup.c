@@ -13,6 +13,7 @@ static const struct {
     [STORE_BY_SUBJECT_ID] = {true, true},   [STORE_BY_SEED] = {true, true},
     [STORE_BY_DEVICE_KEY] = {true, true},   [STORE_BY_CERTIFICATE] = {true, true},
     [STORE_CREDENTIALS_OF] = {true, false}, [STORE_AUTHENTICATORS_OF] = {true, false},
+    [STORE_BY_SERIAL] = {true, true},
 };
 
 static struct ky_status check_arguments(const struct store *s, enum store_lookup kind,

@@ -311,6 +311,8 @@ static enum ky_code authorize_pending(struct asked *q)
         return KY_TX_ENDED;
     if (!credential_usable(&c->credential, authority_now_s(q->a)))
         return KY_INACTIVE;
+    if (crl_refuses(q->a))
+        return KY_CRL_STALE;
     code = judge_room(q);
     if (code == KY_OK)
         code = prove_pending(q, t, &proof);

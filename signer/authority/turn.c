@@ -223,6 +223,8 @@ bool authority_turn(struct authority *a)
         dispatch_tick(a);
         if (a->phase == PHASE_SERVE || a->phase == PHASE_DRAIN)
             tx_tick(a); /* after LEDGER_STOP nothing is recorded: the last anchor is of that head */
+        if (a->phase == PHASE_SERVE)
+            crl_tick(a);
     }
     if (a->phase != PHASE_SEALED)
         finish_drain(a);

@@ -2,9 +2,12 @@
 /* kyso credential: keys in the HSM, from creation through CSR and certificate to their end. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "keys.h"
+#include "kyso/ledger.h"
+#include "ledger_source.h"
 
 int cmd_credential_create(struct cli *cli)
 {
@@ -201,10 +204,75 @@ int cmd_credential_resume(struct cli *cli)
     return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_ACTIVE);
 }
 
+int cmd_credential_revoke(struct cli *cli)
+{
+    return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_REVOKED);
+}
+
 int cmd_credential_destroy(struct cli *cli)
 {
     if (!cli_has(cli, "--yes"))
         return cli_fail(cli, CLI_USAGE, "if that is meant, repeat the command with --yes",
                         "destroying a key cannot be undone");
     return set_state(cli, KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_DESTROYED);
+}
+
+/* --- what backups must forget --- */
+
+struct destroyed_list {
+    json_t *rows;
+    uint64_t since_us;
+};
+
+static int take_destroyed(void *arg, uint64_t index, struct ky_span leaf, struct ky_span private_data)
+{
+    static const char *const storages[] = {"unknown", "wrapped", "resident"};
+    struct destroyed_list *list = arg;
+    struct ledger_destroyed d;
+    struct ledger_leaf l;
+    char when[32];
+
+    (void)index;
+    (void)private_data;
+    if (!ky_ok(ledger_leaf_parse(leaf, &l)) || l.type != LEDGER_DESTROYED ||
+        l.time_us < list->since_us || !ky_ok(ky_msg_decode(&ledger_destroyed_schema, l.body, &d)))
+        return CLI_OK;
+    (void)json_array_append_new(
+        list->rows, json_pack("{s:s,s:i,s:s,s:o}", "destroyed",
+                              output_time((int64_t)(l.time_us / 1000000u), when), "credential_row",
+                              (int)d.credential_row, "storage", storages[d.storage < 3 ? d.storage : 0],
+                              "blob_sha256", output_hex(KY_SPAN_OF(d.blob_sha256))));
+    return CLI_OK;
+}
+
+int cmd_credential_destroyed(struct cli *cli)
+{
+    static const struct output_column columns[] = {{"destroyed", "DESTROYED"},
+                                                   {"credential_row", "ROW"},
+                                                   {"storage", "STORAGE"},
+                                                   {"blob_sha256", "SHA-256 OF THE BLOB"},
+                                                   {NULL, NULL}};
+    const char *since = cli_get(cli, "--since");
+    struct tm day = {.tm_year = 0};
+    struct destroyed_list list = {.rows = NULL};
+    struct ledger_tail tail;
+    int rc;
+
+    if (since != NULL) {
+        const char *end = strptime(since, "%Y-%m-%d", &day);
+        if (end == NULL || *end != '\0')
+            return cli_fail(cli, CLI_USAGE, "a day such as 2026-01-31, UTC", "--since %s is no day",
+                            since);
+        list.since_us = (uint64_t)timegm(&day) * 1000000u;
+    }
+    ledger_tail_init(&tail);
+    list.rows = json_array();
+    rc = ledger_server_tail(cli, &tail);
+    if (rc == CLI_OK)
+        rc = ledger_server_read(cli, 0, tail.size, take_destroyed, &list);
+    if (rc == CLI_OK)
+        output_table(cli, "destroyed", json_incref(list.rows), columns);
+    json_decref(list.rows);
+    ledger_tail_wipe(&tail);
+    return rc;
 }

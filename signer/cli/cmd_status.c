@@ -50,6 +50,11 @@ static void print_head(struct cli *cli, const Kyso__V1__Status *s)
             "\n  nothing is signed until an operator acts; see the runbook for this reason\n",
             cli->out);
     }
+    if (s->crl[0] != '\0') {
+        (void)fputs("  revocation list: ", cli->out);
+        output_clean(cli->out, s->crl);
+        (void)fputc('\n', cli->out);
+    }
     if (s->codes_suspended)
         (void)fputs("  codes are suspended: several clients tried wrong ones; see kyso client list. "
                     "Approvals are taken\n",

@@ -12,7 +12,8 @@
 #include "kyso/alg.h"
 
 static const char *const credential_states[] = {"unknown",   "created", "active",
-                                                "suspended", "expired", "destroyed"};
+                                                "suspended", "expired", "destroyed",
+                                                "revoked"};
 static const char *const transaction_states[] = {"unknown",  "pending", "authorized", "spent",
                                                  "rejected", "expired", "cancelled"};
 static const char *const storages[] = {"unknown", "wrapped", "resident"};
@@ -181,6 +182,8 @@ json_t *show_status(const Kyso__V1__Status *s)
         (json_int_t)s->credentials, "roles", roles, "ledger_public_key",
         output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)), "checkpoint",
         s->checkpoint, "codes_suspended", s->codes_suspended);
+    if (s->crl != NULL && s->crl[0] != '\0')
+        (void)json_object_set_new(o, "crl", json_string(s->crl));
     return o;
 }
 

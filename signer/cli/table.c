@@ -168,6 +168,10 @@ static const struct cli_arg credential_state_args[] = {
         "signed with the operation, whose digest the ledger keeps"),
     END,
 };
+static const struct cli_arg credential_destroyed_args[] = {
+    OPT("--since", "DAY", CLI_TEXT, 0, "only those of this day (2026-01-31, UTC) and later"),
+    END,
+};
 static const struct cli_arg credential_destroy_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
     OPT("--reason", "TEXT", CLI_TEXT, 0,
@@ -378,6 +382,12 @@ static const struct cli_command commands[] = {
      OPERATOR, cmd_credential_suspend},
     {"credential resume", "allow signatures again", "kyso credential resume c1-0123456789abcdef",
      credential_state_args, OPERATOR, cmd_credential_resume},
+    {"credential revoke", "refuse signatures for good; the key is still to be destroyed",
+     "kyso credential revoke c1-0123456789abcdef --reason 'left the company'", credential_state_args,
+     OPERATOR, cmd_credential_revoke},
+    {"credential destroyed", "list the destroyed keys' blobs, which backups must forget",
+     "kyso credential destroyed --since 2026-01-31", credential_destroyed_args, OPERATOR,
+     cmd_credential_destroyed},
     {"credential destroy", "destroy the key for good",
      "kyso credential destroy c1-0123456789abcdef --yes", credential_destroy_args, OPERATOR,
      cmd_credential_destroy},

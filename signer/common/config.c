@@ -90,6 +90,12 @@ static const cyaml_schema_field_t ledger_fields[] = {
     UINT("anchor_records", config_ledger, anchor_records),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t certificates_fields[] = {
+    TEXT("crl", config_certificates, crl),
+    TEXT("ca", config_certificates, ca),
+    TEXT("crl_when_stale", config_certificates, crl_when_stale),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t top_fields[] = {
     TEXT("server_id", config, server_id),
     TEXT("state_dir", config, state_dir),
@@ -101,6 +107,7 @@ static const cyaml_schema_field_t top_fields[] = {
     PART("limits", limits, limits_fields),
     PART("policy", policy, policy_fields),
     PART("ledger", ledger, ledger_fields),
+    PART("certificates", certificates, certificates_fields),
     TEXT("status_listen", config, status_listen),
     TEXT("log_format", config, log_format),
     TEXT("log_level", config, log_level),

@@ -73,6 +73,11 @@ struct config_ledger {
     uint32_t anchor_interval_ms;    /* 1000 */
     uint32_t anchor_records;        /* 10000 */
 };
+struct config_certificates {
+    char *crl;            /* PEM or DER, watched; NULL = none */
+    char *ca;             /* PEM: its issuers */
+    char *crl_when_stale; /* "refuse" or "serve" */
+};
 struct config {
     char *server_id;
     char *state_dir; /* absolute; 0700 */
@@ -84,6 +89,7 @@ struct config {
     struct config_limits limits;
     struct config_policy policy;
     struct config_ledger ledger;
+    struct config_certificates certificates;
     char *status_listen; /* /metrics /healthz /readyz; loopback only; empty = none */
     char *log_format;    /* "text" or "json" */
     char *log_level;

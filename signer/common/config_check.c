@@ -76,6 +76,9 @@ static const struct text_rule texts[] = {
     T("doors.operator_socket", doors.operator_socket, NULL, "/run/operator.sock", NULL, true),
     T("ledger.checkpoint_file", ledger.checkpoint_file, NULL, "/checkpoint", NULL, true),
     T("ledger.ceremony_transcript", ledger.ceremony_transcript, NULL, NULL, NULL, true),
+    T("certificates.crl", certificates.crl, NULL, NULL, NULL, true),
+    T("certificates.ca", certificates.ca, NULL, NULL, NULL, true),
+    T("certificates.crl_when_stale", certificates.crl_when_stale, "refuse", NULL, NULL, false),
     T("log_format", log_format, "text", NULL, NULL, false),
     T("log_level", log_level, "info", NULL, NULL, false),
 };
@@ -89,6 +92,9 @@ struct choice_rule {
 };
 static const struct choice_rule choices[] = {
     {"token.verify", offsetof(struct config, token.verify), {"always", "first-use"}},
+    {"certificates.crl_when_stale",
+     offsetof(struct config, certificates.crl_when_stale),
+     {"refuse", "serve"}},
     {"log_format", offsetof(struct config, log_format), {"text", "json"}},
     {"log_level", offsetof(struct config, log_level), {"debug", "info", "warn", "error"}},
 };
@@ -191,6 +197,8 @@ static struct ky_status check_relations(const struct config *c, char **out_error
     if (c->policy.lock_total < c->policy.lock_tries)
         return refuse(out_error,
                       "configuration: policy.lock_total must not be less than lock_tries");
+    if (c->certificates.crl && !c->certificates.ca)
+        return refuse(out_error, "configuration: certificates.ca is missing: the issuers of certificates.crl, PEM");
     if (c->token.vaults > 64)
         return refuse(out_error, "configuration: token.vaults is %u: at most 64", c->token.vaults);
     return KY_STATUS(KY_OK);

@@ -393,9 +393,9 @@ static void certificates(const char *folder, struct ky_buf *b)
     ky_buf_reset(b);
     ky_put_u8(b, 1);
     put_certificate(b, &(struct test_certificate){"A", "CA", key, ca, -year_s, 20 * year_s, false,
-                                                  "digitalSignature"});
+                                                  "digitalSignature", 77});
     put_certificate(b, &(struct test_certificate){"CA", "CA", ca, ca, -year_s, 20 * year_s, true,
-                                                  NULL});
+                                                  NULL, 77});
     seed(folder, "certificate", "chain", 0, b);
     ky_buf_reset(b);
     ky_put_u8(b, 0);

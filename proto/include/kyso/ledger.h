@@ -32,6 +32,8 @@ enum ledger_type {
     /* written after a start whose head was not the anchor: old codes and SADs are void */
     LEDGER_ANCHORED,
     LEDGER_CEREMONY, /* beside genesis: how the token got its keys */
+    LEDGER_DESTROYED, /* a credential's key is gone: backups are to forget the blob */
+    LEDGER_CRL,       /* a revocation list was taken; the rows that it changes name this record */
 };
 
 struct ledger_genesis {
@@ -178,11 +180,24 @@ struct ledger_ceremony {
     uint8_t transcript_sha256[32]; /* of the file that kyso-ceremony wrote, as it was at --init */
 };
 
+struct ledger_destroyed {
+    uint32_t credential_row;
+    uint8_t storage;
+    uint8_t blob_sha256[32]; /* of the wrapped key, or of the object's CKA_ID */
+    uint64_t operation;
+};
+struct ledger_crl {
+    uint8_t sha256[32];        /* of its DER */
+    uint8_t issuer_sha256[32]; /* of the issuer's name, DER */
+    uint64_t this_update_s;
+    uint64_t next_update_s;
+};
+
 extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema,
     ledger_admin_schema, ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema,
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
     ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
-    ledger_ceremony_schema;
+    ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

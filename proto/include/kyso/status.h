@@ -63,6 +63,7 @@ enum ky_code {
     KY_REQUEST_UNSIGNED, /* the client's requests must be signed, and this one is not */
     KY_REQUEST_FORGED,   /* its signature does not hold */
     KY_REQUEST_STALE,    /* it has expired, or would be good for too long */
+    KY_CRL_STALE,        /* no revocation list in force is still good */
     KY_CODE_COUNT
 };
 

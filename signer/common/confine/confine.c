@@ -160,7 +160,7 @@ struct ky_status confine_process(const struct confine *c)
     tzset(); /* the log's first line would read a file */
 #ifndef KYSO_INSTRUMENTED /* sanitizers read /proc, gcov writes where it was built */
     if (c->role != CONFINE_VAULT)
-        st = confine_files(c->folders, &landlock);
+        st = confine_files(c, &landlock);
 #endif
     if (ky_ok(st))
         st = filter_calls(c);

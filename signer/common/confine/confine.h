@@ -21,13 +21,14 @@ enum confine_role {
 struct confine {
     enum confine_role role;
     bool sockets;           /* a vault's: its module talks to a daemon or a network */
-    const char *folders[2]; /* the authority's, absolute; NULL = none */
+    const char *folders[2];  /* the authority's, absolute; NULL = none */
+    const char *readable[2]; /* folders that it only reads */
 };
 
 /* Also logs once what holds from here on. KY_IO: the kernel refused the filter, and the role must not go on. */
 KY_MUST_CHECK struct ky_status confine_process(const struct confine *c);
 
-/* landlock.c: nothing below / may be opened or changed but the folders. out_abi: 0 = this kernel has no Landlock. */
-KY_MUST_CHECK struct ky_status confine_files(const char *const folders[2], uint32_t *out_abi);
+/* landlock.c: nothing below / may be opened or changed but in the folders. out_abi: 0 = this kernel has no Landlock. */
+KY_MUST_CHECK struct ky_status confine_files(const struct confine *c, uint32_t *out_abi);
 
 #endif

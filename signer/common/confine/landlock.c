@@ -31,7 +31,7 @@ static bool leave(int rules, const char *path, uint64_t access)
     return added == 0;
 }
 
-struct ky_status confine_files(const char *const folders[2], uint32_t *out_abi)
+struct ky_status confine_files(const struct confine *c, uint32_t *out_abi)
 {
     const struct landlock_ruleset_attr handled = {.handled_access_fs = EVERY};
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -43,9 +43,10 @@ struct ky_status confine_files(const char *const folders[2], uint32_t *out_abi)
         return KY_STATUS(KY_OK);
     rules = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof(handled), 0);
     for (int i = 0; i < 2; i++)
-        ok = ok && (folders[i] == NULL || leave(rules, folders[i], READ | CHANGE));
+        ok = ok && (c->folders[i] == NULL || leave(rules, c->folders[i], READ | CHANGE)) &&
+             (c->readable[i] == NULL || leave(rules, c->readable[i], READ));
     /* SQLite seeds itself from there. */
-    if (folders[0] != NULL)
+    if (c->folders[0] != NULL)
         ok = ok && leave(rules, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE);
     ok = ok && rules >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          syscall(SYS_landlock_restrict_self, rules, 0) == 0;

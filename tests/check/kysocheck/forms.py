@@ -28,13 +28,15 @@ RECORDS = {
     "event": (14, "door u8|kind u16|count u32|spki fix32"),
     "anchored": (15, "anchor_size u64|head_size u64|refuse_until_step_time_s u64"),
     "ceremony": (16, "transcript_sha256 fix32"),
+    "destroyed": (17, "credential_row u32|storage u8|blob_sha256 fix32|operation u64"),
+    "crl": (18, "sha256 fix32|issuer_sha256 fix32|this_update_s u64|next_update_s u64"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
          "proof-other-tx proof-wrong-code proof-unconfirmed hash-not-in-sad hash-spent hash-forbidden no-right "
          "client-suspended wrong-door operator-refused no-memory io store corrupt sealed token-request token-session "
          "token-login token-module token-wrong-signature unsupported request-unsigned request-forged "
-         "request-stale").split()
+         "request-stale crl-stale").split()
 LEAF_MAX = 144 * 1024
 HEADER = struct.Struct("<QQH")
 INTEGERS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "code": "H"}

@@ -129,7 +129,8 @@ def versions_rise(w, r):
         yield f"row {r.row} of table {r.table} goes from version {before} to {r.version}", r.index
 
 
-@rule("P7-operation", "what an operator did names an operation before it; only genesis rows have none", "admin", "unlocked")
+@rule("P7-operation", "what an operator did names an operation before it; only genesis rows have none", "admin", "unlocked",
+      "destroyed")
 def change_has_an_operation(w, r):
     beside_genesis = r.type == "admin" and r.operation == 0 and w.boot is None
     if not beside_genesis and r.operation not in w.operations:
@@ -137,7 +138,7 @@ def change_has_an_operation(w, r):
 
 
 @rule("P7-life", "a stop ends the last start, and nothing but recovery stands between a stop and the next start",
-      "stop", "operation", "begin", "authorized", "ended", "intent", "denied", "event")
+      "stop", "operation", "begin", "authorized", "ended", "intent", "denied", "event", "crl")
 def lives_are_ordered(w, r):
     if r.type == "stop" and (not w.running or r.boot != w.boot):
         yield "stops another start than the last", r.index

@@ -202,7 +202,11 @@ def apply_anchored(w, r):
     w.void, w.anchored = r.index, True
 
 
+def apply_crl(w, r):
+    w.operations[r.index] = ("crl", "")
+
+
 STEPS = {"genesis": apply_genesis, "start": apply_start, "stop": apply_stop, "admin": apply_admin,
          "operation": apply_operation, "begin": apply_begin, "authorized": apply_authorized, "ended": apply_ended,
          "intent": apply_intent, "receipt": apply_receipt, "unlocked": apply_unlocked, "client-state": apply_client_state,
-         "anchored": apply_anchored}
+         "anchored": apply_anchored, "crl": apply_crl}

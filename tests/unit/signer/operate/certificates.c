@@ -12,6 +12,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
+#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include "certificates.h"
@@ -108,13 +109,22 @@ static void add_extension(X509 *x, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
+/* An issuer gives no number twice. */
+static uint64_t next_serial(void)
+{
+    uint64_t serial = 0;
+
+    assert_int_equal(RAND_bytes((uint8_t *)&serial, sizeof(serial)), 1);
+    return serial >> 1;
+}
+
 size_t test_certificate(const struct test_certificate *t, uint8_t out[4096])
 {
     X509 *x = X509_new();
     uint8_t *p = out;
 
     assert_int_equal(X509_set_version(x, X509_VERSION_3), 1);
-    ASN1_INTEGER_set(X509_get_serialNumber(x), 77);
+    ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), t->serial != 0 ? t->serial : next_serial());
     X509_gmtime_adj(X509_getm_notBefore(x), t->from_s);
     X509_gmtime_adj(X509_getm_notAfter(x), t->to_s);
     set_name(X509_get_subject_name(x), t->subject);

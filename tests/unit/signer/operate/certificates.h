@@ -30,6 +30,7 @@ struct test_certificate {
     long from_s, to_s; /* from now */
     bool is_ca;
     const char *key_usage; /* NULL = no extension */
+    uint64_t serial;       /* 0 = a random one */
 };
 size_t test_certificate(const struct test_certificate *t, uint8_t out[4096]);
 

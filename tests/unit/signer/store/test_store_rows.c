@@ -326,7 +326,7 @@ static void bad_lookups_are_refused(void **state)
     struct bench *b = *state;
     static const uint8_t longest[STORE_KEY_MAX + 1] = {1};
     EXPECT(KY_INVALID, store_lookup_add(b->store, (enum store_lookup)0, ky_span_text("k"), 1));
-    EXPECT(KY_INVALID, store_lookup_add(b->store, (enum store_lookup)7, ky_span_text("k"), 1));
+    EXPECT(KY_INVALID, store_lookup_add(b->store, (enum store_lookup)8, ky_span_text("k"), 1));
     EXPECT(KY_INVALID, store_lookup_add(b->store, STORE_BY_SEED, ky_span_text(""), 1));
     EXPECT(KY_INVALID, store_lookup_add(b->store, STORE_BY_SEED, KY_SPAN_OF(longest), 1));
     OK(store_lookup_add(b->store, STORE_BY_SEED, KY_SPAN(longest, STORE_KEY_MAX), 1));
