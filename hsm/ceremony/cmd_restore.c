@@ -95,6 +95,8 @@ int cmd_kek_restore(struct cli *cli)
         rc = sitting_record(&s, json_pack("{s:s}", "event", "restore-begun"));
     if (rc == CLI_OK)
         rc = bring_back(&s, NULL);
+    if (rc == CLI_OK)
+        rc = sitting_reanchor(&s);
     if (rc == CLI_OK) {
         sitting_step("Step 4. The transcript is signed by the restored key.");
         rc = sitting_sign(&s, report(&s, "restored"));

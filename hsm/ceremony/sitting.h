@@ -68,6 +68,8 @@ int sitting_try_token(struct sitting *s);
  * and *b and its file are written first.
  */
 int sitting_make_keys(struct sitting *s, const char *label, bool born, struct hsm_backup *b);
+/* --checkpoint, when it is given: the restored token takes that ledger. */
+int sitting_reanchor(struct sitting *s);
 /* --demo-pin-file, when it is given. */
 int sitting_demo_pin(struct sitting *s);
 

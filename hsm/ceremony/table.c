@@ -18,7 +18,17 @@ static const struct cli_arg backup_args[] = {
     {.name = "OUTPUT", .kind = CLI_PATH, .flags = CLI_REQUIRED, .help = "where the copy goes"},
     END,
 };
-static const struct cli_arg restore_args[] = {PLAN, BACKUP, URI, DEMO_PIN, END};
+static const struct cli_arg restore_args[] = {
+    PLAN,
+    BACKUP,
+    {.name = "--checkpoint",
+     .value = "FILE",
+     .kind = CLI_PATH,
+     .help = "the newest that the server has published: its database is taken from there on"},
+    URI,
+    DEMO_PIN,
+    END,
+};
 static const struct cli_arg drill_args[] = {PLAN, BACKUP, URI, END};
 static const struct cli_arg bench_args[] = {
     PLAN,

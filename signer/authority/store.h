@@ -10,6 +10,7 @@
 #ifndef KYSO_STORE_H
 #define KYSO_STORE_H
 
+#include "anchor.h"
 #include "kyso/ledger.h"
 #include "kyso/rows.h"
 #include "kyso/secret.h"
@@ -116,12 +117,5 @@ KY_MUST_CHECK struct ky_status store_snapshot_write(struct store *s, struct ky_s
 /* Restores the row versions; *out_size is the ledger size to replay from. out_blob's maximum is the caller's.
  * Errors: KY_NOT_FOUND (none: replay from 0), KY_CORRUPT (its MAC, or ahead of the ledger), KY_NOMEM. */
 KY_MUST_CHECK struct ky_status store_snapshot_read(struct store *s, struct ky_buf *out_blob, uint64_t *out_size);
-
-/* --- the anchor: its form only, no I/O. (The checkpoint's is in checkpoint.h.) --------------------------- */
-struct anchor { uint64_t size; uint8_t root[32]; uint64_t sequence; uint8_t clean; };
-#define ANCHOR_LEN 93u /* "kyso.anchor" u8 form u64 size, root, u64 sequence, u8 clean, HMAC-SHA256 of all that */
-void anchor_encode(const struct anchor *a, const struct ky_secret *state_key, struct ky_buf *out);
-/* Errors: KY_INVALID (not an anchor), KY_CORRUPT (MAC). */
-KY_MUST_CHECK struct ky_status anchor_decode(struct ky_span in, const struct ky_secret *state_key, struct anchor *out);
 
 #endif

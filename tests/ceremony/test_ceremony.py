@@ -7,14 +7,11 @@ import os
 import re
 import stat
 import subprocess
-import sys
 import unittest
 
 from ceremony import MODULE, NAMES, Room
 import forms
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration/main"))
-import base  # noqa: E402
+from server import ServerOn
 
 
 def records(room):
@@ -25,21 +22,6 @@ def records(room):
 def read(path):
     with open(path, "rb") as f:
         return f.read()
-
-
-class ServerOn(base.harness.Harness):
-    """A server on a ceremony's token."""
-
-    def __init__(self, room, **options):
-        super().__init__(**options)
-        self.room = room
-
-    def make_state(self):
-        super().make_state()
-        self.env["SOFTHSM2_CONF"] = self.room.env["SOFTHSM2_CONF"]
-        self.config.update({"token.pin_file": f"{self.room.dir}/pin", "token.vaults": 1,
-                            "ledger.ceremony_transcript": self.room.transcript})
-        self.configure()
 
 
 class Whole(unittest.TestCase):
@@ -117,12 +99,7 @@ class Whole(unittest.TestCase):
     def test_f_a_server_signs_on_it(self):
         with ServerOn(self.room) as h:
             h.add_clients()
-            citizen = h.add_citizen("alice", totps=2)
-            path = f"{h.dir}/document"
-            with open(path, "w") as f:
-                f.write("a document")
-            h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", citizen["credential_id"],
-                   "--totp-secret", citizen["totp"]["secret"])
+            h.sign(h.add_citizen("alice"))
             genesis, ceremony = h.ledger("genesis", "ceremony")
         self.assertEqual((genesis["index"], ceremony["index"]), (0, 1))
         self.assertEqual(genesis["ledger_key"], next(r for r in records(self.room) if r["event"] == "keys-made")["ledger_key"])

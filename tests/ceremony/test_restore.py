@@ -3,10 +3,12 @@
 
 import json
 import os
+import shutil
 import unittest
 
 from ceremony import NAMES, Room
 import forms
+from server import HarnessError, ServerOn
 
 
 def read(path):
@@ -41,6 +43,40 @@ class Restore(unittest.TestCase):
         self.finish(t)
         self.assertEqual(read(f"{self.room.dir}/pin2"), self.pin)  # the same keys under the same PIN: a server goes on
         self.assertEqual(self.verified()["signatures"], 2)
+
+    def restore(self, *words):
+        t = self.room.terminal("kek", "restore", self.room.plan, *words)
+        self.room.bring(t, 3, 2)
+        t.expect("The transcript is signed|is no checkpoint that the restored key has signed")
+        return t.wait()
+
+    def test_p23_a_server_goes_on_with_a_restored_token(self):
+        with ServerOn(self.room, config={"ledger.checkpoint_interval_s": 1}) as h:
+            h.add_clients()
+            alice, bob = h.add_citizen("alice"), h.add_citizen("bob")
+            h.sign(alice)
+            self.assertEqual(h.stop_server(), 0)
+            kept = f"{h.dir}/checkpoint"
+            shutil.copy(f"{h.state}/state/checkpoint", kept)
+            self.room.lose_token()
+            self.assertEqual(self.restore(), 0)
+            h.launch()  # a token without an anchor: any database would do for it, so none does
+            h.wait_for(lambda: "the token has no anchor of this ledger" in h.log_text(), "the seal")
+            h.stop_server()
+            self.room.lose_token()
+            with open(kept) as f, open(kept + ".forged", "w") as g:
+                g.write(f.read().replace("\n", "0\n", 2).replace("0\n", "\n", 1))  # ten times as many records
+            self.assertEqual(self.restore("--checkpoint", kept + ".forged"), 4)
+            self.room.lose_token()
+            t = self.room.terminal("kek", "restore", self.room.plan, "--checkpoint", kept)
+            self.room.bring(t, 1, 2)
+            t.expect("The token takes the ledger of [0-9]+ records")
+            self.finish(t)
+            h.run_server()
+            with self.assertRaisesRegex(HarnessError, "proof-needed"):
+                h.sign(bob)  # a code of a time before the anchor might have been spent in what is lost
+            h.sign_by_approval(alice)
+            self.verified()
 
     def test_drill_leaves_a_blank_token(self):
         before = self.objects()

@@ -3,7 +3,7 @@
  * The form of the anchor, the head of the ledger that the token remembers. A pure function of its
  * arguments, any thread. A MAC keeps whoever can write token objects from making one.
  */
-#include "store.h"
+#include "anchor.h"
 
 #include <string.h>
 
