@@ -193,6 +193,7 @@ struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
     uint8_t anchor_value[ANCHOR_LEN]; /* its form */
     bool anchor_busy;
     bool anchor_again; /* it failed, and may have been written all the same */
+    uint32_t anchor_disputed; /* steps since a write met what nobody here wrote, 0 = none did */
     uint64_t snapshot_size;
 };
 

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOB_MAX ((size_t)900 * 1024 * 1024)
+#define BLOB_MAX     ((size_t)900 * 1024 * 1024)
+#define DISPUTED_MAX 4u /* steps: a write of ours that came late is out of the way after three */
 
 /* --- checkpoints ------------------------------------------------------------------------------------------------------- */
 
@@ -156,6 +157,7 @@ static void anchor_written(struct authority *a)
 
     s->anchor_size = s->anchor_pending.size;
     s->anchor_sequence = s->anchor_pending.sequence;
+    s->anchor_disputed = 0;
     memcpy(a->boot.anchor_bytes[slot], s->anchor_value, sizeof(s->anchor_value));
     a->boot.anchor_len[slot] = sizeof(s->anchor_value);
     log_event(LOG_DEBUG, "anchor", LOG_U64("size", s->anchor_size));
@@ -195,7 +197,11 @@ static void anchor_done(struct authority *a, const struct job *job, const struct
 
     s->anchor_busy = false;
     s->anchor_again = s->anchor_again || !ky_ok(status);
-    if (job->schema == &job_anchor_read_schema)
+    if (status.code == KY_CONFLICT || s->anchor_disputed > 0)
+        s->anchor_disputed++;
+    if (s->anchor_disputed > DISPUTED_MAX)
+        status = KY_STATUS(KY_CONFLICT);
+    else if (job->schema == &job_anchor_read_schema)
         status = overwrite_late(a, r);
     else if (status.code == KY_CONFLICT)
         status = look_again(a);
@@ -210,8 +216,8 @@ static void anchor_done(struct authority *a, const struct job *job, const struct
         authority_seal(a, "another server has moved the token's anchor: two run on one ledger");
         return;
     }
-    /* A token that takes no anchor is an alarm, not an outage. */
-    if (a->boot.anchoring && a->phase == PHASE_BOOT) {
+    /* A token that takes no anchor is an alarm, not an outage, unless it holds one that nobody has looked at. */
+    if (a->boot.anchoring && a->phase == PHASE_BOOT && s->anchor_disputed == 0) {
         a->boot.anchoring = false;
         a->boot.opened = true;
         a->phase = PHASE_SERVE;

@@ -181,7 +181,7 @@ bool state_has_room(const struct state *s);
 
 /* The whole fold as bytes, in an order that depends on its content only; fails `out` while an intent has no receipt. */
 void state_encode(const struct state *s, struct ky_buf *out);
-/* And back, into a new state. Also of form 2, which did not say since when a client is suspended: since its last record at the latest. */
+/* And back, into a new state. KY_UNIMPLEMENTED: of another version's form, and nothing was read. */
 KY_MUST_CHECK struct ky_status state_decode(struct state *s, struct ky_span in);
 
 /* Reading. NULL when untouched or unknown. */

@@ -207,7 +207,7 @@ static bool get_step(struct state *s, struct ky_reader *r)
     return !r->failed && state_step_put(s, row, step);
 }
 
-static bool get_client_form(struct state *s, struct ky_reader *r, uint32_t form)
+static bool get_client(struct state *s, struct ky_reader *r)
 {
     struct client_fold *f = state_client_touch(s, ky_get_u32(r));
 
@@ -216,22 +216,9 @@ static bool get_client_form(struct state *s, struct ky_reader *r, uint32_t form)
     f->rate.minute = ky_get_u64(r);
     f->rate.attempts = ky_get_u32(r);
     f->rate.failures = ky_get_u32(r);
-    if (form == 2)
-        state_client_suspend(s, f, ky_get_u8(r) != 0 ? s->last_time_us / 1000000u : 0);
-    else
-        state_client_suspend(s, f, ky_get_u64(r));
+    state_client_suspend(s, f, ky_get_u64(r));
     f->over_threshold = ky_get_u8(r) != 0;
     return !r->failed;
-}
-
-static bool get_client(struct state *s, struct ky_reader *r)
-{
-    return get_client_form(s, r, SNAPSHOT_FORM);
-}
-
-static bool get_client_2(struct state *s, struct ky_reader *r)
-{
-    return get_client_form(s, r, 2);
 }
 
 static bool get_tx(struct state *s, struct ky_reader *r)
@@ -279,14 +266,6 @@ static bool get_replay(struct state *s, struct ky_reader *r)
     return !r->failed && ky_ok(state_replay_put(s, &e));
 }
 
-/* Form 2 had a list of open intents. */
-static bool get_none(struct state *s, struct ky_reader *r)
-{
-    (void)s;
-    r->failed = true;
-    return false;
-}
-
 static bool get_nonce(struct state *s, struct ky_reader *r)
 {
     uint8_t nonce[16] = {0};
@@ -299,22 +278,17 @@ static bool get_nonce(struct state *s, struct ky_reader *r)
 struct ky_status state_decode(struct state *s, struct ky_span in)
 {
     typedef bool (*get_fn)(struct state *, struct ky_reader *);
-    static const get_fn now[] = {get_tx, get_subject, get_step, get_client, get_replay, get_nonce};
-    static const get_fn form_2[] = {get_tx,     get_subject, get_step, get_client_2,
-                                    get_replay, get_none,    get_nonce};
+    static const get_fn items[] = {get_tx, get_subject, get_step, get_client, get_replay, get_nonce};
     struct ky_reader r = ky_reader(in);
 
-    uint32_t form = ky_get_u32(&r);
-    if (form != SNAPSHOT_FORM && form != 2)
-        return KY_STATUS(KY_CORRUPT);
-    const get_fn *items = form == 2 ? form_2 : now;
-    size_t count = form == 2 ? sizeof(form_2) / sizeof(*form_2) : sizeof(now) / sizeof(*now);
+    if (ky_get_u32(&r) != SNAPSHOT_FORM)
+        return KY_STATUS(r.failed ? KY_CORRUPT : KY_UNIMPLEMENTED);
     s->records = ky_get_u64(&r);
     s->last_time_us = ky_get_u64(&r);
     s->floor_step = ky_get_u64(&r);
     get_name(&r, &s->server_id);
     s->demo = ky_get_u8(&r) != 0;
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < sizeof(items) / sizeof(items[0]); k++) {
         uint64_t n = ky_get_u64(&r);
         for (uint64_t i = 0; i < n && !r.failed; i++)
             if (!items[k](s, &r))

@@ -185,53 +185,6 @@ static void damaged_snapshots_are_refused(void **state)
     ky_buf_free(&b);
 }
 
-/* What a server before this form wrote: a client since an unknown time, and no open intents. */
-static void a_snapshot_of_form_2_is_read(void **state)
-{
-    struct world *w = *state;
-
-    for (uint64_t flights = 0; flights < 2; flights++) {
-        struct ky_buf old = KY_BUF_INIT(1024), now = KY_BUF_INIT(1024);
-        struct state *s = NULL, *back = NULL;
-
-        ky_put_u32(&old, 2);
-        ky_put_u64(&old, 9);
-        ky_put_u64(&old, w->wall_us);
-        ky_put_u64(&old, 0);
-        ky_put_bytes(&old, text("old.example.vn"));
-        ky_put_u8(&old, 0);
-        for (int empty = 0; empty < 3; empty++) /* transactions, subjects, steps */
-            ky_put_u64(&old, 0);
-        ky_put_u64(&old, 2);
-        for (uint32_t row = 7; row < 9; row++) {
-            ky_put_u32(&old, row);
-            ky_put_u64(&old, 0);
-            ky_put_u32(&old, 60);
-            ky_put_u32(&old, 51);
-            ky_put_u8(&old, row == 7); /* suspended */
-            ky_put_u8(&old, 0);
-        }
-        ky_put_u64(&old, 0);
-        ky_put_u64(&old, flights);
-        ky_put_u64(&old, 0);
-        assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
-        assert_int_equal(flights ? KY_CORRUPT : KY_OK, state_decode(s, ky_buf_span(&old)).code);
-        if (flights == 0) {
-            state_encode(s, &now);
-            assert_true(ky_ok(state_new(&w->a->state->limits, &back)));
-            assert_true(ky_ok(state_decode(back, ky_buf_span(&now))));
-            assert_int_equal(w->wall_us / 1000000u, state_client(back, 7)->suspended_s);
-            assert_int_equal(w->wall_us / 1000000u, back->newest_suspension_s);
-            assert_int_equal(0, state_client(back, 8)->suspended_s);
-            assert_int_equal(51, state_client(back, 8)->rate.failures);
-        }
-        state_free(&s);
-        state_free(&back);
-        ky_buf_free(&old);
-        ky_buf_free(&now);
-    }
-}
-
 /* I4: an intent that a snapshot had not would never get its receipt. */
 static void nothing_in_flight_is_put_into_a_snapshot(void **state)
 {
@@ -398,7 +351,6 @@ static void changed_private_text_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_snapshot_of_form_2_is_read),
         T(nothing_in_flight_is_put_into_a_snapshot),
         T(random_work_folds_alike),         T(damaged_snapshots_are_refused),
         T(impossible_records_are_refused),  T(nonces_live_until_they_expire),

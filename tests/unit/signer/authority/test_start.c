@@ -434,6 +434,39 @@ static void an_anchor_is_tried_again_as_it_was(void **state)
     assert_int_equal(w->a->side.anchor_size, store_ledger_size(w->a->store));
 }
 
+/* Another version's: nothing of it is read, and a start folds the ledger instead. */
+static void a_snapshot_of_another_form_is_passed_over(void **state)
+{
+    struct world *w = *state;
+    struct ky_buf b = KY_BUF_INIT(1u << 20), before = KY_BUF_INIT(1u << 20),
+                  after = KY_BUF_INIT(1u << 20);
+    struct state *s = NULL;
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    ky_buf_put(&b, store_merkle(w->a->store)->peaks, sizeof(store_merkle(w->a->store)->peaks));
+    size_t form_at = b.len;
+    state_encode(w->a->state, &b);
+    b.data[form_at]--;
+    assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
+    assert_int_equal(KY_UNIMPLEMENTED,
+                     state_decode(s, KY_SPAN(b.data + form_at, b.len - form_at)).code);
+    state_encode(s, &before);
+    state_free(&s);
+    assert_true(ky_ok(state_new(&w->a->state->limits, &s)));
+    state_encode(s, &after);
+    assert_true(ky_span_eq(ky_buf_span(&before), ky_buf_span(&after)));
+    state_free(&s);
+    assert_true(ky_ok(store_snapshot_write(w->a->store, ky_buf_span(&b))));
+    world_crash(w);
+    world_boot(w);
+    assert_int_equal(PHASE_SERVE, w->a->phase);
+    assert_int_equal(0, w->a->side.snapshot_size);
+    assert_int_equal(1, w->a->state->signatures);
+    ky_buf_free(&b);
+    ky_buf_free(&before);
+    ky_buf_free(&after);
+}
+
 struct late { /* one slot's bytes */
     size_t slot;
     uint8_t bytes[256];
@@ -451,6 +484,12 @@ static void arrive(struct world *w)
         return;
     put_anchor(w, w->watcher);
     w->watcher = NULL;
+}
+
+static void arrive_unreadable(struct world *w)
+{
+    arrive(w);
+    w->anchor_reads_fail = w->watcher == NULL;
 }
 
 static void two_anchors(struct world *w)
@@ -503,6 +542,45 @@ static void fault_51_our_own_late_anchor_is_overwritten(void **state)
         front_send(w, FRONT_SIGNER, &door_sign_schema, &m);
         world_run(w);
     }
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "another server"));
+}
+
+/* Somebody's anchor that cannot be looked at is nobody's to serve beside: neither at a start nor for long. */
+static void fault_51_a_disputed_anchor_that_cannot_be_read_seals(void **state)
+{
+    struct world *w = *state;
+    struct late other = {.bytes = {7}};
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    other.slot = (w->a->side.anchor_sequence + 1) & 1;
+    put_anchor(w, &other);
+    w->anchor_reads_fail = true;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(PHASE_SERVE, w->a->phase); /* a token may fail to answer, but not for long */
+        world_advance(w, 1100000);
+        world_run(w);
+    }
+    assert_int_equal(PHASE_SEALED, w->a->phase);
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "another server"));
+}
+
+static void fault_51_a_disputed_anchor_is_not_served_beside(void **state)
+{
+    struct world *w = *state;
+    struct late other = {.bytes = {7}};
+
+    sign_one(w, "r1", 1, 0, KY_OK);
+    other.slot = (w->a->side.anchor_sequence + 1) & 1;
+    world_crash(w);
+    w->watcher = &other;
+    w->on_clock = arrive_unreadable;
+    world_start(w);
+    for (int i = 0; i < 4 && w->a->phase != PHASE_SEALED; i++) {
+        world_run(w);
+        assert_int_not_equal(PHASE_SERVE, w->a->phase);
+    }
+    assert_null(w->watcher);
     assert_int_equal(PHASE_SEALED, w->a->phase);
     assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "another server"));
 }
@@ -646,6 +724,7 @@ int main(void)
         T(older_database_seals),
         T(forked_database_seals),
         T(snapshot_of_another_history_seals),
+        T(a_snapshot_of_another_form_is_passed_over),
         T(snapshot_younger_than_the_anchor_opens),
         T(leaves_put_in_for_the_anchor_seal),
         T(missing_database_is_not_made_again),
@@ -654,6 +733,8 @@ int main(void)
         T(fault_51_moved_anchor_seals),
         T(an_anchor_is_tried_again_as_it_was),
         T(fault_51_our_own_late_anchor_is_overwritten),
+        T(fault_51_a_disputed_anchor_that_cannot_be_read_seals),
+        T(fault_51_a_disputed_anchor_is_not_served_beside),
         T(another_server_id_seals),
         T(checkpoints_are_published),
         T(drain_finishes_and_says_so),

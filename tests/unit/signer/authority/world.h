@@ -56,6 +56,7 @@ struct world {
     size_t anchor_len[2];
     bool anchor_unreadable[2]; /* until it is written again */
     bool anchor_lost; /* written, but the vault says that it failed */
+    bool anchor_reads_fail;
     uint64_t next_tag;
     struct control_msg told[32]; /* to the supervisor */
     uint32_t told_count;

@@ -146,9 +146,11 @@ static void do_anchor(struct world *w, struct fake_vault *v, const struct ky_rec
         reply(v, &job_r_done_schema, &d, rec->tag);
         return;
     }
-    if (w->anchor_unreadable[m.slot]) {
+    if (w->anchor_unreadable[m.slot] || w->anchor_reads_fail) {
         struct job_r_done d = {
-            .generation = m.generation, .attempt = m.attempt, .code = (uint16_t)KY_CORRUPT};
+            .generation = m.generation,
+            .attempt = m.attempt,
+            .code = (uint16_t)(w->anchor_reads_fail ? KY_TOKEN_SESSION : KY_CORRUPT)};
         reply(v, &job_r_done_schema, &d, rec->tag);
         return;
     }
