@@ -79,12 +79,21 @@ static const struct ky_field operator_fields[] = {
 const struct ky_schema row_operator_schema =
     KY_SCHEMA("operator", ROW_OPERATOR, struct row_operator, operator_fields);
 
+static const struct ky_field pool_key_fields[] = {
+    KY_FU8(struct row_pool_key, key_type),
+    KY_FBYTES(struct row_pool_key, blob, KY_BLOB_MAX),
+    KY_FBYTES(struct row_pool_key, public_key, KY_SPKI_MAX),
+};
+const struct ky_schema row_pool_key_schema =
+    KY_SCHEMA("pool-key", ROW_POOL_KEY, struct row_pool_key, pool_key_fields);
+
 static const struct ky_schema *const row_schemas[ROW_TABLE_END] = {
     [ROW_SUBJECT] = &row_subject_schema,
     [ROW_CREDENTIAL] = &row_credential_schema,
     [ROW_AUTHENTICATOR] = &row_authenticator_schema,
     [ROW_CLIENT] = &row_client_schema,
     [ROW_OPERATOR] = &row_operator_schema,
+    [ROW_POOL_KEY] = &row_pool_key_schema,
 };
 
 const struct ky_schema *row_schema(uint8_t table)

@@ -302,6 +302,10 @@ void authority_stats(const struct authority *a, struct authority_stats *out)
     out->waiters = a->waiter_count;
     out->open_transactions = (uint32_t)a->state->tx_open;
     out->checkpoint = ky_buf_span(&a->side.checkpoint);
+    for (uint8_t type = 0; type < KY_KEY_TYPE_COUNT; type++) {
+        out->pool[type] = a->pool.count[type];
+        out->pool_wanted[type] = keypool_wanted(a, type);
+    }
     if (a->store != NULL) {
         out->ledger_size = store_ledger_size(a->store);
         merkle_root(store_merkle(a->store), out->ledger_root);

@@ -113,6 +113,18 @@ bool authority_client_suspended(const struct authority *a, uint32_t client_row);
 bool authority_codes_suspended(const struct authority *a);
 bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16]); /* LEDGER_OPERATION within its expiry */
 
+struct pool_key { /* a wrapped key that was made in advance */
+    size_t blob_len, public_key_len;
+    uint8_t blob[KY_BLOB_MAX];
+    uint8_t public_key[KY_SPKI_MAX];
+};
+/*
+ * Takes one out of the pool: it is the caller's, whose own row of it belongs into the same turn. Errors: KY_NOT_FOUND (none of
+ * that type), KY_SEALED.
+ */
+KY_MUST_CHECK struct ky_status authority_take_key(struct authority *a, uint8_t key_type, uint64_t operation,
+                                                  struct pool_key *out);
+
 struct authority_role {
     uint8_t door; /* enum ky_door, 0 = vault */
     uint32_t index;
@@ -139,6 +151,8 @@ struct authority_stats {
     uint8_t ledger_root[32];
     struct ky_span checkpoint; /* the last signed note; borrowed until the next turn */
     char crl[192]; /* of the watched revocation list; empty = none */
+    uint32_t pool[KY_KEY_TYPE_COUNT];        /* keys in the pool */
+    uint32_t pool_wanted[KY_KEY_TYPE_COUNT]; /* as configured */
     uint32_t role_count;
     struct authority_role roles[AUTHORITY_ROLES_MAX];
 };
@@ -164,6 +178,7 @@ enum job_for { /* which continuation settles it (table in dispatch.c) */
     JOB_FOR_CSR,        /* operate.c */
     JOB_FOR_DESTROY,    /* operate.c */
     JOB_FOR_CITIZENS,   /* operate.c: keys or CSRs of many */
+    JOB_FOR_POOL,       /* keypool.c */
     JOB_FOR_CHECKPOINT, /* ledger.c */
     JOB_FOR_ANCHOR,     /* ledger.c */
     JOB_FOR_BOOT,       /* recover.c: what a start asks of the first vault */
@@ -201,6 +216,7 @@ struct job_result {
 void sign_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 void operate_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 void ledger_job_done(struct authority *a, const struct job *job, const struct job_result *r);
+void keypool_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 void boot_job_done(struct authority *a, const struct job *job, const struct job_result *r);
 
 /* --- the parts ------------------------------------------------------------------------------------------- */

@@ -183,6 +183,15 @@ struct boot {
     bool closing;   /* the last snapshot is written, the last anchor asked for */
 };
 
+struct keypool {      /* keypool.c */
+    uint8_t *types;   /* owned: by row - 1, what key it holds; 0 = the row is free */
+    uint32_t rows;
+    uint32_t count[KY_KEY_TYPE_COUNT];
+    bool filling[KY_KEY_TYPE_COUNT]; /* from half of what is wanted up to all of it */
+    bool busy;                       /* keys are being made */
+    uint64_t not_before_us;          /* after a failure */
+};
+
 struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
     uint64_t checkpoint_size, checkpoint_us;
     bool checkpoint_busy;
@@ -229,6 +238,7 @@ struct authority {
     uint32_t sign_in_flight; /* admitted and not yet answered */
     struct ledger_side side;
     struct crl_watch crl;
+    struct keypool pool;
     struct ky_buf scratch; /* replies' variable parts; reset before each use */
     bool tx_moved;         /* a transaction changed in this turn: waiters are looked at */
     uint64_t tick_us;
@@ -293,6 +303,12 @@ bool dispatch_idle(const struct authority *a);
 
 /* recover.c */
 void boot_step(struct authority *a);
+
+/* keypool.c */
+KY_MUST_CHECK struct ky_status keypool_load(struct authority *a);
+void keypool_tick(struct authority *a); /* after a commit: makes keys when nothing else is to do */
+uint32_t keypool_wanted(const struct authority *a, uint8_t key_type);
+uint32_t keypool_sum(const struct authority *a, bool wanted); /* over all types */
 
 /* ledger.c */
 void ledger_idle(struct authority *a); /* after a commit: checkpoint, anchor, snapshot when due */

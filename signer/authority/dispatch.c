@@ -26,6 +26,7 @@ static const done_fn done_table[JOB_FOR_COUNT] = {
     [JOB_FOR_SIGN] = sign_job_done,         [JOB_FOR_CREDENTIAL] = operate_job_done,
     [JOB_FOR_CSR] = operate_job_done,       [JOB_FOR_DESTROY] = operate_job_done,
     [JOB_FOR_CHECKPOINT] = ledger_job_done, [JOB_FOR_ANCHOR] = ledger_job_done,
+    [JOB_FOR_POOL] = keypool_job_done,
     [JOB_FOR_BOOT] = boot_job_done,         [JOB_FOR_CITIZENS] = operate_job_done,
 };
 

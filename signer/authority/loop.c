@@ -158,6 +158,8 @@ static void publish_metrics(const struct loop *l)
     metrics_set(l->metrics, METRIC_VAULTS, vaults);
     metrics_set(l->metrics, METRIC_SHED, a->shed);
     metrics_set(l->metrics, METRIC_CODES_SUSPENDED, authority_codes_suspended(a));
+    metrics_set(l->metrics, METRIC_POOL_KEYS, keypool_sum(a, false));
+    metrics_set(l->metrics, METRIC_POOL_WANTED, keypool_sum(a, true));
 }
 
 static bool set_up(struct loop *l, const struct loop_options *o)

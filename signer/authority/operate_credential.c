@@ -62,6 +62,68 @@ static struct ky_status submit_generate(struct operation *o, const struct creden
     return status;
 }
 
+struct ky_status operate_put_credential(struct operation *o, struct row_credential *row,
+                                        char out_id[AUTHORITY_ID_MAX], uint32_t *out_number)
+{
+    struct store *store = authority_store(o->a);
+    uint8_t key[4];
+    struct ky_status status =
+        authority_id_make('c', store_row_count(store, ROW_CREDENTIAL) + 1, out_id);
+
+    if (!ky_ok(status))
+        return status;
+    row->credential_id = ky_span_text(out_id);
+    row->state = STATE(CREATED);
+    row->epoch = 1;
+    status = authority_row_put(o->a, ROW_CREDENTIAL, 0, row, o->index, out_number);
+    if (!ky_ok(status))
+        return status;
+    operate_subject_key(row->subject_row, key);
+    return store_lookup_add(store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), *out_number);
+}
+
+static struct ky_status put_new_credential(struct operation *o, const struct credential_wish *wish,
+                                           struct ky_span names, struct ky_span blob,
+                                           struct ky_span public_key)
+{
+    struct row_subject subject;
+    char id[AUTHORITY_ID_MAX];
+    uint32_t number = 0;
+    struct row_credential row = {
+        .subject_row = wish->subject_row,
+        .storage = wish->storage,
+        .key_type = wish->key_type,
+        .max_hashes = wish->max_hashes,
+        .relying_parties = names,
+        .blob = blob,
+        .public_key = public_key,
+    };
+    struct ky_status status =
+        store_row_get(authority_store(o->a), ROW_SUBJECT, wish->subject_row, &subject);
+
+    if (ky_ok(status))
+        status = operate_put_credential(o, &row, id, &number);
+    if (!ky_ok(status))
+        return status;
+    operate_give_credential(o, &row, subject.subject_id);
+    o->result.message = operate_message(o, "credential %s created", id);
+    return status;
+}
+
+/* One that was made in advance, or else a new one. */
+static struct ky_status put_pool_key(struct operation *o, const struct credential_wish *wish,
+                                     struct ky_span names)
+{
+    struct pool_key key;
+    struct ky_status status = authority_take_key(o->a, wish->key_type, wish->operation, &key);
+
+    if (status.code == KY_NOT_FOUND)
+        return submit_generate(o, wish, names);
+    return ky_ok(status) ? put_new_credential(o, wish, names, KY_SPAN(key.blob, key.blob_len),
+                                              KY_SPAN(key.public_key, key.public_key_len))
+                         : status;
+}
+
 struct ky_status operate_create_credential(struct operation *o)
 {
     const Kyso__V1__CreateCredential *m = o->op->create_credential;
@@ -84,58 +146,14 @@ struct ky_status operate_create_credential(struct operation *o)
         goto done;
     }
     wish.storage = storage_for(authority_token_info(o->a), wish.key_type, (uint8_t)m->storage);
-    status = wish.storage != KY_STORE_NONE
-                 ? submit_generate(o, &wish, ky_buf_span(&names))
-                 : operate_no(o, KY_UNIMPLEMENTED, "the token cannot make or keep that key so");
+    if (wish.storage == KY_STORE_NONE)
+        status = operate_no(o, KY_UNIMPLEMENTED, "the token cannot make or keep that key so");
+    else if (wish.storage == KY_STORE_WRAPPED)
+        status = put_pool_key(o, &wish, ky_buf_span(&names));
+    else
+        status = submit_generate(o, &wish, ky_buf_span(&names));
 done:
     ky_buf_free(&names);
-    return status;
-}
-
-struct ky_status operate_put_credential(struct operation *o, struct row_credential *row,
-                                        char out_id[AUTHORITY_ID_MAX], uint32_t *out_number)
-{
-    struct store *store = authority_store(o->a);
-    uint8_t key[4];
-    struct ky_status status =
-        authority_id_make('c', store_row_count(store, ROW_CREDENTIAL) + 1, out_id);
-
-    if (!ky_ok(status))
-        return status;
-    row->credential_id = ky_span_text(out_id);
-    row->state = STATE(CREATED);
-    row->epoch = 1;
-    status = authority_row_put(o->a, ROW_CREDENTIAL, 0, row, o->index, out_number);
-    if (!ky_ok(status))
-        return status;
-    operate_subject_key(row->subject_row, key);
-    return store_lookup_add(store, STORE_CREDENTIALS_OF, KY_SPAN_OF(key), *out_number);
-}
-
-static struct ky_status put_new_credential(struct operation *o, const struct credential_wish *wish,
-                                           const struct job_r_generate *made)
-{
-    struct row_subject subject;
-    char id[AUTHORITY_ID_MAX];
-    uint32_t number = 0;
-    struct row_credential row = {
-        .subject_row = wish->subject_row,
-        .storage = wish->storage,
-        .key_type = wish->key_type,
-        .max_hashes = wish->max_hashes,
-        .relying_parties = KY_SPAN(wish->names, wish->names_len),
-        .blob = made->blob,
-        .public_key = made->public_key,
-    };
-    struct ky_status status =
-        store_row_get(authority_store(o->a), ROW_SUBJECT, wish->subject_row, &subject);
-
-    if (ky_ok(status))
-        status = operate_put_credential(o, &row, id, &number);
-    if (!ky_ok(status))
-        return status;
-    operate_give_credential(o, &row, subject.subject_id);
-    o->result.message = operate_message(o, "credential %s created", id);
     return status;
 }
 
@@ -153,7 +171,8 @@ struct ky_status operate_credential_made(struct operation *o, const struct job *
         !ky_ok(ky_msg_decode(&job_r_generate_schema, r->payload, &made)) || made.blob.len == 0 ||
         made.public_key.len == 0)
         return operate_no(o, KY_INTERNAL, "the vault's answer is malformed");
-    return put_new_credential(o, wish, &made);
+    return put_new_credential(o, wish, KY_SPAN(wish->names, wish->names_len), made.blob,
+                              made.public_key);
 }
 
 /* --- list and show ----------------------------------------------------------------------------------------- */

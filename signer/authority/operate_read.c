@@ -50,6 +50,22 @@ static void give_roles(struct operation *o, const struct authority_stats *stats,
     }
 }
 
+static void give_pool(struct operation *o, const struct authority_stats *stats, Kyso__V1__Status *m)
+{
+    Kyso__V1__PoolStatus *pool = ky_arena_alloc(o->arena, KY_KEY_TYPE_COUNT * sizeof(*pool));
+
+    m->pool = ky_arena_alloc(o->arena, KY_KEY_TYPE_COUNT * sizeof(*m->pool));
+    for (uint32_t type = 1; type < KY_KEY_TYPE_COUNT && pool != NULL && m->pool != NULL; type++) {
+        if (stats->pool_wanted[type] == 0 && stats->pool[type] == 0)
+            continue;
+        kyso__v1__pool_status__init(&pool[type]);
+        pool[type].key_type = (Kyso__V1__KeyType)type;
+        pool[type].keys = stats->pool[type];
+        pool[type].wanted = stats->pool_wanted[type];
+        m->pool[m->n_pool++] = &pool[type];
+    }
+}
+
 static void give_figures(struct operation *o, const struct authority_stats *stats,
                          Kyso__V1__Status *m)
 {
@@ -79,6 +95,7 @@ struct ky_status operate_get_status(struct operation *o)
     authority_stats(o->a, &stats);
     give_figures(o, &stats, m);
     give_roles(o, &stats, m);
+    give_pool(o, &stats, m);
     m->server_id = operate_text(o, authority_server_id(o->a));
     m->version = operate_message(o, "%s", KYSO_VERSION);
     m->demo = authority_is_demo(o->a);

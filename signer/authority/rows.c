@@ -122,7 +122,7 @@ struct ky_status authority_load_rows(struct authority *a)
         status = client_load(a, row);
     for (uint32_t row = 1; ky_ok(status) && row <= store_row_count(a->store, ROW_OPERATOR); row++)
         status = operator_load(a, row);
-    return status;
+    return ky_ok(status) ? keypool_load(a) : status;
 }
 
 struct ky_status authority_row_put(struct authority *a, enum row_table table, uint32_t row,
@@ -164,6 +164,7 @@ void authority_free_rows(struct authority *a)
         free(a->clients[i]);
     }
     free(a->clients);
+    free(a->pool.types);
     map_free(&a->clients_by_spki);
     map_free(&a->clients_by_name);
     map_free(&a->operators_by_id);

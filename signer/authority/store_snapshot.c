@@ -51,7 +51,9 @@ static struct ky_status get_versions(struct store *s, struct ky_span in)
 {
     struct ky_reader r = ky_reader(in);
     for (uint32_t table = ROW_SUBJECT; table < ROW_TABLE_END; table++) {
-        uint32_t count = ky_get_u32(&r);
+        /* One from before a table was: it has no rows. */
+        uint32_t count = ky_reader_done(&r) ? 0 : ky_get_u32(&r);
+
         s->versions[table].count = 0;
         for (uint32_t row = 1; row <= count && !r.failed; row++) {
             struct ky_status st = store_versions_set(s, table, row, ky_get_u32(&r));

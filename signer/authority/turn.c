@@ -234,6 +234,7 @@ bool authority_turn(struct authority *a)
         peers_cut(a);
     if (a->phase != PHASE_SEALED) {
         ledger_idle(a);
+        keypool_tick(a);
         dispatch_send(a, false);
     }
     peers_heartbeat(a);

@@ -62,6 +62,7 @@ json_t *show_user(const Kyso__V1__User *u);
 void show_certificate(json_t *o, struct ky_span der);
 json_t *show_status(const Kyso__V1__Status *s);
 void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list);
+const char *show_key_type(Kyso__V1__KeyType type);
 const char *show_transaction_state(Kyso__V1__TransactionState s);
 
 /* --- one per row of the table ---------------------------------------------------------------- */

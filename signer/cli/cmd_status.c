@@ -70,6 +70,10 @@ static void print_numbers(struct cli *cli, const Kyso__V1__Status *s)
                   "  people      %-12llu credentials %-11llu queue     %u waiting, %u in flight\n",
                   (unsigned long long)s->subjects, (unsigned long long)s->credentials, s->queue,
                   s->in_flight);
+    for (size_t i = 0; i < s->n_pool; i++)
+        (void)fprintf(cli->out, "%s%u of %u %s", i == 0 ? "  pool        " : ", ", s->pool[i]->keys,
+                      s->pool[i]->wanted, show_key_type(s->pool[i]->key_type));
+    (void)fputs(s->n_pool > 0 ? " keys made in advance\n" : "", cli->out);
     (void)fprintf(cli->out, "  ledger      %llu records, root ",
                   (unsigned long long)s->ledger_size);
     for (size_t i = 0; i < s->ledger_root.len && i < 8; i++)

@@ -42,7 +42,8 @@ static const char *const row_tables[] = {[ROW_SUBJECT] = "subject",
                                          [ROW_CREDENTIAL] = "credential",
                                          [ROW_AUTHENTICATOR] = "authenticator",
                                          [ROW_CLIENT] = "client",
-                                         [ROW_OPERATOR] = "operator"};
+                                         [ROW_OPERATOR] = "operator",
+                                         [ROW_POOL_KEY] = "pool-key"};
 
 #define WORDS(list) (list), sizeof(list) / sizeof(list)[0]
 

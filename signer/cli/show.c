@@ -164,6 +164,24 @@ static json_t *show_role(const Kyso__V1__RoleStatus *r)
                      r->state, "restarts", (json_int_t)r->restarts, "jobs", (json_int_t)r->jobs);
 }
 
+const char *show_key_type(Kyso__V1__KeyType type)
+{
+    const struct ky_key_info *k = ky_key_info((uint8_t)type);
+
+    return k != NULL ? k->name : "unknown";
+}
+
+static json_t *show_pool(const Kyso__V1__Status *s)
+{
+    json_t *pool = json_object();
+
+    for (size_t i = 0; i < s->n_pool; i++)
+        (void)json_object_set_new(pool, show_key_type(s->pool[i]->key_type),
+                                  json_pack("{s:i,s:i}", "keys", (int)s->pool[i]->keys, "wanted",
+                                            (int)s->pool[i]->wanted));
+    return pool;
+}
+
 json_t *show_status(const Kyso__V1__Status *s)
 {
     json_t *roles = json_array();
@@ -172,7 +190,7 @@ json_t *show_status(const Kyso__V1__Status *s)
     for (size_t i = 0; i < s->n_roles; i++)
         (void)json_array_append_new(roles, show_role(s->roles[i]));
     o = json_pack(
-        "{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s,s:b}", "server",
+        "{s:s,s:s,s:b,s:b,s:s,s:I,s:o,s:I,s:I,s:I,s:I,s:i,s:i,s:I,s:I,s:o,s:o,s:s,s:b,s:o}", "server",
         s->server_id, "version", s->version, "demo", s->demo, "sealed", s->sealed, "sealed_reason",
         s->sealed_reason, "ledger_size", (json_int_t)s->ledger_size, "ledger_root",
         output_hex(KY_SPAN(s->ledger_root.data, s->ledger_root.len)), "uptime_s",
@@ -181,7 +199,7 @@ json_t *show_status(const Kyso__V1__Status *s)
         "in_flight", (int)s->in_flight, "subjects", (json_int_t)s->subjects, "credentials",
         (json_int_t)s->credentials, "roles", roles, "ledger_public_key",
         output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)), "checkpoint",
-        s->checkpoint, "codes_suspended", s->codes_suspended);
+        s->checkpoint, "codes_suspended", s->codes_suspended, "pool", show_pool(s));
     if (s->crl != NULL && s->crl[0] != '\0')
         (void)json_object_set_new(o, "crl", json_string(s->crl));
     return o;

@@ -31,6 +31,11 @@ static const cyaml_schema_field_t doors_fields[] = {
     UINT("max_connection_age_s", config_doors, max_connection_age_s),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t pool_fields[] = {
+    UINT("p256", config_pool, p256),       UINT("p384", config_pool, p384),
+    UINT("rsa2048", config_pool, rsa2048), UINT("rsa3072", config_pool, rsa3072),
+    UINT("rsa4096", config_pool, rsa4096), CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t token_fields[] = {
     TEXT("module", config_token, module),
     TEXT("uri", config_token, uri),
@@ -46,6 +51,7 @@ static const cyaml_schema_field_t token_fields[] = {
     BOOL("unrestricted_keys", config_token, unrestricted_keys),
     BOOL("software_tuning", config_token, software_tuning),
     TEXT("verify", config_token, verify),
+    CYAML_FIELD_MAPPING("pool", CYAML_FLAG_OPTIONAL, struct config_token, pool, pool_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t users_fields[] = {

@@ -26,6 +26,9 @@ struct config_doors {
     uint32_t max_streams;     /* per connection */
     uint32_t max_connection_age_s;
 };
+struct config_pool { /* keys made in advance, of each type */
+    uint32_t p256, p384, rsa2048, rsa3072, rsa4096;
+};
 struct config_token {
     char *module;
     char *uri;
@@ -41,6 +44,7 @@ struct config_token {
     bool unrestricted_keys; /* a token that keeps nobody with the PIN from copying its keys is taken */
     bool software_tuning; /* hsm/tuning.h; for tokens in software only */
     char *verify;         /* "always" or "first-use" */
+    struct config_pool pool;
 };
 struct config_users { /* names or numbers; NULL: kyso-front and so on. Only for a kysod that root starts */
     char *front, *authority, *vault, *status;

@@ -25,6 +25,8 @@ static const struct metric_info infos[METRIC_COUNT] = {
     [METRIC_SHED] = {"kyso_shed_total", "counter", "Requests refused for load or deadline"},
     [METRIC_CODES_SUSPENDED] = {"kyso_codes_suspended", "gauge",
                                 "1 while nobody's code is taken: somebody sprays through clients"},
+    [METRIC_POOL_KEYS] = {"kyso_pool_keys", "gauge", "Keys made in advance, of nobody yet"},
+    [METRIC_POOL_WANTED] = {"kyso_pool_wanted", "gauge", "Keys that the pool should hold"},
     [METRIC_RESTARTS_AUTHORITY] = {"kyso_authority_restarts_total", "counter",
                                    "Times the authority was started again"},
     [METRIC_RESTARTS_VAULT] = {"kyso_vault_restarts_total", "counter",

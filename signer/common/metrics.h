@@ -34,6 +34,8 @@ enum metric {
     METRIC_VAULTS, /* joined now */
     METRIC_SHED,   /* refused for load or deadline */
     METRIC_CODES_SUSPENDED,
+    METRIC_POOL_KEYS,
+    METRIC_POOL_WANTED,
     /* written by the supervisor */
     METRIC_RESTARTS_AUTHORITY,
     METRIC_RESTARTS_VAULT,

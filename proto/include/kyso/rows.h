@@ -15,6 +15,7 @@ enum row_table {
     ROW_AUTHENTICATOR,
     ROW_CLIENT,
     ROW_OPERATOR,
+    ROW_POOL_KEY,
     ROW_TABLE_END
 };
 
@@ -85,9 +86,14 @@ struct row_operator {
     uint64_t not_before_s;      /* of the certificate */
     uint64_t not_after_s;
 };
+struct row_pool_key { /* made in advance, of nobody yet */
+    uint8_t key_type;
+    struct ky_span blob; /* wrapped key; empty: it has become a credential's, and the row is free */
+    struct ky_span public_key;
+};
 
 extern const struct ky_schema row_subject_schema, row_credential_schema, row_authenticator_schema,
-    row_client_schema, row_operator_schema;
+    row_client_schema, row_operator_schema, row_pool_key_schema;
 const struct ky_schema *row_schema(uint8_t table); /* NULL when unknown */
 /* Also a row in its table's older form: what that had not is empty. Errors: KY_INVALID. */
 KY_MUST_CHECK struct ky_status row_decode(uint8_t table, struct ky_span in, void *out_msg);

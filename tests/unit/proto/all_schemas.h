@@ -22,8 +22,10 @@ static const struct ky_schema *const door_schemas[] = {
 static const struct ky_schema *const job_schemas[] = {
     &job_sign_schema,   &job_generate_schema,     &job_derive_schema,      &job_destroy_schema,
     &job_forget_schema, &job_anchor_write_schema, &job_anchor_read_schema, &job_info_schema,
+    &job_generate_many_schema, &job_sign_each_schema,
     &job_r_sign_schema, &job_r_generate_schema,   &job_r_bytes_schema,     &job_r_done_schema,
     &job_r_info_schema,
+    &job_r_list_schema,
 };
 static const struct ky_schema *const ledger_schemas[] = {
     &ledger_genesis_schema,      &ledger_start_schema,     &ledger_stop_schema,
@@ -37,6 +39,7 @@ static const struct ky_schema *const ledger_schemas[] = {
 static const struct ky_schema *const row_schemas[] = {
     &row_subject_schema, &row_credential_schema, &row_authenticator_schema,
     &row_client_schema,  &row_operator_schema,
+    &row_pool_key_schema,
 };
 
 #define FAMILY(list)                                                                               \

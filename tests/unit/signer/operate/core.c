@@ -282,6 +282,17 @@ void authority_stats(const struct authority *a, struct authority_stats *out)
     out->roles[0] = (struct authority_role){.door = KY_DOOR_OPERATOR, .state = 1, .restarts = 2};
 }
 
+struct ky_status authority_take_key(struct authority *a, uint8_t key_type, uint64_t operation,
+                                    struct pool_key *out)
+{
+    (void)operation;
+    if (a->pool_key_type != key_type)
+        return KY_STATUS(KY_NOT_FOUND);
+    a->pool_key_type = KY_KEY_NONE;
+    *out = a->pool_key;
+    return KY_STATUS(KY_OK);
+}
+
 struct reply_to request_reply_to(const struct request *r)
 {
     return (struct reply_to){.door = r->door, .tag = r->tag, .deadline_us = r->deadline_us};

@@ -48,6 +48,8 @@ struct authority {
     bool vault_lies; /* signs something else */
     unsigned vault_refuses; /* bits: of the many that are to be signed, these keys fail */
     unsigned vault_destroyed;
+    uint8_t pool_key_type; /* what authority_take_key() has one of */
+    struct pool_key pool_key;
 };
 
 struct authority *core_new(bool demo);

@@ -83,6 +83,32 @@ static void a_vault_that_fails_leaves_no_credential(void **state)
     assert_int_equal(store_row_count(d->a->store, ROW_CREDENTIAL), 0);
 }
 
+/* A key that was made in advance becomes a credential's at once; a type that the pool has not goes to a vault. */
+static void a_key_from_the_pool_needs_no_vault(void **state)
+{
+    struct door *d = *state;
+    struct row_credential row;
+
+    door_add_subject(d, "a");
+    d->a->pool_key_type = KY_KEY_RSA2048;
+    d->a->pool_key = (struct pool_key){
+        .blob_len = 3, .blob = {1, 2, 3}, .public_key_len = 4, .public_key = {5, 6, 7, 8}};
+    create(d, "a", KYSO__V1__KEY_TYPE__KEY_TYPE_RSA_2048, RESIDENT, 1);
+    assert_true(d->a->has_job); /* the pool's are wrapped */
+    core_vault_fails(d->a, KY_UNAVAILABLE);
+    core_commit(d->a);
+    create(d, "a", KYSO__V1__KEY_TYPE__KEY_TYPE_RSA_2048, ANY, 2);
+    assert_false(d->a->has_job);
+    const Kyso__V1__OperationResult *r = door_expect_result(d);
+    door_row(d, r->credentials[0]->credential_id, &row);
+    assert_int_equal(row.blob.len, 3);
+    assert_int_equal(row.public_key.len, 4);
+    assert_int_equal(row.key_type, KY_KEY_RSA2048);
+    assert_true(row.relying_parties.len > 0);
+    create(d, "a", KYSO__V1__KEY_TYPE__KEY_TYPE_RSA_2048, ANY, 1); /* it was the only one */
+    assert_true(d->a->has_job);
+}
+
 static void make_csr(struct door *d, const char *id, const char *dn)
 {
     DOOR_OP(d, MAKE_CSR, make_csr, MakeCsr, KYSO__V1__MAKE_CSR__INIT,
@@ -333,6 +359,8 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, door_setup, door_teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_key_from_the_pool_needs_no_vault, door_setup,
+                                        door_teardown),
         TEST(keys_are_kept_where_the_token_can),
         TEST(a_vault_that_fails_leaves_no_credential),
         TEST(a_csr_has_an_intent_and_a_receipt),
