@@ -87,7 +87,7 @@ static struct ky_status note_credential(struct operation *o, uint32_t number, vo
     struct ky_status status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, number, &row);
 
     if (!ky_ok(status) || row.key_type != c->key_type || row.storage != KY_STORE_WRAPPED ||
-        row.state == STATE(DESTROYED) || c->credential_row != 0)
+        row.state == STATE(DESTROYED) || row.state == STATE(REVOKED) || c->credential_row != 0)
         return status;
     c->credential_row = number;
     c->epoch = row.epoch;

@@ -227,6 +227,43 @@ static void a_repeat_completes_and_doubles_nothing(void **state)
     reader_free(&reader);
 }
 
+/* Their key was on its way when somebody else made them: they have that one, and this is nobody's. */
+static void a_person_named_twice_has_one_key(void **state)
+{
+    struct door *d = *state;
+    struct people *p = people_new(3);
+
+    p->rows[2].subject_id = p->rows[0].subject_id;
+    enroll(d, p, 3, NULL);
+    const Kyso__V1__OperationResult *r = finish(d, 3);
+    assert_int_equal(d->a->vault_key_count, 3);
+    assert_int_equal(rows(d, ROW_SUBJECT), 2);
+    assert_int_equal(rows(d, ROW_CREDENTIAL), 2);
+    assert_string_equal(r->enrolled[0]->credential_id, r->enrolled[2]->credential_id);
+    check_csr(r->enrolled[2]);
+    free(p);
+}
+
+/* Who was revoked is enrolled anew. */
+static void a_revoked_credential_counts_for_nothing(void **state)
+{
+    struct door *d = *state;
+    struct people *p = people_new(1);
+    struct row_credential row;
+
+    enroll(d, p, 1, NULL);
+    (void)finish(d, 1);
+    OK(store_row_get(d->a->store, ROW_CREDENTIAL, 1, &row));
+    row.state = KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_REVOKED;
+    row.epoch++;
+    OK(authority_row_put(d->a, ROW_CREDENTIAL, 1, &row, 0, NULL));
+    enroll(d, p, 1, NULL);
+    check_csr(finish(d, 1)->enrolled[0]);
+    assert_int_equal(rows(d, ROW_SUBJECT), 1);
+    assert_int_equal(rows(d, ROW_CREDENTIAL), 2);
+    free(p);
+}
+
 static void a_bad_row_fails_alone(void **state)
 {
     struct door *d = *state;
@@ -379,6 +416,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_code_in_the_envelope_confirms, door_setup,
                                         door_teardown),
         cmocka_unit_test_setup_teardown(a_repeat_completes_and_doubles_nothing, door_setup,
+                                        door_teardown),
+        cmocka_unit_test_setup_teardown(a_person_named_twice_has_one_key, door_setup,
+                                        door_teardown),
+        cmocka_unit_test_setup_teardown(a_revoked_credential_counts_for_nothing, door_setup,
                                         door_teardown),
         cmocka_unit_test_setup_teardown(a_bad_row_fails_alone, door_setup, door_teardown),
         cmocka_unit_test_setup_teardown(what_was_promised_gets_its_receipt, door_setup,
