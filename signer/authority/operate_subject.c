@@ -107,6 +107,7 @@ struct ky_status operate_show_subject(struct operation *o)
     o->result.subject_id = operate_text(o, row.subject_id);
     o->result.subject_name = operate_text(o, row.name);
     o->result.subject_state = lock_text(o, &account);
+    o->result.subject_row = number;
     status = operate_each_of(o, STORE_CREDENTIALS_OF, number, count_credential, &owned);
     if (ky_ok(status))
         status = operate_each_of(o, STORE_AUTHENTICATORS_OF, number, count_authenticator, &owned);

@@ -4,6 +4,7 @@
  * root is recomputed here from the leaves; the server is believed about nothing but, when none is
  * pinned, its key.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +14,7 @@
 #include "checkpoint.h"
 #include "keys.h"
 #include "kyso/alg.h"
+#include "kyso/rows.h"
 #include "ledger_json.h"
 #include "ledger_source.h"
 #include "ledger_verify.h"
@@ -30,15 +32,74 @@ struct printer {
     bool private_data;
     const char *types[CLI_LIST_MAX];
     size_t type_count;
+    const char *since, *until;              /* of a time's text; NULL = any */
+    json_int_t subject_row, credential_row; /* 0 = any */
     struct ky_buf line;
 };
 
-static bool wanted(const struct printer *p, const char *type)
+static bool has_type(const struct printer *p, const char *type)
 {
     for (size_t i = 0; i < p->type_count; i++)
         if (type != NULL && strcmp(p->types[i], type) == 0)
             return true;
     return p->type_count == 0;
+}
+
+/* Does the record name this row: as its own field, as the row that was written, or as what an operation was about? */
+static bool names(const json_t *v, enum row_table table, const char *field, json_int_t row,
+                  const char *target)
+{
+    const char *about = json_string_value(json_object_get(v, "target"));
+
+    return row == 0 || json_integer_value(json_object_get(v, field)) == row ||
+           (json_integer_value(json_object_get(v, "table")) == (json_int_t)table &&
+            json_integer_value(json_object_get(v, "row")) == row) ||
+           (about != NULL && target != NULL && strcmp(about, target) == 0);
+}
+
+static bool wanted(const struct printer *p, const json_t *v)
+{
+    const char *at = json_string_value(json_object_get(v, "time"));
+    char subject[32];
+
+    (void)snprintf(subject, sizeof subject, "subject-%lld", (long long)p->subject_row);
+    return at != NULL && has_type(p, json_string_value(json_object_get(v, "type"))) &&
+           (p->since == NULL || strncmp(at, p->since, strlen(p->since)) >= 0) &&
+           (p->until == NULL || strncmp(at, p->until, strlen(p->until)) <= 0) &&
+           names(v, ROW_SUBJECT, "subject_row", p->subject_row, subject) &&
+           names(v, ROW_CREDENTIAL, "credential_row", p->credential_row,
+                 cli_get(p->cli, "--credential"));
+}
+
+/* What the records call whom the options name. A credential's id tells its row: "c", hex, "-". */
+static int find_rows(struct cli *cli, struct printer *p)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__ShowSubject show = KYSO__V1__SHOW_SUBJECT__INIT;
+    Kyso__V1__OperationResult *r = NULL;
+    const char *credential = cli_get(cli, "--credential");
+    char *end = NULL;
+    int rc = CLI_OK;
+
+    p->since = cli_get(cli, "--since");
+    p->until = cli_get(cli, "--until");
+    if (credential != NULL) {
+        p->credential_row = (json_int_t)strtoul(credential + (credential[0] == 'c'), &end, 16);
+        if (credential[0] != 'c' || *end != '-' || p->credential_row == 0)
+            return cli_fail(cli, CLI_USAGE, "see: kyso credential list", "%s is no credential's id",
+                            credential);
+    }
+    show.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
+    if (show.subject_id == NULL)
+        return CLI_OK;
+    op.op_case = KYSO__V1__OPERATION__OP_SHOW_SUBJECT;
+    op.show_subject = &show;
+    rc = operator_call(cli, &op, &r);
+    if (rc != CLI_OK)
+        return rc;
+    p->subject_row = r->subject_row;
+    kyso__v1__operation_result__free_unpacked(r, NULL);
+    return CLI_OK;
 }
 
 static void print_record(struct printer *p, const json_t *v)
@@ -87,7 +148,7 @@ static int print_leaf(void *arg, uint64_t index, struct ky_span leaf, struct ky_
         return cli_fail(p->cli, CLI_UNVERIFIED, "see: kyso ledger verify",
                         "record %llu cannot be read", (unsigned long long)index);
     v = json_loadb((const char *)p->line.data, p->line.len, 0, NULL);
-    show = wanted(p, json_string_value(json_object_get(v, "type")));
+    show = wanted(p, v);
     if (show && p->lines)
         (void)fprintf(p->out, "%.*s\n", (int)p->line.len, (const char *)p->line.data);
     else if (show)
@@ -111,7 +172,9 @@ int cmd_ledger_show(struct cli *cli)
 
     p.type_count = cli_all(cli, "--type", p.types, CLI_LIST_MAX);
     ledger_tail_init(&t);
-    rc = ledger_server_tail(cli, &t);
+    rc = find_rows(cli, &p);
+    if (rc == CLI_OK)
+        rc = ledger_server_tail(cli, &t);
     if (last > 0)
         from = t.size > last ? t.size - last : 0;
     if (rc == CLI_OK)

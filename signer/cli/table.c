@@ -297,6 +297,16 @@ static const struct cli_arg ledger_show_args[] = {
     SWITCH("--private", "include personal data from the side table"),
     END,
 };
+static const struct cli_arg ledger_query_args[] = {
+    OPT("--since", "TIME", CLI_TEXT, 0, "from this time on, UTC: 2026-01-31 or 2026-01-31T08:00"),
+    OPT("--until", "TIME", CLI_TEXT, 0, "until this time, all that begins with it included"),
+    OPT("--subject", "ID", CLI_TEXT, 0, "only records that name this person"),
+    OPT("--credential", "ID", CLI_TEXT, 0, "only records that name this credential"),
+    OPT("--type", "NAME", CLI_TEXT, CLI_MANY(CLI_LIST_MAX),
+        "only records of this type: intent, receipt, denied, ..."),
+    SWITCH("--private", "include personal data from the side table"),
+    END,
+};
 static const struct cli_arg ledger_verify_args[] = {
     OPT("--file", "JSONL", CLI_PATH, 0, "an exported ledger: no server is asked"),
     OPT("--checkpoint", "FILE", CLI_PATH, 0, "a published checkpoint to hold it against"),
@@ -416,6 +426,9 @@ static const struct cli_command commands[] = {
     {"status", "how the server is doing", "kyso status", none, OPERATOR, cmd_status},
     {"ledger show", "show what happened", "kyso ledger show --last 10", ledger_show_args, OPERATOR,
      cmd_ledger_show},
+    {"ledger query", "search the ledger by time, person, credential or type",
+     "kyso ledger query --since 2026-01-31 --subject 079123 --type denied", ledger_query_args,
+     OPERATOR, cmd_ledger_show},
     {"ledger verify", "recompute the ledger's root and check its signed checkpoint",
      "kyso ledger verify --key ledger.pub", ledger_verify_args, OPERATOR, cmd_ledger_verify},
     {"ledger export", "write every record as JSON lines",

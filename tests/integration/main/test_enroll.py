@@ -110,3 +110,26 @@ class Enroll(ServerCase):
         self.assertIn("everybody", done.stdout)
         for line in self.lines():
             self.assertIn("otpauth", harness.open_letter(self.reader, base64.b64decode(line["sealed_seed"]))[0])
+
+    def test_the_ledger_is_searched(self):
+        """By person, credential, time and type."""
+        self.write(self.people(2, "found-"))
+        self.enroll()
+        one, other = (x["credential_id"] for x in self.lines())
+
+        def query(*words, code=0):
+            done = self.h.kyso("ledger", "query", "--json", *words, check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+            return [json.loads(line) for line in done.stdout.splitlines() if "index" in line] if code == 0 else done.stdout
+
+        self.assertEqual([r["type"] for r in query("--credential", one)], ["admin", "intent"])
+        found = query("--subject", "found-1")
+        self.assertEqual([r["type"] for r in found][:2], ["admin", "intent"])
+        self.assertEqual({r["type"] for r in found}, {"admin", "intent", "operation"})
+        intent = query("--credential", other, "--type", "intent")
+        self.assertEqual(len(intent), 1)
+        day = intent[0]["time"][:10]
+        self.assertEqual(query("--credential", other, "--type", "intent", "--since", day, "--until", day), intent)
+        self.assertEqual(query("--credential", other, "--until", "2020"), [])
+        self.assertEqual(query("--credential", other, "--since", "2999"), [])
+        self.assertIn("no credential", query("--credential", "found-1", code=2))
