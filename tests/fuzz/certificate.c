@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What operators bring: certificates with their chains, names for certificate requests. Input:
- * which; certificates as pieces, the first the citizen's; or a name. OpenSSL reads the DER; what we
+ * What operators bring: certificates with their chains, names for certificate requests, revocation lists. Input:
+ * which; certificates as pieces, the first the citizen's; or a name; or a list. OpenSSL reads the DER; what we
  * take is whole, of the key, and in force.
  */
 #include <string.h>
 
 #include "certificate.h"
+#include "crl_list.h"
 #include "csr.h"
 #include "fuzz.h"
 
@@ -58,11 +59,34 @@ static void name(struct ky_span text)
     ky_buf_free(&input);
 }
 
+/* Spans stay inside, each entry takes something off, and the issuer's key is not asked here. */
+static void list(struct ky_span der)
+{
+    struct crl_list l;
+    struct crl_entry e;
+    const char *why = NULL;
+
+    if (!ky_ok(crl_parse(der, &l, &why))) {
+        FUZZ_CHECK(why != NULL && why[0] != '\0');
+        return;
+    }
+    FUZZ_CHECK(l.signed_part.data > der.data && l.signature.data + l.signature.len == der.data + der.len);
+    for (size_t left = l.entries.len; crl_next(&l.entries, &e); left = l.entries.len) {
+        FUZZ_CHECK(l.entries.len < left && e.serial.len >= 2);
+        FUZZ_CHECK(e.serial.data > der.data && e.serial.data + e.serial.len <= der.data + der.len);
+    }
+    FUZZ_CHECK(!ky_ok(crl_verify(&l, KY_SPAN(NULL, 0), &why)) && why != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct ky_reader r = ky_reader(KY_SPAN(data, size));
 
-    if (ky_get_u8(&r) & 1)
+    uint8_t which = ky_get_u8(&r);
+
+    if (which == 2)
+        list(fuzz_rest(&r));
+    else if (which & 1)
         import(&r);
     else
         name(fuzz_rest(&r));

@@ -136,20 +136,30 @@ def rule_workplace(root):
 NOT_YET = {52, 53, 54, 56}
 
 
+def catalogue(root, path):
+    """A catalogue's rows by their numbers, each with the names of its tests; and the text of its last column."""
+    try:
+        with open(os.path.join(root, path)) as f:
+            rows = dict(re.findall(r"^\| (\d+) \|.*\|(.*)\|$", f.read(), re.M))
+    except OSError:
+        rows = {}
+    return {int(number): (re.findall(r"`([\w*]+)`", text), text) for number, text in rows.items()}
+
+
+def tests_of(root):
+    """The names of all test functions."""
+    found = set()
+    for _, source in files(root, ".c", ".py", dirs=("tests",)):
+        found.update(re.findall(r"^(?:static void|\s+def) (\w+)\((?:void \*\*|self)", source, re.M))
+    return found
+
+
 def rule_fault_catalogue(root):
     """tests/FAULTS.md has a row for each fault, and each row names tests that exist, by the fault's number."""
-    path = "tests/FAULTS.md"
-    try:
-        text = open(os.path.join(root, path)).read()
-    except OSError:
-        text = ""
-    tests = set()
-    for _, source in files(root, ".c", ".py", dirs=("tests",)):
-        tests.update(re.findall(r"^(?:static void|\s+def) ((?:fault|test|p)_?\d+_\w+)\(", source, re.M))
-    rows = dict(re.findall(r"^\| (\d+) \|.*\|(.*)\|$", text, re.M))
+    path, rows, tests = "tests/FAULTS.md", catalogue(root, "tests/FAULTS.md"), tests_of(root)
     for number in range(1, 61):
-        names = re.findall(r"`([\w*]+)`", rows.get(str(number), ""))
-        if not names and not ("not yet" in rows.get(str(number), "") and number in NOT_YET):
+        names, text = rows.get(number, ((), ""))
+        if not names and not ("not yet" in text and number in NOT_YET):
             yield f"{path}: fault {number} has no test"
         if names and not any(n.startswith((f"test_{number:02}_", f"fault_{number:02}_")) for n in names):
             yield f"{path}: no test of fault {number} carries its number"
@@ -158,9 +168,23 @@ def rule_fault_catalogue(root):
                 yield f"{path}: fault {number}: there is no test {name}"
 
 
+def rule_compliance(root):
+    """tests/compliance.md has a row for each of the 40 lines, and each row names tests that exist; from 24 to 33 by its number."""
+    path, rows, tests = "tests/compliance.md", catalogue(root, "tests/compliance.md"), tests_of(root)
+    for number in range(1, 41):
+        names, text = rows.get(number, ((), ""))
+        if not names and text.strip() != "-":
+            yield f"{path}: line {number} has no test"
+        if 24 <= number <= 33 and not any(n.startswith(f"test_compliance_{number}_") for n in names):
+            yield f"{path}: no test of line {number} carries its number"
+        for name in names:
+            if not fnmatch.filter(tests, name):
+                yield f"{path}: line {number}: there is no test {name}"
+
+
 RULES = [rule_includes, rule_banned_calls, rule_memcmp, rule_header_line, rule_header_form, rule_unfinished,
          rule_headers_compile_alone, rule_symbol_prefixes, rule_workplace,
-         rule_fault_catalogue]
+         rule_fault_catalogue, rule_compliance]
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 VIOLATIONS = {
@@ -172,6 +196,7 @@ VIOLATIONS = {
     "rule_unfinished": [("proto/a.c", SPDX + "/* TO" "DO: later */\n")],
     "rule_headers_compile_alone": [("proto/a.h", SPDX + "uint32_t f(void);\n")],
     "rule_fault_catalogue": [("tests/FAULTS.md", "| 1 | x | y | `test_01_gone` |\n"), ("tests/test_a.py", "def test_01_here(self):\n")],
+    "rule_compliance": [("tests/compliance.md", "| 1 | x | `test_gone` |\n"), ("tests/test_a.py", "def test_here(self):\n")],
     "rule_workplace": [("proto/a.c", SPDX + "/* see /wo" "rk/notes */\n")],
 }
 

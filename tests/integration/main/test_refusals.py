@@ -208,6 +208,21 @@ class Proofs(ServerCase):
             with self.subTest(n=len(hashes)), self.nothing_spent(), self.refused(CODE.INVALID_ARGUMENT):
                 self.sign(self.bob, code="000000", request=request)
 
+    def test_compliance_28_only_strong_keys_and_hashes(self):
+        """The interface has no number for less, and what has no number is refused before anything is recorded."""
+        self.assertEqual({name.removeprefix("KEY_TYPE_") for name in T.KeyType.keys()},
+                         {"UNSPECIFIED", "P256", "P384", "RSA_2048", "RSA_3072", "RSA_4096", "ED25519"})
+        self.assertEqual({name.removeprefix("HASH_ALGORITHM_") for name in T.HashAlgorithm.keys()},
+                         {"UNSPECIFIED", "SHA256", "SHA384", "SHA512"})
+        before = len(self.h.ledger("intent", "begin", "denied"))
+        for options in (dict(hash_algorithm=4), dict(scheme=99)):
+            with self.refused(CODE.INVALID_ARGUMENT, detail="invalid"):
+                self.sign(self.alice, request=self.request(self.alice, **options), code="000000")
+        for length in (20, 31, 33):
+            with self.refused(CODE.INVALID_ARGUMENT, detail="invalid"):
+                self.sign(self.alice, request=self.request(self.alice, [bytes([1]) * length]), code="000000")
+        self.assertEqual(len(self.h.ledger("intent", "begin", "denied")), before)
+
     def test_08_algorithm_mismatch(self):
         cases = [dict(scheme=T.SIGNATURE_SCHEME_RSA_PKCS1), dict(scheme=T.SIGNATURE_SCHEME_UNSPECIFIED),
                  dict(hash_algorithm=T.HASH_ALGORITHM_UNSPECIFIED), dict(hash_algorithm=T.HASH_ALGORITHM_SHA384),

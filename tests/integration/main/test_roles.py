@@ -13,7 +13,8 @@ import unittest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from base import harness, k
+from base import grpc, harness, k, signer_pb2, signer_pb2_grpc
+from kyso.v1 import operator_pb2
 
 USERS = {role: 64001 + i for i, role in enumerate(("front", "authority", "vault", "status"))} if os.geteuid() == 0 else None
 
@@ -116,6 +117,29 @@ class Roles(unittest.TestCase):
                      f"{self.h.state}/eve-again.key.pub", reason="invalid")
         self.run_by("demo second", "user", "remove", "eve")
         self.refused("eve", "status")
+
+    def test_compliance_32_no_role_signs(self):
+        """Over the operators' door a citizen's key signs one thing, the server's own certificate request, and that only before
+        there is a certificate. No operation carries a hash, no answer a signature; and the socket serves no other door."""
+        fields = {f.name for m in (operator_pb2.Operation, operator_pb2.OperationResult) for f in m.DESCRIPTOR.fields}
+        self.assertFalse({f for f in fields if "sign" in f or "hash" in f})
+        self.run_by("demo", "subject", "add", "079127", "--name", "D")
+        credential = self.h.add_credential("079127")
+        self.h.certify(credential, "079127")
+        for who in ("demo", "second", "demo second"):
+            self.refused(who, "credential", "csr", credential, "--dn", "CN=079127", reason="inactive")
+        self.assertEqual({r["kind"] for r in self.h.ledger("intent")}, {2})
+        with grpc.insecure_channel("unix:" + self.h.endpoints()["operator"]) as channel:
+            with self.assertRaises(grpc.RpcError) as caught:
+                signer_pb2_grpc.SignerStub(channel).Sign(signer_pb2.SignRequest(), timeout=10)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        pki = f"{self.h.state}/pki"
+        door = k.channel(self.h.endpoints()["signer"], f"{pki}/tls-ca.pem", f"{self.h.state}/operator.key.crt",
+                         f"{self.h.state}/operator.key")
+        with self.assertRaises(grpc.RpcError) as caught:  # an administrator's certificate is no client's
+            signer_pb2_grpc.SignerStub(door).Info(signer_pb2.InfoRequest(), timeout=10)
+        self.assertIn(caught.exception.code(), (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED))
+        door.close()
 
     def test_two_people_at_two_places(self):
         path = f"{self.h.dir}/add.op"

@@ -27,7 +27,7 @@ class SignEveryKind(ServerCase):
                 reply = stub.Sign(self.sign_request(citizen, request=request), timeout=20)
                 self.assertSigned(stub, citizen, request, reply)
 
-    def test_hashes_schemes_and_encodings(self):
+    def test_compliance_29_hashes_schemes_and_encodings(self):
         stub = self.signer()
         storage = self.kinds[0][1]
         p256, p384, rsa = (self.citizens[(kind, storage)] for kind in ("p256", "p384", "rsa2048"))
