@@ -43,6 +43,8 @@ struct ky_status hsm_unwrap(const struct hsm_session *s, const struct hsm_keys *
 
     if (keys->kek == CK_INVALID_HANDLE)
         return KY_STATUS(KY_UNSUPPORTED);
+    if (blob.len == 0) /* some modules read the length of nothing from what lies there */
+        return KY_STATUS(KY_TOKEN_REQUEST);
     hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
     hsm_template_add(&t, CKA_KEY_TYPE, &hsm_mechanism(key_type)->key_type, sizeof(CK_KEY_TYPE));
     hsm_template_flags(&t, unwrapped_flags, HSM_COUNT(unwrapped_flags));

@@ -14,6 +14,7 @@
 #define AHEAD_US       12000u    /* given ahead to a vault, and two turns' worth */
 #define CLEAR_AHEAD_US 2000u     /* ... of bulk, to the clear one */
 #define SEEN_FOR_US    10000000u /* how long "lately" is: people come seldom, and hardly alone */
+#define SILENT_US      50000u /* with work and without a word: who can, goes to another vault */
 #define LEAN_US        2000u /* a vault that has the key hot may be so much busier than the least busy */
 #define PLENTY_US      5000u /* of work at every vault: more cannot make them sign faster */
 #define REST_US        2000u /* from the start of a turn to the next, while there is plenty */
@@ -138,6 +139,14 @@ uint64_t vaults_rest_until_us(const struct authority *a)
                                                   : REST_MAX_US);
 }
 
+/* What a newcomer would wait for. A vault that hangs has nothing else before it, so it comes after all that answer. */
+static uint64_t wait_us(const struct authority *a, const struct peer *p)
+{
+    bool silent = p->outstanding > 0 && a->mono_us > p->window.until_us + SILENT_US;
+
+    return p->load_us + (silent ? UINT32_MAX : 0);
+}
+
 struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)
 {
     const struct affinity *hot =
@@ -150,12 +159,12 @@ struct peer *vaults_choose(const struct authority *a, const struct job_slot *s)
     for (struct peer *p = a->peers; p != NULL; p = p->next) {
         if (!vault_is_up(p) || !has_room(a, p, s))
             continue;
-        if (least == NULL || p->load_us < least->load_us)
+        if (least == NULL || wait_us(a, p) < wait_us(a, least))
             least = p;
         if (hot != NULL && hot->key_row == s->job.key_row && p->index == hot->vault_index)
             known = p;
     }
-    return known != NULL && known->load_us <= least->load_us + LEAN_US ? known : least;
+    return known != NULL && wait_us(a, known) <= wait_us(a, least) + LEAN_US ? known : least;
 }
 
 bool vaults_give(struct authority *a, struct job_slot *s, struct peer *v)

@@ -31,8 +31,8 @@ def stock(bench, row, ceiling, seconds):
     signatures = bench.best[kind] * (seconds + WARMUP_S) * SPARE
     if row.proof == "sad":
         return sads_for(signatures, row.hashes)
-    if row.proof == "approval":  # one open transaction a person
-        return min(math.ceil(signatures / row.hashes) + row.in_flight, bench.citizens)
+    if row.proof == "approval":  # one open transaction a person; of those in flight when a round ended some are open still
+        return min(math.ceil(signatures / row.hashes), bench.citizens - row.in_flight)
     return 0
 
 

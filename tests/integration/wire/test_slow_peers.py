@@ -35,14 +35,14 @@ class Peers(WireTest):
         return silent, slow, deaf
 
     def dribble(self, slow):
-        """A byte to each in a second, until we are told to end. How many were there all the time."""
-        data, alive = frame(DATA, 0, 1, b"x" * 16000), set(slow)
+        """A byte to each in a second, each in its own moment, until we are told to end. How many were there all the time."""
+        data, alive, due = frame(DATA, 0, 1, b"x" * 16000), set(slow), time.monotonic()
         for at in range(len(data)):
-            for i, h in enumerate(slow):
+            for h in slow:
+                due += 1 / len(slow)
+                time.sleep(max(0, due - time.monotonic()))
                 if not h.send(data[at:at + 1]):
                     alive.discard(h)
-                if i % 20 == 0:
-                    time.sleep(20 / len(slow))
             if os.path.exists(os.path.join(self.folder, "enough")):
                 return len(alive)
         return 0

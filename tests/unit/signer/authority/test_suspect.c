@@ -161,6 +161,33 @@ static void one_signature_has_two_seconds(void **state)
     assert_true(killed_within(w, 200000));
 }
 
+/* Long before it is killed (P8): its own keys' requests go elsewhere. */
+static void silent_vault_gets_nothing_new(void **state)
+{
+    struct world *w = *state;
+
+    vault_join(w, 1);
+    world_run(w);
+    hold_both(w);
+    submit_jobs(w, 1, poison());
+    world_run(w);
+    struct fake_vault *hangs = &w->vaults[w->vaults[1].row_count];
+    struct fake_vault *other = &w->vaults[w->vaults[0].row_count];
+    submit_jobs(w, 1, poison());
+    world_run(w);
+    assert_int_equal(2, hangs->row_count); /* where the key is hot */
+    world_advance(w, 60000);
+    submit_jobs(w, 1, poison());
+    world_run(w);
+    assert_int_equal(2, hangs->row_count);
+    assert_int_equal(1, other->row_count);
+    world_advance(w, 60000); /* now neither says a word: the less busy one */
+    submit_jobs(w, 1, poison());
+    world_run(w);
+    assert_int_equal(2, hangs->row_count);
+    assert_int_equal(2, other->row_count);
+}
+
 /* Refusing takes no time, and failing says nothing of what signing takes. */
 static void answers_without_work_teach_nothing(void **state)
 {
@@ -196,6 +223,7 @@ int main(void)
         T(deaths_with_parts_of_one_request_blame_no_key),
         T(long_legal_work_is_no_hang),
         T(one_signature_has_two_seconds),
+        T(silent_vault_gets_nothing_new),
         T(answers_without_work_teach_nothing),
     };
 
