@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each runbook of deploy/runbooks, as it is written, on a server with a ceremony's token."""
+
+import shutil
+import unittest
+
+from runbook import Host, Room
+
+
+class Runbooks(unittest.TestCase):
+    def setUp(self):
+        self.room = Room(m=2, n=3)
+        self.addCleanup(self.room.close)
+        self.room.init("--demo-pin-file", f"{self.room.dir}/pin")
+
+    def host(self):
+        h = Host(self.room, config={"ledger.checkpoint_interval_s": 1})
+        self.addCleanup(h.stop)
+        h.start()
+        h.add_clients()
+        return h
+
+    def finish(self, t):
+        t.expect("^--- the end")
+        self.assertEqual(t.wait(), 0, t.text[-3000:])
+
+    def kept(self, h):
+        """The checkpoint that has left the host."""
+        h.wait_for(lambda: h.kyso("ledger", "verify", check=False).returncode == 0, "a checkpoint")
+        shutil.copy(f"{h.state}/state/checkpoint", h.variables["SAFE"])
+
+    def test_hsm_replaced(self):
+        h = self.host()
+        alice = h.add_citizen("alice")
+        h.sign(alice)
+        self.kept(h)
+        self.room.lose_token()
+        t = h.follow("hsm-replaced")
+        self.room.bring(t, 3, 1)
+        t.expect("The token takes the ledger of [0-9]+ records")
+        t.expect("SERVING")
+        t.expect("The ledger verifies")
+        self.finish(t)
+        h.sign_by_approval(alice)
+
+
+if __name__ == "__main__":
+    unittest.main()
