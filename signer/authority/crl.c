@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The watched revocation list, in slices of two milliseconds so that a long one holds up nobody. A list that cannot be read, is
- * older than the one before or is not its issuer's changes nothing: the last good one holds until its nextUpdate.
+ * The watched revocation list: read, taken out of PEM, hashed and applied in slices of two milliseconds, so that a long one holds up
+ * nobody. A list that cannot be read, is older than the one before or is not its issuer's changes nothing: the last good one holds
+ * until its nextUpdate.
  */
 #include "crl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
-#include <openssl/pem.h>
+#include <openssl/evp.h>
 
 #include "authority_private.h"
 #include "certificate.h"
@@ -20,25 +21,34 @@
 #define LOOK_US    1000000u
 #define SLICE_US   2000u
 #define READ_BYTES (256u * 1024u)
-#define FILE_MAX   (64u * 1024u * 1024u)
+#define HASH_BYTES (64u * 1024u)
+#define FILE_MAX   (64 * 1024 * 1024)
+#define WHOLE_MAX  (4u * 1024u * 1024u) /* Ed25519 hashes all of it at once */
 #define CAS_MAX    (256u * 1024u)
 
-enum crl_stage { CRL_INDEX, CRL_LOOK, CRL_READ, CRL_APPLY };
+enum crl_stage { CRL_INDEX, CRL_LOOK, CRL_READ, CRL_DECODE, CRL_HASH, CRL_APPLY };
 
 /* Under it stands how far rows from before this lookup were indexed; no certificate has it. */
 static const uint8_t marker[32];
 
 void crl_open(struct crl_watch *w)
 {
-    *w = (struct crl_watch){.stage = CRL_INDEX, .fd = -1, .file = KY_BUF_INIT(FILE_MAX)};
+    *w = (struct crl_watch){.stage = CRL_INDEX, .fd = -1};
 }
 
+/* Lets go of the file and of what was made of it. */
 void crl_close(struct crl_watch *w)
 {
     if (w->fd >= 0)
         (void)close(w->fd);
     w->fd = -1;
-    ky_buf_free(&w->file);
+    EVP_ENCODE_CTX_free(w->base64);
+    EVP_MD_CTX_free(w->whole.md);
+    EVP_MD_CTX_free(w->signed_part.md);
+    w->base64 = NULL;
+    w->whole = w->signed_part = (struct crl_hash){.md = NULL};
+    free(w->bytes);
+    w->bytes = NULL;
 }
 
 static bool slice_over(const struct authority *a, uint64_t began_us)
@@ -90,10 +100,7 @@ static void refuse(struct authority *a, const char *why)
                   LOG_STR("why", why));
     w->problem = why;
     w->stage = CRL_LOOK;
-    if (w->fd >= 0)
-        (void)close(w->fd);
-    w->fd = -1;
-    ky_buf_free(&w->file);
+    crl_close(w);
 }
 
 static void tell_stale(struct authority *a)
@@ -127,31 +134,18 @@ static void look(struct authority *a, uint64_t began_us)
         refuse(a, "it cannot be read");
     } else if (!is_seen(w, &now)) {
         w->fd = open(a->config->certificates.crl, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (w->fd < 0 || fstat(w->fd, &w->seen) != 0)
+        if (w->fd < 0 || fstat(w->fd, &w->seen) != 0) {
             refuse(a, "it cannot be read");
+            return;
+        }
+        w->size = 0;
+        w->room = w->seen.st_size <= FILE_MAX ? (size_t)w->seen.st_size + 1 : 0; /* at once: what grows is copied */
+        w->bytes = w->room > 0 ? malloc(w->room) : NULL;
+        if (w->bytes == NULL)
+            refuse(a, "it is longer than 64 MiB, or there is no memory for it");
         else
             w->stage = CRL_READ;
     }
-}
-
-/* PEM becomes DER in place of it. */
-static bool unwrap(struct ky_buf *file)
-{
-    static const char begin[] = "-----BEGIN";
-    unsigned char *der = NULL;
-    long len = 0;
-    BIO *pem;
-
-    if (file->len < sizeof(begin) || !ky_span_eq(KY_SPAN(file->data, sizeof(begin) - 1), ky_span_text(begin)))
-        return true;
-    pem = BIO_new_mem_buf(file->data, (int)file->len);
-    bool ok = pem != NULL && PEM_bytes_read_bio(&der, &len, NULL, PEM_STRING_X509_CRL, pem, NULL, NULL) == 1;
-    BIO_free(pem);
-    ky_buf_reset(file);
-    if (ok)
-        ky_buf_put(file, der, (size_t)len);
-    OPENSSL_free(der);
-    return ok && !file->failed;
 }
 
 static bool read_cas(const char *path, struct ky_buf *out)
@@ -166,21 +160,19 @@ static bool read_cas(const char *path, struct ky_buf *out)
     return n > 0;
 }
 
-static const char *check(struct authority *a)
+static const char *check(struct authority *a, struct ky_span digest)
 {
     struct crl_watch *w = &a->crl;
     struct ky_buf cas = KY_BUF_INIT(CAS_MAX);
-    const char *why = "its PEM cannot be read";
+    const char *why = NULL;
 
-    if (unwrap(&w->file) && ky_ok(crl_parse(ky_buf_span(&w->file), &w->list, &why))) {
-        if (!read_cas(a->config->certificates.ca, &cas))
-            why = "certificates.ca cannot be read";
-        else if (ky_ok(crl_verify(&w->list, ky_buf_span(&cas), &why)) &&
-                 w->list.this_update_s < w->this_update_s)
-            why = "it is older than the list in force";
-        else if (why == NULL && w->list.this_update_s > authority_now_s(a) + 300)
-            why = "its thisUpdate is in the future: check the clock";
-    }
+    if (!read_cas(a->config->certificates.ca, &cas))
+        why = "certificates.ca cannot be read";
+    else if (ky_ok(crl_verify(&w->list, w->signed_md, digest, ky_buf_span(&cas), &why)) &&
+             w->list.this_update_s < w->this_update_s)
+        why = "it is older than the list in force";
+    else if (why == NULL && w->list.this_update_s > authority_now_s(a) + 300)
+        why = "its thisUpdate is in the future: check the clock";
     ky_buf_free(&cas);
     return why;
 }
@@ -188,15 +180,21 @@ static const char *check(struct authority *a)
 static void take_list(struct authority *a)
 {
     struct crl_watch *w = &a->crl;
-    const char *why = check(a);
     struct ledger_crl record = {.this_update_s = w->list.this_update_s,
                                 .next_update_s = w->list.next_update_s};
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
 
+    if (EVP_DigestFinal_ex(w->whole.md, record.sha256, NULL) != 1 ||
+        (w->signed_md != NULL && EVP_DigestFinal_ex(w->signed_part.md, digest, &n) != 1)) {
+        refuse(a, "it cannot be hashed");
+        return;
+    }
+    const char *why = check(a, KY_SPAN(digest, n));
     if (why != NULL) {
         refuse(a, why);
         return;
     }
-    ky_sha256(ky_buf_span(&w->file), record.sha256);
     ky_sha256(w->list.issuer, record.issuer_sha256);
     if (!ky_ok(authority_append(a, &ledger_crl_schema, &record, (struct ky_span){0}, &w->record)))
         return; /* sealed */
@@ -207,23 +205,118 @@ static void take_list(struct authority *a)
     w->stage = CRL_APPLY;
 }
 
+static bool hash_begin(struct crl_hash *h, const EVP_MD *md, struct ky_span all)
+{
+    *h = (struct crl_hash){.md = EVP_MD_CTX_new(), .left = all};
+    return h->md != NULL && EVP_DigestInit_ex(h->md, md, NULL) == 1;
+}
+
+static void begin_hashing(struct authority *a)
+{
+    struct crl_watch *w = &a->crl;
+    struct ky_span all = KY_SPAN(w->bytes, w->size);
+    const char *why = NULL;
+
+    if (ky_ok(crl_parse(all, &w->list, &why)) &&
+        ky_ok(crl_algorithm(&w->list, &w->signed_md, &why)) && w->signed_md == NULL &&
+        w->list.signed_part.len > WHOLE_MAX)
+        why = "under Ed25519 it may have 4 MiB";
+    if (why == NULL && (!hash_begin(&w->whole, EVP_sha256(), all) ||
+                        (w->signed_md != NULL &&
+                         !hash_begin(&w->signed_part, w->signed_md, w->list.signed_part))))
+        why = "it cannot be hashed";
+    if (why != NULL)
+        refuse(a, why);
+    else
+        w->stage = CRL_HASH;
+}
+
+static bool hash_on(struct crl_hash *h)
+{
+    size_t n = h->left.len < HASH_BYTES ? h->left.len : HASH_BYTES;
+    bool ok = EVP_DigestUpdate(h->md, h->left.data, n) == 1;
+
+    h->left = KY_SPAN(h->left.data + n, h->left.len - n);
+    return ok;
+}
+
+static void hash_slice(struct authority *a, uint64_t began_us)
+{
+    struct crl_watch *w = &a->crl;
+    bool ok = true;
+
+    while (ok && w->whole.left.len + w->signed_part.left.len > 0 && !slice_over(a, began_us))
+        ok = hash_on(w->whole.left.len > 0 ? &w->whole : &w->signed_part);
+    if (!ok)
+        refuse(a, "it cannot be hashed");
+    else if (w->whole.left.len + w->signed_part.left.len == 0)
+        take_list(a);
+}
+
+/* PEM: from behind its first line to the next dash. */
+static bool begin_decoding(struct crl_watch *w)
+{
+    const struct ky_span begin = ky_span_text("-----BEGIN X509 CRL-----");
+
+    w->base64 = EVP_ENCODE_CTX_new();
+    if (w->base64 == NULL || w->size < begin.len || !ky_span_eq(KY_SPAN(w->bytes, begin.len), begin))
+        return false;
+    EVP_DecodeInit(w->base64);
+    w->pem_size = w->size;
+    w->decoded = begin.len;
+    w->size = 0;
+    return true;
+}
+
+/* In place: what was decoded is shorter than what it was made of. */
+static int decode_piece(struct crl_watch *w)
+{
+    uint8_t piece[4096];
+    size_t left = w->pem_size - w->decoded;
+    int n = (int)(left < sizeof(piece) ? left : sizeof(piece));
+    int made = 0;
+    int more = n > 0 ? EVP_DecodeUpdate(w->base64, piece, &made, w->bytes + w->decoded, n) : -1;
+
+    w->decoded += (size_t)n;
+    memcpy(w->bytes + w->size, piece, (size_t)made);
+    w->size += (size_t)made;
+    return more;
+}
+
+static void decode_slice(struct authority *a, uint64_t began_us)
+{
+    int more = 1;
+
+    while (more > 0 && !slice_over(a, began_us))
+        more = decode_piece(&a->crl);
+    if (more < 0)
+        refuse(a, "its PEM cannot be read");
+    else if (more == 0)
+        begin_hashing(a);
+}
+
 static void read_slice(struct authority *a, uint64_t began_us)
 {
     struct crl_watch *w = &a->crl;
-    uint8_t *room = ky_buf_grow(&w->file, READ_BYTES);
-    ssize_t n = room != NULL ? read(w->fd, room, READ_BYTES) : -1;
+    size_t left = w->room - w->size;
+    ssize_t n = read(w->fd, w->bytes + w->size, left < READ_BYTES ? left : READ_BYTES);
 
     (void)began_us;
-    if (n < 0) {
-        refuse(a, room == NULL ? "it is longer than 64 MiB" : "it cannot be read");
+    if (n < 0 || (size_t)n == left) {
+        refuse(a, n < 0 ? "it cannot be read" : "it grew while it was read");
         return;
     }
-    w->file.len -= READ_BYTES - (size_t)n;
+    w->size += (size_t)n;
     if (n > 0)
         return;
     (void)close(w->fd);
     w->fd = -1;
-    take_list(a);
+    if (w->size == 0 || w->bytes[0] != '-')
+        begin_hashing(a);
+    else if (begin_decoding(w))
+        w->stage = CRL_DECODE;
+    else
+        refuse(a, "its PEM cannot be read");
 }
 
 /* --- its entries --------------------------------------------------------------------------------------------- */
@@ -278,7 +371,7 @@ static void apply_slice(struct authority *a, uint64_t began_us)
     w->in_force = w->entry_count;
     log_event(LOG_INFO, "crl-taken", LOG_U64("entries", w->entry_count), LOG_U64("changed", w->changed),
               LOG_U64("next_update", w->next_update_s));
-    ky_buf_free(&w->file);
+    crl_close(w);
     w->stage = CRL_LOOK;
     tell_stale(a);
 }
@@ -288,7 +381,8 @@ static void apply_slice(struct authority *a, uint64_t began_us)
 void crl_tick(struct authority *a)
 {
     static void (*const stages[])(struct authority *a, uint64_t began_us) = {
-        [CRL_INDEX] = index_slice, [CRL_LOOK] = look, [CRL_READ] = read_slice, [CRL_APPLY] = apply_slice};
+        [CRL_INDEX] = index_slice, [CRL_LOOK] = look, [CRL_READ] = read_slice, [CRL_DECODE] = decode_slice, [CRL_HASH] = hash_slice,
+        [CRL_APPLY] = apply_slice};
 
     if (a->config->certificates.crl != NULL)
         stages[a->crl.stage](a, a->hooks.mono_us(a->hooks.context));

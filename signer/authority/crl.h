@@ -12,14 +12,23 @@
 
 struct authority;
 
+struct crl_hash { /* of something long, a slice at a time */
+    EVP_MD_CTX *md;
+    struct ky_span left;
+};
 struct crl_watch {
     uint8_t stage; /* enum crl_stage */
     uint64_t looked_us;
     uint32_t indexed; /* credential rows whose serial numbers are in the lookup */
     struct stat seen; /* the file that was last opened */
     int fd;
-    struct ky_buf file;     /* owned; while it is read and applied */
-    struct crl_list list;   /* into file */
+    uint8_t *bytes;         /* owned; of the file, and then of its DER, while it is read and applied */
+    size_t room, size;      /* of bytes; of what is in it */
+    EVP_ENCODE_CTX *base64; /* owned; while DER takes the place of PEM */
+    size_t pem_size, decoded;
+    struct crl_list list;   /* into bytes */
+    const EVP_MD *signed_md;
+    struct crl_hash whole, signed_part;
     struct ky_span entries; /* still to be applied */
     uint64_t record;        /* index of its LEDGER_CRL */
     uint32_t entry_count, changed;

@@ -189,59 +189,74 @@ bool crl_next(struct ky_span *entries, struct crl_entry *out)
 
 /* --- the signature --------------------------------------------------------------------------------------- */
 
-/* The digest that goes with the algorithm; *out_digest NULL for Ed25519. */
-static bool read_algorithm(struct ky_span der, const EVP_MD **out_digest)
+struct ky_status crl_algorithm(const struct crl_list *list, const EVP_MD **out_md,
+                               const char **out_why)
 {
-    const uint8_t *p = der.data;
-    X509_ALGOR *a = d2i_X509_ALGOR(NULL, &p, (long)der.len);
+    const uint8_t *p = list->algorithm.data;
+    X509_ALGOR *a = d2i_X509_ALGOR(NULL, &p, (long)list->algorithm.len);
     const ASN1_OBJECT *id = NULL;
     int digest = NID_undef, key = NID_undef;
 
     if (a != NULL)
         X509_ALGOR_get0(&id, NULL, NULL, a);
-    bool known = id != NULL && OBJ_find_sigid_algs(OBJ_obj2nid(id), &digest, &key) == 1;
+    bool known = id != NULL && OBJ_find_sigid_algs(OBJ_obj2nid(id), &digest, &key) == 1 &&
+                 (digest == NID_sha256 || digest == NID_sha384 || digest == NID_sha512 ||
+                  key == NID_ED25519);
     X509_ALGOR_free(a);
-    *out_digest = digest == NID_undef ? NULL : EVP_get_digestbynid(digest);
-    return known && (digest == NID_sha256 || digest == NID_sha384 || digest == NID_sha512 ||
-                     key == NID_ED25519);
+    *out_why = known ? NULL : "its signature algorithm is not taken";
+    if (!known)
+        return KY_STATUS(KY_INVALID);
+    *out_md = digest == NID_undef ? NULL : EVP_get_digestbynid(digest);
+    return KY_STATUS(KY_OK);
 }
 
-static bool issued(X509 *ca, const struct crl_list *l, const EVP_MD *digest)
+/* Ed25519 verifies over the whole, the others over what was hashed. */
+static bool is_signed(EVP_PKEY *key, const struct crl_list *l, const EVP_MD *md, struct ky_span digest)
 {
-    EVP_PKEY *key = X509_get0_pubkey(ca);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    uint8_t *name = NULL;
-    int n = i2d_X509_NAME(X509_get_subject_name(ca), &name);
-    bool ok = n > 0 && ky_span_eq(KY_SPAN(name, (size_t)n), l->issuer) && key != NULL && md != NULL &&
-              (X509_get_extension_flags(ca) & EXFLAG_CA) != 0 &&
-              (X509_get_key_usage(ca) & KU_CRL_SIGN) != 0 /* all bits where there is none */ &&
-              EVP_DigestVerifyInit(md, NULL, digest, NULL, key) == 1 &&
-              EVP_DigestVerify(md, l->signature.data, l->signature.len, l->signed_part.data,
-                               l->signed_part.len) == 1;
+    EVP_MD_CTX *whole = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *hashed = EVP_PKEY_CTX_new(key, NULL);
+    bool ok;
 
-    OPENSSL_free(name);
-    EVP_MD_CTX_free(md);
+    if (md == NULL)
+        ok = whole != NULL && EVP_DigestVerifyInit(whole, NULL, NULL, NULL, key) == 1 &&
+             EVP_DigestVerify(whole, l->signature.data, l->signature.len, l->signed_part.data,
+                              l->signed_part.len) == 1;
+    else
+        ok = hashed != NULL && EVP_PKEY_verify_init(hashed) == 1 &&
+             EVP_PKEY_CTX_set_signature_md(hashed, md) == 1 &&
+             EVP_PKEY_verify(hashed, l->signature.data, l->signature.len, digest.data,
+                             digest.len) == 1;
+    EVP_MD_CTX_free(whole);
+    EVP_PKEY_CTX_free(hashed);
     return ok;
 }
 
-struct ky_status crl_verify(const struct crl_list *list, struct ky_span cas, const char **out_why)
+static bool issued(X509 *ca, const struct crl_list *l, const EVP_MD *md, struct ky_span digest)
+{
+    EVP_PKEY *key = X509_get0_pubkey(ca);
+    uint8_t *name = NULL;
+    int n = i2d_X509_NAME(X509_get_subject_name(ca), &name);
+    bool ok = n > 0 && ky_span_eq(KY_SPAN(name, (size_t)n), l->issuer) && key != NULL &&
+              (X509_get_extension_flags(ca) & EXFLAG_CA) != 0 &&
+              (X509_get_key_usage(ca) & KU_CRL_SIGN) != 0 /* all bits where there is none */ &&
+              is_signed(key, l, md, digest);
+
+    OPENSSL_free(name);
+    return ok;
+}
+
+struct ky_status crl_verify(const struct crl_list *list, const EVP_MD *md, struct ky_span digest,
+                            struct ky_span cas, const char **out_why)
 {
     BIO *pem = BIO_new_mem_buf(cas.data, (int)cas.len);
-    const EVP_MD *digest = NULL;
     X509 *ca;
     bool ok = false;
 
-    *out_why = NULL;
-    if (!read_algorithm(list->algorithm, &digest)) {
-        *out_why = "its signature algorithm is not taken";
-    } else {
-        while (!ok && pem != NULL && (ca = PEM_read_bio_X509(pem, NULL, NULL, NULL)) != NULL) {
-            ok = issued(ca, list, digest);
-            X509_free(ca);
-        }
-        if (!ok)
-            *out_why = "no CA of certificates.ca has signed it";
+    while (!ok && pem != NULL && (ca = PEM_read_bio_X509(pem, NULL, NULL, NULL)) != NULL) {
+        ok = issued(ca, list, md, digest);
+        X509_free(ca);
     }
     BIO_free(pem);
+    *out_why = ok ? NULL : "no CA of certificates.ca has signed it";
     return ok ? KY_STATUS(KY_OK) : KY_STATUS(KY_INVALID);
 }

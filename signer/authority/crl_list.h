@@ -6,6 +6,8 @@
 #ifndef KYSO_CRL_LIST_H
 #define KYSO_CRL_LIST_H
 
+#include <openssl/evp.h>
+
 #include "kyso/span.h"
 #include "kyso/status.h"
 
@@ -26,10 +28,17 @@ struct crl_entry {
 KY_MUST_CHECK struct ky_status crl_parse(struct ky_span der, struct crl_list *out,
                                          const char **out_why);
 /*
- * Did one of these CAs (PEM) issue it: name, signature, and where it has a keyUsage, cRLSign? SHA-256 to SHA-512 under RSA
- * (PKCS #1) or ECDSA, and Ed25519. Errors: KY_INVALID.
+ * What its issuer has hashed: NULL when it is signed by Ed25519, which hashes by itself. SHA-256 to SHA-512 under RSA (PKCS #1) or
+ * ECDSA, and Ed25519. Errors: KY_INVALID.
  */
-KY_MUST_CHECK struct ky_status crl_verify(const struct crl_list *list, struct ky_span cas,
+KY_MUST_CHECK struct ky_status crl_algorithm(const struct crl_list *list, const EVP_MD **out_md,
+                                             const char **out_why);
+/*
+ * Did one of these CAs (PEM) issue it: name, signature, and where it has a keyUsage, cRLSign? digest is signed_part's under md, which
+ * a long list's reader makes in slices. Errors: KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status crl_verify(const struct crl_list *list, const EVP_MD *md,
+                                          struct ky_span digest, struct ky_span cas,
                                           const char **out_why);
 /* Takes the first entry off. False: none is left, or (entries not empty then) it is malformed. */
 bool crl_next(struct ky_span *entries, struct crl_entry *out);

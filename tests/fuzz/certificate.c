@@ -64,6 +64,7 @@ static void list(struct ky_span der)
 {
     struct crl_list l;
     struct crl_entry e;
+    const EVP_MD *md = NULL;
     const char *why = NULL;
 
     if (!ky_ok(crl_parse(der, &l, &why))) {
@@ -75,7 +76,8 @@ static void list(struct ky_span der)
         FUZZ_CHECK(l.entries.len < left && e.serial.len >= 2);
         FUZZ_CHECK(e.serial.data > der.data && e.serial.data + e.serial.len <= der.data + der.len);
     }
-    FUZZ_CHECK(!ky_ok(crl_verify(&l, KY_SPAN(NULL, 0), &why)) && why != NULL);
+    FUZZ_CHECK(ky_ok(crl_algorithm(&l, &md, &why)) == (why == NULL));
+    FUZZ_CHECK(!ky_ok(crl_verify(&l, md, KY_SPAN(NULL, 0), KY_SPAN(NULL, 0), &why)) && why != NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -135,8 +135,13 @@ static size_t make_list(const struct bench *b, const struct wish *w, uint8_t out
 static const char *problem(const struct bench *b, struct ky_span der, struct crl_list *out)
 {
     const char *why = NULL;
+    const EVP_MD *md = NULL;
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
 
-    if (ky_ok(crl_parse(der, out, &why)) && ky_ok(crl_verify(out, KY_SPAN(b->ca, b->ca_len), &why))) {
+    if (ky_ok(crl_parse(der, out, &why)) && ky_ok(crl_algorithm(out, &md, &why)) &&
+        (md == NULL || EVP_Digest(out->signed_part.data, out->signed_part.len, digest, &n, md, NULL) == 1) &&
+        ky_ok(crl_verify(out, md, KY_SPAN(digest, n), KY_SPAN(b->ca, b->ca_len), &why))) {
         assert_null(why);
         return NULL;
     }
