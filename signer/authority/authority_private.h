@@ -170,7 +170,7 @@ struct boot {
     bool asked;
     uint32_t waiting;
     struct ky_span
-        operators; /* create: repeated ky_put_bytes name, ky_put_bytes SPKI; borrowed from main */
+        operators; /* repeated ky_put_bytes name, ky_put_bytes certificate or SPKI, or empty; borrowed from main */
     struct ky_span ceremony; /* create: its transcript's SHA-256, or empty; borrowed from main */
     bool has_anchor[2];
     struct anchor anchor[2];
@@ -318,6 +318,11 @@ KY_MUST_CHECK struct ky_status ledger_put_anchor(struct authority *a, bool clean
 bool boot_take_anchor(struct authority *a, size_t slot, const struct job_result *r);
 /* What it holds is an anchor of this very ledger, and not one that was overwritten: a write of ours that came late. */
 bool boot_owns_anchor(struct authority *a, size_t slot);
+bool boot_open_store(struct authority *a, enum store_mode mode);
+/* provision.c */
+bool boot_provisions(const struct authority *a); /* this run serves nobody: it writes operators, and ends */
+void provision_create(struct authority *a);
+void provision_add(struct authority *a);
 
 /* sign.c, transaction.c, approve.c, query.c */
 void sign_request(struct authority *a, const struct request *r, struct ky_span payload);

@@ -224,12 +224,12 @@ static void anchor_done(struct authority *a, const struct job *job, const struct
     }
     if (a->phase != PHASE_CLOSE)
         return;
-    if (a->boot.create && ky_ok(status)) {
+    if (boot_provisions(a) && ky_ok(status)) {
         struct control_msg done = {.type = CONTROL_DONE};
         log_event(LOG_INFO, "provisioned", LOG_U64("records", s->anchor_size));
         a->hooks.control(a->hooks.context, &done);
-    } else if (a->boot.create) {
-        authority_seal(a, "the first anchor could not be written");
+    } else if (boot_provisions(a)) {
+        authority_seal(a, "the anchor could not be written");
         return;
     }
     a->phase = PHASE_DONE;

@@ -191,7 +191,7 @@ static bool set_up(struct loop *l, const struct loop_options *o)
 
 static bool goes_on(const struct authority *a)
 {
-    return a->phase != PHASE_DONE && !(a->phase == PHASE_SEALED && a->boot.create);
+    return a->phase != PHASE_DONE && !(a->phase == PHASE_SEALED && boot_provisions(a));
 }
 
 /*

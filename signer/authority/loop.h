@@ -10,7 +10,7 @@
 
 /*
  * Serves until drained, provisioned or told to stop; the process's exit code. control_fd is borrowed.
- *   operators  for create: repeated ky_put_bytes name, ky_put_bytes DER SubjectPublicKeyInfo
+ *   operators  to be added: repeated ky_put_bytes name, ky_put_bytes DER certificate or SubjectPublicKeyInfo; empty = it serves
  *   ceremony   for create: SHA-256 of the key ceremony's transcript, or empty
  */
 struct loop_options {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kyso-authority: decides, and alone owns the database. Finds its control descriptor and configuration where the supervisor
- * left them. With --create it makes a new state with its first operators and ends; with --export it prints the ledger of a
- * stopped server and ends.
+ * left them. With --create it makes a new state with its first operators and ends, with --operator alone it adds them to the state
+ * that is there; with --export it prints the ledger of a stopped server and ends.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -25,7 +25,7 @@
 
 static void usage(void)
 {
-    fputs("usage: kyso-authority [--create [--ceremony HEX] --operator NAME:PEM [--operator NAME:PEM ...]]\n"
+    fputs("usage: kyso-authority [[--create [--ceremony HEX]] --operator NAME:PEM [--operator NAME:PEM ...]]\n"
           "       kyso-authority --export DATABASE [--private]\n"
           "The first is started by kysod, which passes its descriptors. The second prints the ledger of a server that\n"
           "is stopped, as JSON lines; --private adds personal data. Check them with: kyso ledger verify --file\n"
@@ -95,8 +95,8 @@ static bool parse(int argc, char **argv, struct loop_options *o, struct ky_buf *
         }
     }
     o->operators = ky_buf_span(operators);
-    if (o->create == (operators->len == 0)) {
-        usage(); /* operators without --create, or a state that nobody could operate */
+    if (o->create && operators->len == 0) {
+        usage(); /* a state that nobody could operate */
         return false;
     }
     return true;

@@ -143,27 +143,34 @@ static const char *check_signers(struct authority *a, struct ky_span message, st
     return out->count > 0 ? NULL : "nobody signed";
 }
 
-static const char *verify_signers(struct authority *a, const struct door_operate *d,
+static const char *verify_signers(struct operation *o, const struct door_operate *d,
                                   struct signers *out)
 {
     struct ky_buf message = KY_BUF_INIT(KY_RECORD_MAX);
     const char *why = "too long";
+    bool differ = false;
 
     ky_buf_put(&message, OPERATION_TAG, sizeof(OPERATION_TAG));
     ky_buf_put(&message, d->operation.data, d->operation.len);
     if (!message.failed)
-        why = check_signers(a, ky_buf_span(&message), d->signatures, out);
+        why = check_signers(o->a, ky_buf_span(&message), d->signatures, out);
     ky_buf_free(&message);
+    if (why == NULL && out->count > 1 &&
+        (!ky_ok(operate_users_differ(o, out->rows, out->count, &differ)) || !differ))
+        why = "two of its operators are one person";
     return why;
 }
 
 /* --- acceptance ------------------------------------------------------------------------------------------ */
 
-/* Two people may be at two places, so their operation waits longer. One person's does not: spent nonces are kept to the expiry. */
-static const char *check_terms(struct authority *a, const Kyso__V1__Operation *op, uint32_t people)
+/*
+ * Two people who change something may be at two places, so their operation waits longer. Others' does not: spent nonces are kept to
+ * the expiry.
+ */
+static const char *check_terms(struct authority *a, const Kyso__V1__Operation *op, bool shared)
 {
     uint64_t now_s = authority_now_s(a);
-    uint64_t ahead_s = people > 1 ? OPERATE_SHARED_EXPIRES_MAX_S : OPERATE_EXPIRES_MAX_S;
+    uint64_t ahead_s = shared ? OPERATE_SHARED_EXPIRES_MAX_S : OPERATE_EXPIRES_MAX_S;
 
     if (!ky_span_eq(ky_span_text(op->server_id), authority_server_id(a)))
         return "it is meant for another server";
@@ -304,10 +311,12 @@ static struct ky_status run_signed(struct operation *o, const struct door_operat
     if (e == NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, "it names no operation");
     o->name = e->name;
-    const char *why = check_terms(o->a, o->op, signers->count);
+    const struct policy_operation *rule = policy_operation(rule_name(e, o->op));
+    const char *why =
+        check_terms(o->a, o->op, signers->count > 1 && rule != NULL && !rule->reads_only);
     if (why == NULL)
-        why = policy_operation_problem(policy_operation(rule_name(e, o->op)), signers->roles,
-                                       signers->count, authority_dual_control(o->a));
+        why = policy_operation_problem(rule, signers->roles, signers->count,
+                                       authority_dual_control(o->a));
     if (why != NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, why);
     if (is_recorded(o->op)) {
@@ -340,7 +349,7 @@ void operate_request(struct authority *a, const struct request *r, struct ky_spa
         finish(&o, operate_no(&o, KY_INVALID, "the record is malformed"));
         goto done;
     }
-    o.why = verify_signers(a, &d, &signers);
+    o.why = verify_signers(&o, &d, &signers);
     finish(&o, o.why != NULL ? KY_STATUS(KY_OPERATOR_REFUSED) : run_signed(&o, &d, &signers));
 done:
     ky_arena_wipe(&arena);

@@ -65,6 +65,13 @@ struct ky_status operate_set_role(struct operation *o);
 /* May this person sign now? Not removed, the certificate, where there is one, within its validity. */
 bool operate_user_valid(const struct row_operator *u, uint64_t now_s);
 uint8_t operate_user_role(const struct row_operator *u); /* enum policy_role */
+/* Do these rows, at most OPERATE_SIGNERS_MAX, have different keys and subjects? */
+KY_MUST_CHECK struct ky_status operate_users_differ(struct operation *o, const uint32_t *rows,
+                                                    uint32_t n, bool *out_differ);
+/* NULL, or why this new person cannot stand beside those that are and were there. */
+const char *operate_user_conflict(struct authority *a, const struct row_operator *u);
+/* How many are missing to add a user now, whoever has the row `without` (0 = nobody) apart. */
+uint32_t operate_users_missing(struct authority *a, uint32_t without);
 
 /* The second halves of operations that needed a vault; o is fresh, job->context theirs to read. */
 struct ky_status operate_credential_made(struct operation *o, const struct job *job,

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Operations on the people who sign operations: add, list, remove, give another role. The authority's thread, inside a turn.
- * Keeps: one person, one role, one key; an auditor never was anything else, under any name; as many are left as it
- * takes to add one.
+ * Keeps: one person, one role, one key; a name is one person's for good, so no row's key or certificate is ever another; an auditor
+ * never was anything else, under any name; as many are left as it takes to add one.
  */
 #include "certificate.h"
 #include "operate.h"
+
+#define USERS_PAGE 20u /* with certificates as long as they may be, one page is one record */
 
 bool operate_user_valid(const struct row_operator *u, uint64_t now_s)
 {
@@ -17,72 +19,95 @@ uint8_t operate_user_role(const struct row_operator *u)
     return u->role != 0 ? u->role : POLICY_ADMINISTRATOR;
 }
 
-/* The row by name, whether or not it is removed; 0 = none. The copy's spans are the arena's. */
-static struct ky_status find_user(struct operation *o, const char *name, uint32_t *out_number,
-                                  struct row_operator *out)
+/* The copy's spans are the arena's. */
+static struct ky_status copy_user(struct operation *o, uint32_t number, struct row_operator *out)
 {
-    *out = (struct row_operator){.operator_id = ky_span_text(name)};
-    *out_number = authority_operator_by_id(o->a, out->operator_id);
-    if (*out_number == 0)
-        return KY_STATUS(KY_OK);
-    struct ky_status status = store_row_get(authority_store(o->a), ROW_OPERATOR, *out_number, out);
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_OPERATOR, number, out);
+
     if (!ky_ok(status))
         return status;
+    ProtobufCBinaryData id = operate_bytes(o, out->operator_id);
     ProtobufCBinaryData key = operate_bytes(o, out->public_key);
     ProtobufCBinaryData certificate = operate_bytes(o, out->certificate);
-    out->operator_id = ky_span_text(name);
+    out->operator_id = KY_SPAN(id.data, id.len);
     out->public_key = KY_SPAN(key.data, key.len);
     out->certificate = KY_SPAN(certificate.data, certificate.len);
     return o->arena->exhausted ? KY_STATUS(KY_BUSY) : status;
 }
 
-/* NULL, or how the two are one person in two places. */
-static const char *conflict(const struct row_operator *u, const struct row_operator *other)
+static bool same_person(const struct row_operator *a, const struct row_operator *b)
 {
-    bool same_key = ky_span_eq(u->public_key, other->public_key);
-    bool same = same_key || certificate_same_subject(u->certificate, other->certificate);
-
-    if (same && !policy_role_change_allowed(operate_user_role(other), operate_user_role(u)))
-        return "an auditor has and had no other role";
-    if (same && !other->removed)
-        return same_key ? "somebody has that key" : "somebody has a certificate of that subject";
-    return NULL;
+    return ky_span_eq(a->public_key, b->public_key) ||
+           certificate_same_subject(a->certificate, b->certificate);
 }
 
-/* Against everybody else, and how many would be left who may add users. */
-static struct ky_status check_user(struct operation *o, uint32_t number, const struct row_operator *u)
+/* Rows from before certificates may have one key twice. */
+struct ky_status operate_users_differ(struct operation *o, const uint32_t *rows, uint32_t n,
+                                      bool *out_differ)
 {
-    const struct policy_operation *add = policy_operation("add-user");
-    uint32_t count = store_row_count(authority_store(o->a), ROW_OPERATOR);
-    uint32_t able = 0;
+    struct row_operator users[OPERATE_SIGNERS_MAX];
+    bool differ = true;
 
-    for (uint32_t row = 1; row <= count; row++) {
-        struct row_operator other;
-        struct ky_status status = store_row_get(authority_store(o->a), ROW_OPERATOR, row, &other);
+    for (uint32_t i = 0; i < n; i++) {
+        struct ky_status status = copy_user(o, rows[i], &users[i]);
 
         if (!ky_ok(status))
             return status;
-        if (row == number)
-            continue;
-        const char *why = u->removed ? NULL : conflict(u, &other);
-        if (why != NULL)
-            return operate_no(o, KY_CONFLICT, why);
-        able += operate_user_valid(&other, authority_now_s(o->a)) &&
-                (add->roles & (1u << operate_user_role(&other))) != 0;
+        for (uint32_t k = 0; k < i; k++)
+            differ = differ && !same_person(&users[i], &users[k]);
     }
-    able += !u->removed && (add->roles & (1u << operate_user_role(u))) != 0;
-    if (able < (authority_dual_control(o->a) ? add->people : 1u))
-        return operate_no(o, KY_CONFLICT, "too few would be left who may add users");
+    *out_differ = differ;
     return KY_STATUS(KY_OK);
+}
+
+/* May this person help to add users now? Outside a demo a bare key, of a row from before certificates, tells nobody apart. */
+static bool is_able(const struct authority *a, const struct row_operator *u)
+{
+    return operate_user_valid(u, authority_now_s(a)) &&
+           (u->certificate.len > 0 || authority_is_demo(a)) &&
+           (policy_operation("add-user")->roles & (1u << operate_user_role(u))) != 0;
+}
+
+uint32_t operate_users_missing(struct authority *a, uint32_t without)
+{
+    uint32_t count = store_row_count(authority_store(a), ROW_OPERATOR);
+    uint32_t need = authority_dual_control(a) ? policy_operation("add-user")->people : 1;
+
+    for (uint32_t row = 1; row <= count && need > 0; row++) {
+        struct row_operator u;
+
+        if (row != without && ky_ok(store_row_get(authority_store(a), ROW_OPERATOR, row, &u)))
+            need -= is_able(a, &u);
+    }
+    return need;
+}
+
+const char *operate_user_conflict(struct authority *a, const struct row_operator *u)
+{
+    uint32_t count = store_row_count(authority_store(a), ROW_OPERATOR);
+
+    if (authority_operator_by_id(a, u->operator_id) != 0)
+        return "that name is or was somebody's";
+    for (uint32_t row = 1; row <= count; row++) {
+        struct row_operator other;
+
+        if (!ky_ok(store_row_get(authority_store(a), ROW_OPERATOR, row, &other)))
+            return "somebody's row does not hold";
+        if (!same_person(u, &other))
+            continue;
+        if (!policy_role_change_allowed(operate_user_role(&other), operate_user_role(u)))
+            return "an auditor has and had no other role";
+        if (!other.removed)
+            return "somebody has that key, or a certificate of that subject";
+    }
+    return NULL;
 }
 
 static struct ky_status put_user(struct operation *o, uint32_t number, const struct row_operator *u,
                                  const char *done)
 {
-    struct ky_status status = check_user(o, number, u);
+    struct ky_status status = authority_row_put(o->a, ROW_OPERATOR, number, u, o->index, NULL);
 
-    if (ky_ok(status))
-        status = authority_row_put(o->a, ROW_OPERATOR, number, u, o->index, NULL);
     if (ky_ok(status))
         o->result.message = operate_message(o, "user %.*s %s", (int)u->operator_id.len,
                                             (const char *)u->operator_id.data, done);
@@ -98,8 +123,6 @@ static struct ky_status take_key(struct operation *o, const Kyso__V1__AddUser *m
 
     u->certificate = KY_SPAN(m->certificate.data, m->certificate.len);
     u->public_key = KY_SPAN(m->public_key.data, m->public_key.len);
-    u->not_before_s = 0;
-    u->not_after_s = 0;
     if (u->certificate.len > 0 && u->public_key.len > 0)
         return operate_no(o, KY_INVALID, "a certificate or a key, not both");
     if (u->certificate.len == 0) {
@@ -125,87 +148,104 @@ static bool is_role(Kyso__V1__Role role)
     return role > KYSO__V1__ROLE__ROLE_UNSPECIFIED && (unsigned)role < POLICY_ROLE_END;
 }
 
-/* A removed person's name takes a new certificate: that is how one is renewed. */
 struct ky_status operate_add_user(struct operation *o)
 {
     const Kyso__V1__AddUser *m = o->op->add_user;
-    struct row_operator u;
-    uint32_t number = 0;
+    struct row_operator u = {.operator_id = ky_span_text(m->name), .role = (uint8_t)m->role};
 
-    if (!ky_span_is_name(ky_span_text(m->name), KY_NAME_MAX) || !is_role(m->role))
+    if (!ky_span_is_name(u.operator_id, KY_NAME_MAX) || !is_role(m->role))
         return operate_no(o, KY_INVALID, "name or role is none");
-    struct ky_status status = find_user(o, m->name, &number, &u);
-    if (!ky_ok(status))
-        return status;
-    if (number != 0 && !u.removed)
-        return operate_no(o, KY_CONFLICT, "that name is taken");
-    if (number != 0 && !policy_role_change_allowed(operate_user_role(&u), (uint8_t)m->role))
-        return operate_no(o, KY_CONFLICT, "an auditor has and had no other role");
-    u.role = (uint8_t)m->role;
-    u.removed = false;
-    status = take_key(o, m, &u);
-    return ky_ok(status) ? put_user(o, number, &u, "added") : status;
+    struct ky_status status = take_key(o, m, &u);
+    const char *why = ky_ok(status) ? operate_user_conflict(o->a, &u) : NULL;
+    if (why != NULL)
+        return operate_no(o, KY_CONFLICT, why);
+    return ky_ok(status) ? put_user(o, 0, &u, "added") : status;
 }
 
 static struct ky_status find_present(struct operation *o, const char *name, uint32_t *out_number,
                                      struct row_operator *out)
 {
-    struct ky_status status = find_user(o, name, out_number, out);
+    *out_number = authority_operator_by_id(o->a, ky_span_text(name));
+    struct ky_status status =
+        *out_number != 0 ? copy_user(o, *out_number, out) : KY_STATUS(KY_NOT_FOUND);
 
-    return ky_ok(status) && (*out_number == 0 || out->removed)
+    return status.code == KY_NOT_FOUND || (ky_ok(status) && out->removed)
                ? operate_no(o, KY_NOT_FOUND, "no such user")
                : status;
 }
 
+static struct ky_status change_user(struct operation *o, uint32_t number,
+                                    const struct row_operator *from, const struct row_operator *to,
+                                    const char *done)
+{
+    if (is_able(o->a, from) && !is_able(o->a, to) && operate_users_missing(o->a, number) > 0)
+        return operate_no(o, KY_CONFLICT, "too few would be left who may add users");
+    return put_user(o, number, to, done);
+}
+
 struct ky_status operate_remove_user(struct operation *o)
 {
-    struct row_operator u;
-    uint32_t number = 0;
-    struct ky_status status = find_present(o, o->op->remove_user->name, &number, &u);
+    struct row_operator from, to;
+    uint32_t number;
+    struct ky_status status = find_present(o, o->op->remove_user->name, &number, &from);
 
-    u.removed = true;
-    return ky_ok(status) ? put_user(o, number, &u, "removed") : status;
+    if (!ky_ok(status))
+        return status;
+    to = from;
+    to.removed = true;
+    return change_user(o, number, &from, &to, "removed");
 }
 
 struct ky_status operate_set_role(struct operation *o)
 {
     const Kyso__V1__SetRole *m = o->op->set_role;
-    struct row_operator u;
-    uint32_t number = 0;
-    struct ky_status status = find_present(o, m->name, &number, &u);
+    struct row_operator from, to;
+    uint32_t number;
+    struct ky_status status = find_present(o, m->name, &number, &from);
 
     if (!ky_ok(status))
         return status;
     if (!is_role(m->role))
         return operate_no(o, KY_INVALID, "role is none");
-    if (!policy_role_change_allowed(operate_user_role(&u), (uint8_t)m->role))
+    if (!policy_role_change_allowed(operate_user_role(&from), (uint8_t)m->role))
         return operate_no(o, KY_CONFLICT, "an auditor has and had no other role");
-    u.role = (uint8_t)m->role;
-    return put_user(o, number, &u, "has the role now");
+    to = from;
+    to.role = (uint8_t)m->role;
+    return change_user(o, number, &from, &to, "has the role now");
+}
+
+static Kyso__V1__User *user_message(struct operation *o, const struct row_operator *u)
+{
+    Kyso__V1__User *m = ky_arena_alloc(o->arena, sizeof(*m));
+
+    if (m == NULL)
+        return NULL;
+    kyso__v1__user__init(m);
+    m->name = operate_text(o, u->operator_id);
+    m->role = (Kyso__V1__Role)operate_user_role(u);
+    m->removed = u->removed;
+    m->certificate = operate_bytes(o, u->certificate);
+    m->not_before = (int64_t)u->not_before_s;
+    m->not_after = (int64_t)u->not_after_s;
+    return m;
 }
 
 struct ky_status operate_list_users(struct operation *o)
 {
+    const Kyso__V1__ListUsers *list = o->op->list_users;
     uint32_t count = store_row_count(authority_store(o->a), ROW_OPERATOR);
-    Kyso__V1__User *users = ky_arena_alloc(o->arena, (count + 1) * sizeof(*users));
+    uint32_t row = list->from;
 
-    o->result.users = ky_arena_alloc(o->arena, (count + 1) * sizeof(*o->result.users));
-    for (uint32_t row = 1; row <= count && users != NULL && o->result.users != NULL; row++) {
-        Kyso__V1__User *m = &users[row - 1];
+    o->result.users = ky_arena_alloc(o->arena, USERS_PAGE * sizeof(*o->result.users));
+    while (row < count && o->result.n_users < USERS_PAGE && o->result.users != NULL) {
         struct row_operator u;
-        struct ky_status status = store_row_get(authority_store(o->a), ROW_OPERATOR, row, &u);
+        struct ky_status status = store_row_get(authority_store(o->a), ROW_OPERATOR, ++row, &u);
 
         if (!ky_ok(status))
             return status;
-        kyso__v1__user__init(m);
-        m->name = operate_text(o, u.operator_id);
-        m->role = (Kyso__V1__Role)operate_user_role(&u);
-        m->removed = u.removed;
-        m->certificate = operate_bytes(o, u.certificate);
-        m->not_before = (int64_t)u.not_before_s;
-        m->not_after = (int64_t)u.not_after_s;
-        o->result.users[o->result.n_users++] = m;
+        if (!u.removed || list->removed)
+            o->result.users[o->result.n_users++] = user_message(o, &u);
     }
-    o->result.message = operate_message(o, "%u user(s)", count);
+    o->result.next_from = row < count ? row : 0;
     return KY_STATUS(KY_OK);
 }

@@ -13,9 +13,6 @@
 
 #include "kyso/wire.h"
 
-#include "certificate.h"
-#include "operate.h"
-
 #define BLOB_MAX ((size_t)900 * 1024 * 1024)
 
 enum ask { ASK_ROW_MAC, ASK_SEED, ASK_STATE, ASK_INFO, ASK_ANCHOR_0, ASK_ANCHOR_1, ASK_COUNT };
@@ -288,7 +285,7 @@ static const char *why_not_open(struct ky_status status)
     }
 }
 
-static bool open_store(struct authority *a, enum store_mode mode)
+bool boot_open_store(struct authority *a, enum store_mode mode)
 {
     char path[4096];
     struct store_keys keys = {.row_mac = &a->row_mac, .state = &a->state_key};
@@ -369,7 +366,7 @@ static void open_existing(struct authority *a)
     struct fold f = {.a = a, .anchor = a->boot.best};
     struct ledger_start start = {.version = ky_span_text(KYSO_VERSION), .clock_sync = clock_sync()};
 
-    if (!open_store(a, STORE_OPEN))
+    if (!boot_open_store(a, STORE_OPEN))
         return;
     struct ky_status status = fold_all(a, &f);
     if (!ky_ok(status)) {
@@ -394,92 +391,12 @@ static void open_existing(struct authority *a)
     if ((!start.clean && !distrust(a, head)) || !abandon_orphans(a) ||
         !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)))
         return; /* sealed */
+    if (boot_provisions(a)) {
+        provision_add(a);
+        return;
+    }
     /* The anchor of the last stop must not outlive the first proof spent: ledger.c writes ours, then serves. */
     a->boot.anchoring = true;
-}
-
-/* --- provisioning -------------------------------------------------------------------------------------------------------- */
-
-/* Two names for one key, or for one certificate's subject, would be two signers in one hand. */
-static bool is_new_person(struct authority *a, const struct row_operator *person)
-{
-    for (uint32_t row = 1; row <= store_row_count(a->store, ROW_OPERATOR); row++) {
-        struct row_operator other;
-        if (!ky_ok(store_row_get(a->store, ROW_OPERATOR, row, &other)) ||
-            ky_span_eq(other.public_key, person->public_key) ||
-            certificate_same_subject(other.certificate, person->certificate))
-            return false;
-    }
-    return true;
-}
-
-/* Each is a name and a certificate; in a demo it may be a bare key. They are administrators. */
-static const char *put_operator(struct authority *a, struct ky_reader *r)
-{
-    struct row_operator row = {.operator_id = ky_get_bytes(r, KY_NAME_MAX),
-                               .role = POLICY_ADMINISTRATOR};
-    struct certificate_user facts;
-    const char *why = NULL;
-
-    row.public_key = ky_get_bytes(r, KY_CERTIFICATE_MAX);
-    if (ky_ok(certificate_user(row.public_key, &facts, &why))) {
-        row.certificate = row.public_key;
-        row.public_key = facts.spki;
-        row.not_before_s = facts.not_before_s;
-        row.not_after_s = facts.not_after_s;
-    } else if (!a->config->demo) {
-        return "outside a demo each operator needs a certificate";
-    }
-    if (!operate_user_valid(&row, authority_now_s(a)))
-        return "an operator's certificate is not valid now";
-    return r->failed || !ky_span_is_name(row.operator_id, KY_NAME_MAX) ||
-                   authority_operator_by_id(a, row.operator_id) != 0 || !is_new_person(a, &row) ||
-                   !ky_ok(authority_row_put(a, ROW_OPERATOR, 0, &row, 0, NULL))
-               ? "an operator's name or key does not fit, or stands twice"
-               : NULL;
-}
-
-static bool put_operators(struct authority *a)
-{
-    struct ky_reader r = ky_reader(a->boot.operators);
-    const char *why = NULL;
-
-    while (why == NULL && r.left > 0 && !r.failed)
-        why = put_operator(a, &r);
-    if (why == NULL && !a->config->demo && store_row_count(a->store, ROW_OPERATOR) < 2)
-        why = "outside a demo it takes two operators: one alone could not add another";
-    if (why != NULL)
-        authority_seal(a, why);
-    return why == NULL;
-}
-
-static bool put_ceremony(struct authority *a)
-{
-    struct ledger_ceremony m;
-
-    if (a->boot.ceremony.len == 0)
-        return true;
-    memcpy(m.transcript_sha256, a->boot.ceremony.data, sizeof(m.transcript_sha256));
-    return ky_ok(authority_append(a, &ledger_ceremony_schema, &m, (struct ky_span){0}, NULL));
-}
-
-static void create(struct authority *a)
-{
-    struct ledger_genesis m = {.server_id = authority_server_id(a),
-                               .demo = a->config->demo,
-                               .ledger_key = a->info.ledger_key};
-
-    if (a->boot.best != NULL) {
-        authority_seal(
-            a, "the token anchors a ledger already: restore its database, or take another token");
-        return;
-    }
-    if (!open_store(a, STORE_CREATE))
-        return;
-    memcpy(m.config_sha256, a->config->sha256, sizeof(m.config_sha256));
-    if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){0}, NULL)) &&
-        put_ceremony(a) && put_operators(a))
-        a->phase = PHASE_CLOSE; /* snapshot, first anchor, done */
 }
 
 /* --- the answers ----------------------------------------------------------------------------------------------------------- */
@@ -517,7 +434,7 @@ void boot_job_done(struct authority *a, const struct job *job, const struct job_
         return;
     find_anchor(a);
     if (a->boot.create)
-        create(a);
+        provision_create(a);
     else
         open_existing(a);
 }

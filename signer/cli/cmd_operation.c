@@ -4,6 +4,7 @@
  * signed, and signed by somebody else. The server verifies everything again.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "kyso/alg.h"
@@ -158,10 +159,37 @@ static int show(struct cli *cli, Kyso__V1__ExecuteRequest *request, const Kyso__
     return CLI_OK;
 }
 
+/* Nobody signs what they have not seen: it is shown and asked for, or the digest of what was shown is given. */
+static int agree(struct cli *cli, const Kyso__V1__ExecuteRequest *request, const Kyso__V1__Operation *op)
+{
+    const char *given = cli_get(cli, "--digest");
+    uint8_t want[32], digest[32];
+    char line[8] = "";
+
+    if (given != NULL) {
+        ky_sha256(KY_SPAN(request->operation.data, request->operation.len), digest);
+        return cli_hex(given, want, sizeof want) == (int)sizeof want &&
+                       ky_span_eq(KY_SPAN_OF(want), KY_SPAN_OF(digest))
+                   ? CLI_OK
+                   : cli_fail(cli, CLI_UNVERIFIED, "see: kyso operation show FILE",
+                              "the proposal has another digest; nothing is signed");
+    }
+    if (cli->json || isatty(STDIN_FILENO) != 1 || !output_is_terminal(cli))
+        return cli_fail(cli, CLI_USAGE, "read it by kyso operation show FILE, then give --digest HEX",
+                        "nobody has said that this is what they approve");
+    output_object(cli, show_proposal(request, op));
+    (void)fflush(cli->out);
+    (void)fprintf(cli->err, "Type yes to sign exactly this: ");
+    if (fgets(line, sizeof line, stdin) == NULL || strcmp(line, "yes\n") != 0)
+        return cli_fail(cli, CLI_FAILED, NULL, "nothing is signed");
+    return CLI_OK;
+}
+
 static int approve(struct cli *cli, Kyso__V1__ExecuteRequest *request, const Kyso__V1__Operation *op)
 {
-    (void)op;
-    return operator_approve(cli, request);
+    int rc = agree(cli, request, op);
+
+    return rc == CLI_OK ? operator_approve(cli, request) : rc;
 }
 
 int cmd_operation_show(struct cli *cli)

@@ -64,20 +64,25 @@ int cmd_user_list(struct cli *cli)
     };
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ListUsers list = KYSO__V1__LIST_USERS__INIT;
-    Kyso__V1__OperationResult *r = NULL;
-    json_t *rows;
-    int rc;
+    json_t *rows = json_array();
 
     op.op_case = KYSO__V1__OPERATION__OP_LIST_USERS;
     op.list_users = &list;
-    rc = operator_call(cli, &op, &r);
-    if (rc != CLI_OK)
-        return rc;
-    rows = json_array();
-    for (size_t i = 0; i < r->n_users; i++)
-        (void)json_array_append_new(rows, show_user(r->users[i]));
+    list.removed = cli_has(cli, "--removed");
+    do {
+        Kyso__V1__OperationResult *r = NULL;
+        int rc = operator_call(cli, &op, &r);
+
+        if (rc != CLI_OK) {
+            json_decref(rows);
+            return rc;
+        }
+        for (size_t i = 0; i < r->n_users; i++)
+            (void)json_array_append_new(rows, show_user(r->users[i]));
+        list.from = r->next_from > list.from ? r->next_from : 0;
+        kyso__v1__operation_result__free_unpacked(r, NULL);
+    } while (list.from != 0);
     output_table(cli, "users", rows, columns);
-    kyso__v1__operation_result__free_unpacked(r, NULL);
     return CLI_OK;
 }
 

@@ -85,7 +85,17 @@ static const struct cli_arg operation_args[] = {
     OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED, "what --propose has written"),
     END,
 };
+static const struct cli_arg approve_operation_args[] = {
+    OPT("FILE", NULL, CLI_PATH, CLI_REQUIRED, "what --propose has written"),
+    OPT("--digest", "HEX", CLI_HEX, 0,
+        "of what was read by kyso operation show; a terminal is shown it, and asked, instead"),
+    END,
+};
 #define ROLES "security-officer|administrator|operator|auditor"
+static const struct cli_arg user_list_args[] = {
+    SWITCH("--removed", "those who were removed, too"),
+    END,
+};
 static const struct cli_arg user_add_args[] = {
     OPT("NAME", NULL, CLI_TEXT, CLI_REQUIRED, "the person's name at this server"),
     OPT("--role", ROLES, CLI_CHOICE, CLI_REQUIRED, "what the person may do; one role each"),
@@ -340,14 +350,14 @@ static const struct cli_command commands[] = {
      "kyso operator keygen bob.pem --certificate bob", keygen_args, 0, cmd_operator_keygen},
     {"operation show", "show exactly what somebody proposes, and its digest",
      "kyso operation show destroy.op", operation_args, 0, cmd_operation_show},
-    {"operation approve", "sign what somebody else proposed, and run it",
-     "kyso operation approve destroy.op --operator bob --operator-key bob.pem", operation_args,
-     OPERATOR, cmd_operation_approve},
+    {"operation approve", "show what somebody else proposed, and upon a yes sign and run it",
+     "kyso operation approve destroy.op --operator bob --operator-key bob.pem",
+     approve_operation_args, OPERATOR, cmd_operation_approve},
     {"user add", "let a person sign operations",
      "kyso user add carol --role auditor --cert carol.crt", user_add_args, OPERATOR, cmd_user_add},
-    {"user list", "list the people who sign operations", "kyso user list", none, OPERATOR,
+    {"user list", "list the people who sign operations", "kyso user list", user_list_args, OPERATOR,
      cmd_user_list},
-    {"user remove", "no more operations by a person; the name can be added again",
+    {"user remove", "no more operations by a person; the name is never anybody's again",
      "kyso user remove carol", user_name_args, OPERATOR, cmd_user_remove},
     {"role set", "give a person another role", "kyso role set carol security-officer", role_set_args,
      OPERATOR, cmd_role_set},

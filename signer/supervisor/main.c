@@ -22,7 +22,8 @@ enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 enum { LOCK_TRIES = 40, LOCK_TRY_MS = 50 };
 
 static const char usage[] =
-    "usage: kysod --config FILE [--check-config | --probe | --init --operator NAME:PEM ... | --clear-latch]\n"
+    "usage: kysod --config FILE [--check-config | --probe | --init --operator NAME:PEM ... | --add-operator NAME:PEM ... |\n"
+    "                           --clear-latch]\n"
     "\n"
     "Kyso's server: starts and watches the fronts, the authority and the vaults.\n"
     "\n"
@@ -32,6 +33,7 @@ static const char usage[] =
     "  --init               make the token's keys and the state's database, and exit\n"
     "  --operator NAME:PEM  with --init: an administrator and the file of their certificate (in a demo: or public key); outside a\n"
     "                       demo two of them\n"
+    "  --add-operator NAME:PEM  add an administrator to a server that is stopped, where too few are left to add one, and exit\n"
     "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
     "  --version, --help\n"
     "\n"
@@ -46,7 +48,7 @@ struct options {
     const char *config;
     char *operators[SUPERVISOR_OPERATORS_MAX]; /* NAME:FILE */
     int operator_count;
-    bool check, probe, init, clear_latch;
+    bool check, probe, init, add, clear_latch;
 };
 
 static int parse_options(int argc, char **argv, struct options *o)
@@ -55,6 +57,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         { "config", required_argument, NULL, 'c' },   { "check-config", no_argument, NULL, 'k' },
         { "probe", no_argument, NULL, 'p' },
         { "init", no_argument, NULL, 'i' },           { "operator", required_argument, NULL, 'o' },
+        { "add-operator", required_argument, NULL, 'a' },
         { "clear-latch", no_argument, NULL, 'l' },    { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
     };
@@ -68,6 +71,9 @@ static int parse_options(int argc, char **argv, struct options *o)
         case 'p': o->probe = true; break;
         case 'i': o->init = true; break;
         case 'l': o->clear_latch = true; break;
+        case 'a':
+            o->add = true;
+            /* fallthrough */
         case 'o':
             if (o->operator_count == SUPERVISOR_OPERATORS_MAX)
                 return EXIT_USAGE;
@@ -80,8 +86,8 @@ static int parse_options(int argc, char **argv, struct options *o)
     }
     if (!o->config)
         o->config = "/etc/kyso/kyso.yaml";
-    if (optind != argc || o->check + o->probe + o->init + o->clear_latch > 1 || (o->init && o->operator_count == 0) ||
-        (!o->init && o->operator_count))
+    if (optind != argc || o->check + o->probe + o->init + o->add + o->clear_latch > 1 ||
+        (o->init || o->add) != (o->operator_count > 0))
         return EXIT_USAGE;
     return 0;
 }
@@ -305,7 +311,16 @@ static int serve(struct supervisor *s, const struct options *o)
     struct ky_status st;
     int bad;
 
-    s->phase = o->probe ? PHASE_PROBE : o->init ? PHASE_PROVISION_TOKEN : PHASE_RUN;
+    if (o->init && !s->config->demo && o->operator_count < 2) {
+        fputs("kysod: outside a demo it takes two operators with certificates, as one alone could not add another: "
+              "--operator NAME:PEM --operator NAME:PEM\n", stderr);
+        return EXIT_REFUSED;
+    }
+    s->creates = o->init;
+    s->phase = o->probe  ? PHASE_PROBE
+               : o->init ? PHASE_PROVISION_TOKEN
+               : o->add  ? PHASE_PROVISION_STATE
+                         : PHASE_RUN;
     umask(0077);
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
     if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||

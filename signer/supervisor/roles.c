@@ -142,7 +142,8 @@ static int build_arguments(const struct role *r, const char *path, char index[12
     if (r->kind == ROLE_VAULT && s->phase <= PHASE_PROVISION_TOKEN)
         argv[n++] = s->phase == PHASE_PROBE ? "--probe" : "--provision";
     if (r->kind == ROLE_AUTHORITY && s->phase == PHASE_PROVISION_STATE) {
-        argv[n++] = "--create";
+        if (s->creates)
+            argv[n++] = "--create";
         if (s->ceremony[0] != '\0') {
             argv[n++] = "--ceremony";
             argv[n++] = s->ceremony;

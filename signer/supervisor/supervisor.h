@@ -73,8 +73,9 @@ enum supervisor_phase { PHASE_PROBE, PHASE_PROVISION_TOKEN, PHASE_PROVISION_STAT
 struct supervisor {
     struct config *config;      /* owned */
     const char *config_path;    /* borrowed from argv */
-    char *operators[SUPERVISOR_OPERATORS_MAX]; /* for --init, "NAME:" and the key's PEM text; owned */
+    char *operators[SUPERVISOR_OPERATORS_MAX]; /* to be added, "NAME:" and the PEM text; owned */
     int operator_count;
+    bool creates;               /* --init, not --add-operator */
     char ceremony[65];          /* for --init, hex of the transcript's SHA-256, or empty */
     char program_dir[512];      /* where the role programs are */
     int config_fd;              /* sealed memory file */

@@ -3,11 +3,14 @@
 place or at two, by a proposal that the second one reads and signs."""
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import json
 import os
+import pty
 import stat
+import subprocess
 import unittest
 
 from cryptography import x509
@@ -36,8 +39,8 @@ class Init(unittest.TestCase):
 
     def test_compliance_31_initialising_takes_two_people_with_certificates(self):
         for what, operators, why in (("bare", "first.key.pub second.key.crt", "outside a demo each operator needs a certificate"),
-                                     ("twice", "first.key.crt first.key.crt", "stands twice"),
-                                     ("namesake", "first.key.crt namesake.key.crt", "stands twice"),
+                                     ("twice", "first.key.crt first.key.crt", "somebody has that key"),
+                                     ("namesake", "first.key.crt namesake.key.crt", "a certificate of that subject"),
                                      ("expired", "first.key.crt expired.key.crt", "not valid now"),
                                      ("alone", "first.key.crt", "it takes two operators")):
             with self.subTest(what):
@@ -150,14 +153,55 @@ class Roles(unittest.TestCase):
         self.assertEqual((shown["message"], shown["name"], shown["role"], shown["signed_by"], shown["certificate_subject"]),
                          ("Proposed: add user", "fay", "ROLE_OPERATOR", ["demo"], "CN=fay"))
         self.assertIn("add user", self.h.kyso("operation", "show", path).stdout)
+        approve = ("operation", "approve", path, "--digest", shown["digest"])
         for name in ("demo", "stranger"):  # the same person again; nobody we know
             self.h.kyso("operator", "keygen", f"{self.h.state}/stranger.key", check=False)
-            self.refused(name, "operation", "approve", path)
-        self.run_by("second", "operation", "approve", path)
+            self.refused(name, *approve)
+        self.run_by("second", *approve)
         record = [r for r in self.h.ledger("operation") if r["name"] == "add-user"][-1]
         self.assertEqual((record["operators"], record["digest"]), ("demo,second", shown["digest"]))
         self.assertIn("fay", self.run_by("demo", "user", "list").stdout)
-        self.refused("second", "operation", "approve", path)  # it runs once
+        self.refused("second", *approve)  # it runs once
+
+    def test_nobody_signs_what_they_have_not_seen(self):
+        path = f"{self.h.dir}/hal.op"
+        self.run_by("demo", *self.person("hal", "operator"), "--propose", path)
+        digest = json.loads(self.h.kyso("operation", "show", path, "--json").stdout)["digest"]
+        before = len(self.h.ledger())
+        for words, code, line in (((), 2, "nobody has said"), (("--json",), 2, "nobody has said"),
+                                  (("--digest", digest[:-2] + "00"), 4, "another digest"), (("--digest", digest[:-2]), 4, "another digest")):
+            done = self.run_by("second", "operation", "approve", path, *words, check=False)
+            self.assertEqual((done.returncode, line in done.stdout + done.stderr), (code, True), done)
+        for answer, code in ((b"no\n", 1), (b"\n", 1), (b"yes, but\n", 1)):
+            self.assertEqual(self.at_a_terminal(answer, path)[0], code)
+        self.assertEqual([r for r in self.h.ledger()[before:] if r["type"] in ("denied", "admin")], [], "nothing was sent")
+        code, screen = self.at_a_terminal(b"yes\n", path)
+        self.assertEqual(code, 0, screen)
+        for seen in ("Proposed: add user", "hal", "ROLE_OPERATOR", digest, "user hal added"):
+            self.assertIn(seen, screen)
+
+    def at_a_terminal(self, answer, path):
+        """second approves with the answer typed; exit status and what stood on the screen."""
+        ours, theirs = pty.openpty()
+        words = [f"{self.h.bin}/kyso", "operation", "approve", path, *self.by("second")]
+        with subprocess.Popen(words, env=self.h.env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            screen = b""
+            with contextlib.suppress(OSError):  # the terminal's end
+                while chunk := os.read(ours, 4096):
+                    if b"Type yes" in chunk or b"Type yes" in screen + chunk and b"Type yes" not in screen:
+                        os.write(ours, answer)
+                    screen += chunk
+            os.close(ours)
+        return process.returncode, screen.decode()
+
+    def test_the_list_has_who_was_removed_only_when_asked(self):
+        self.run_by("demo second", *self.person("ida", "operator"))
+        self.run_by("demo second", "user", "remove", "ida")
+        self.assertNotIn("ida", self.run_by("demo", "user", "list").stdout)
+        self.assertIn("ida", self.run_by("demo", "user", "list", "--removed").stdout)
+        self.refused("demo second", "user", "add", "ida", "--role", "operator", "--cert", f"{self.h.state}/ida.key.crt",
+                     reason="conflict")
 
     def test_what_is_approved_is_what_was_shown(self):
         path = f"{self.h.dir}/client.op"
@@ -173,7 +217,8 @@ class Roles(unittest.TestCase):
         with open(path, "wb") as f:
             f.write(changed)
         self.assertNotEqual(json.loads(self.h.kyso("operation", "show", path, "--json").stdout)["digest"], shown["digest"])
-        self.refused("second", "operation", "approve", path)  # the first one's signature is over other bytes
+        digest = json.loads(self.h.kyso("operation", "show", path, "--json").stdout)["digest"]
+        self.refused("second", "operation", "approve", path, "--digest", digest)  # the first one's signature is over other bytes
         for what in (b"", b"noise", changed[:-1]):
             with open(path, "wb") as f:
                 f.write(what)
@@ -188,7 +233,39 @@ class Roles(unittest.TestCase):
         self.assertNotIn(raw.hex(), shown)
 
     def test_zz_ledger_verifies(self):
+        """By the second implementation, too: outside a demo it looks for two people."""
         self.run_by("demo", "ledger", "verify")
+        path = f"{self.h.dir}/ledger.jsonl"
+        self.run_by("demo", "ledger", "export", "--output", path)
+        told = subprocess.run([f"{harness.ROOT}/tests/check/kyso-check", "--ledger", path, "--json"], capture_output=True, text=True)
+        self.assertEqual(json.loads(told.stdout)["violations"], [])
+
+
+class Locked(unittest.TestCase):
+    """A server with one operator, from before two were asked for: nobody could ever add another."""
+
+    def test_operators_are_added_to_a_server_that_is_stopped(self):
+        h = harness.Harness(users=USERS)
+        self.addCleanup(h.stop)
+        h.start()
+        h.config["demo"] = False
+        for name in ("alice", "bob"):
+            h.kyso("operator", "keygen", f"{h.dir}/{name}.key", "--certificate", name)
+        two = [word for name in ("alice", "bob") for word in ("--add-operator", f"{name}:{h.dir}/{name}.key.crt")]
+        self.assertIn("another server runs", h.kysod(*two).stderr)
+        self.assertEqual(h.stop_server(), 0)
+        h.configure()
+        self.assertIn("it takes two operators", h.kysod(*two[:2]).stderr)
+        added = h.kysod(*two)
+        self.assertEqual(added.returncode, 0, added.stderr)
+        self.assertIn("enough people", h.kysod(*two[:1], f"eve:{h.dir}/bob.key.crt").stderr)
+        h.run_server()
+        by = [word for name in ("alice", "bob") for word in ("--operator", name, "--operator-key", f"{h.dir}/{name}.key")]
+        h.kyso("operator", "keygen", f"{h.dir}/carol.key", "--certificate", "carol")
+        h.kyso("user", "add", "carol", "--role", "auditor", "--cert", f"{h.dir}/carol.key.crt", *by)
+        self.assertEqual([(r["name"], r["target"], r["operators"]) for r in h.ledger("operation") if r["name"].startswith("add-user")],
+                         [("add-user-offline", "alice", ""), ("add-user-offline", "bob", ""), ("add-user", "carol", "alice,bob")])
+        self.assertEqual([r["clean"] for r in h.ledger("start")], [1, 1, 1])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include "world.h"
 
 #include <stdio.h>
+#include <sys/timex.h>
 
 #define STEPS_KEPT 512u
 
@@ -178,12 +179,64 @@ static void fault_55_deadlines_do_not_jump(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
+static struct ky_status hash_leaf(void *tree, struct ky_span leaf, struct ky_span private_data)
+{
+    merkle_append(tree, leaf);
+    merkle_append(tree, private_data);
+    return KY_STATUS(KY_OK);
+}
+
+/* Of the first records, with the texts beside them. */
+static void hash_records(struct world *w, uint64_t count, uint8_t out_root[32])
+{
+    struct merkle tree = {.size = 0};
+
+    assert_true(ky_ok(store_ledger_read(w->a->store, 0, count, hash_leaf, &tree)));
+    assert_int_equal(tree.size, 2 * count);
+    merkle_root(&tree, out_root);
+}
+
+/* Ten years and restarts go by: what is forgotten in memory stays on the ledger. */
+static void test_compliance_38_nothing_deletes_a_record(void **state)
+{
+    struct world *w = *state;
+    uint8_t before[32], after[32];
+    struct answer got;
+
+    world_begin(w, "r1", &got);
+    uint64_t count = store_ledger_size(w->a->store);
+    hash_records(w, count, before);
+    for (int quarter = 0; quarter < 40; quarter++) {
+        world_advance(w, UINT64_C(91) * 86400 * 1000000);
+        world_run(w);
+        if (quarter % 10 == 0) {
+            world_stop(w);
+            world_boot(w);
+        }
+    }
+    hash_records(w, count, after);
+    assert_memory_equal(before, after, sizeof(before));
+}
+
+static void test_compliance_39_clock_synchronisation_is_recorded(void **state)
+{
+    struct world *w = *state;
+    struct timex t = {0};
+    struct ledger_start start;
+    int rc = adjtimex(&t);
+
+    assert_true(ledger_last(w, LEDGER_START, &start));
+    assert_int_equal(start.clock_sync, rc < 0 ? 2 : rc == TIME_ERROR ? 0 : 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(fault_55_no_jump_takes_a_code_twice), T(fault_55_what_has_ended_stays_ended),
         T(fault_55_an_old_code_stays_old),      T(fault_55_a_lock_is_not_shortened),
         T(fault_55_deadlines_do_not_jump),
+        T(test_compliance_38_nothing_deletes_a_record),
+        T(test_compliance_39_clock_synchronisation_is_recorded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,7 +103,7 @@ static void one_key_is_one_operator(void **state)
     w->a->boot.operators = ky_buf_span(&operators);
     world_run(w);
     assert_int_equal(PHASE_SEALED, w->a->phase);
-    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "stands twice"));
+    assert_non_null(strstr(world_told(w, CONTROL_SEALED)->text, "has that key"));
     ky_buf_free(&operators);
 }
 

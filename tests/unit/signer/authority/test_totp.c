@@ -197,7 +197,7 @@ static void rollback_to_the_anchor_refuses_the_window(void **state)
     assert_denied(w, &got, KY_PROOF_NEEDED, KY_PROOF_FLOORED);
 }
 
-static void clock_backwards_reopens_nothing(void **state)
+static void test_compliance_39_clock_backwards_reopens_nothing(void **state)
 {
     struct world *w = *state;
     struct answer got;
@@ -465,7 +465,7 @@ int main(void)
         T(fault_18_spent_after_clean_restart),
         T(unclean_restart_refuses_the_window),
         T(rollback_to_the_anchor_refuses_the_window),
-        T(clock_backwards_reopens_nothing),
+        T(test_compliance_39_clock_backwards_reopens_nothing),
         T(fault_21_bad_codes_are_charged_and_lock),
         T(parallel_guesses_see_five),
         T(fault_14_unknown_and_foreign_look_alike),

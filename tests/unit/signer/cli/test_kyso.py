@@ -294,7 +294,7 @@ class Kyso(unittest.TestCase):
         self.operate("ledger", "verify", "--key", f"{self.dir}/bob.pem.pub", expect=4)
         self.operate("ledger", "verify", "--key", self.says["ledger_vkey"].replace("double+", "treble+"), expect=4)
 
-    def test_ledger_verify_offline_finds_every_edit(self):
+    def test_compliance_35_ledger_verify_offline_finds_every_edit(self):
         path = f"{self.dir}/ledger.jsonl"
         self.operate("ledger", "export", "--output", path)
         good = read(path).decode().splitlines()

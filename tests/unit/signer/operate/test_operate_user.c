@@ -3,12 +3,14 @@
  * The people at the operators' door: who they are, what their roles let through, when it takes two of them. Each refusal leaves
  * a record and changes nothing. Compliance 31 to 33.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "certificates.h"
 #include "door.h"
 #include "kyso/policy.h"
 #include "kyso/wire.h"
+#include "operate.h"
 
 #define TEXT(s)  ((char *)(uintptr_t)(s))
 #define ROLE(r)  KYSO__V1__ROLE__ROLE_##r
@@ -103,10 +105,19 @@ static int setup_dual(void **state)
     return rc;
 }
 
+/* A page from `from`, as alice sees it. */
+static const Kyso__V1__OperationResult *list_users(struct door *d, uint32_t from, bool removed)
+{
+    DOOR_OP(d, LIST_USERS, list_users, ListUsers, KYSO__V1__LIST_USERS__INIT, message_.from = from,
+            message_.removed = removed);
+    send_by(d, &op_, &(struct signer){"alice", d->alice}, 1);
+    return door_expect_result(d);
+}
+
 static void people_are_added_listed_and_removed(void **state)
 {
     struct door *d = *state;
-    EVP_PKEY *key = test_key(KY_KEY_P256), *renewed = test_key(KY_KEY_ED25519);
+    EVP_PKEY *key = test_key(KY_KEY_P256);
     struct person dora = {"dora", "Dora", key, ROLE(OPERATOR), 0, 0, false};
 
     assert_false(status_by(d, "dora", key));
@@ -115,27 +126,99 @@ static void people_are_added_listed_and_removed(void **state)
     assert_string_equal(d->a->operation_operators, "alice,bob");
     assert_string_equal(d->a->operation_target, "dora");
     assert_true(status_by(d, "dora", key));
-    DOOR_OP(d, LIST_USERS, list_users, ListUsers, KYSO__V1__LIST_USERS__INIT, (void)0);
-    send_by(d, &op_, &(struct signer){"dora", key}, 1);
-    const Kyso__V1__OperationResult *r = door_expect_result(d);
+    const Kyso__V1__OperationResult *r = list_users(d, 0, true);
     assert_int_equal(r->n_users, 4);
+    assert_int_equal(r->next_from, 0);
     assert_int_equal(r->users[0]->role, ROLE(ADMINISTRATOR)); /* alice's row is from before roles */
     assert_true(r->users[2]->removed);
     assert_string_equal(r->users[3]->name, "dora");
     assert_int_equal(r->users[3]->role, ROLE(OPERATOR));
     assert_true(r->users[3]->certificate.len > 0 && r->users[3]->not_after > (int64_t)CORE_NOW_S);
+    r = list_users(d, 0, false);
+    assert_int_equal(r->n_users, 3);
+    assert_string_equal(r->users[2]->name, "dora");
     add_user(d, &dora, KY_CONFLICT);
     remove_user(d, "dora", KY_OK);
     assert_false(status_by(d, "dora", key));
     remove_user(d, "dora", KY_NOT_FOUND);
     remove_user(d, "nobody", KY_NOT_FOUND);
     set_role(d, "dora", ROLE(ADMINISTRATOR), KY_NOT_FOUND);
-    dora.key = renewed; /* the name takes a new certificate */
-    add_user(d, &dora, KY_OK);
-    assert_true(status_by(d, "dora", renewed));
-    assert_false(status_by(d, "dora", key));
+    EVP_PKEY_free(key);
+}
+
+static void a_name_is_one_persons_for_good(void **state)
+{
+    struct door *d = *state;
+    EVP_PKEY *key = test_key(KY_KEY_P256), *renewed = test_key(KY_KEY_ED25519);
+    struct row_operator row;
+
+    add_user(d, &(struct person){"dora", "Dora", key, ROLE(OPERATOR), 0, 0, false}, KY_OK);
+    remove_user(d, "dora", KY_OK);
+    /* neither another's, nor her own again: else what stands of her key and subject would be forgotten */
+    add_user(d, &(struct person){"dora", "Else", renewed, ROLE(OPERATOR), 0, 0, false}, KY_CONFLICT);
+    add_user(d, &(struct person){"dora", "Dora", key, ROLE(OPERATOR), 0, 0, false}, KY_CONFLICT);
+    add_user(d, &(struct person){"carol", "Carol", renewed, ROLE(OPERATOR), 0, 0, false}, KY_CONFLICT);
+    OK(store_row_get(d->a->store, ROW_OPERATOR, 4, &row));
+    assert_true(row.removed);
+    add_user(d, &(struct person){"eve", "Eve", key, ROLE(AUDITOR), 0, 0, false}, KY_CONFLICT);
+    add_user(d, &(struct person){"eve", "Dora", renewed, ROLE(AUDITOR), 0, 0, false}, KY_CONFLICT);
+    add_user(d, &(struct person){"dora.2", "Dora", renewed, ROLE(OPERATOR), 0, 0, false}, KY_OK);
+    assert_true(status_by(d, "dora.2", renewed));
     EVP_PKEY_free(key);
     EVP_PKEY_free(renewed);
+}
+
+/* Before certificates one key could stand under two names. */
+static void one_key_under_two_names_is_one_person(void **state)
+{
+    struct door *d = *state;
+    uint8_t spki[700];
+    struct row_operator row = {.operator_id = ky_span_text("alias")};
+    const struct signer twice[] = {{"alice", d->alice}, {"alias", d->alice}};
+
+    row.public_key = KY_SPAN(spki, test_spki(d->alice, spki));
+    OK(store_row_put(d->a->store, ROW_OPERATOR, 0, &row, 0, d->a->now_us, NULL));
+    assert_true(status_by(d, "alias", d->alice));
+    door_add_subject(d, "a");
+    DOOR_OP(d, UNLOCK_SUBJECT, unlock_subject, UnlockSubject, KYSO__V1__UNLOCK_SUBJECT__INIT,
+            message_.subject_id = TEXT("a"));
+    send_by(d, &op_, twice, 2);
+    door_expect_refused(d, KY_OPERATOR_REFUSED);
+    assert_int_equal(d->a->unlocks, 0);
+    door_send_both(d, &op_);
+    (void)door_expect_result(d);
+}
+
+static void many_people_come_in_pages(void **state)
+{
+    struct door *d = *state;
+    EVP_PKEY *key;
+    char name[16];
+    uint32_t from = 0;
+    size_t found = 0, pages = 0;
+
+    for (int i = 0; i < 45; i++) {
+        key = test_key(KY_KEY_ED25519);
+        (void)snprintf(name, sizeof(name), "user-%d", i);
+        add_user(d, &(struct person){name, name, key, ROLE(AUDITOR), 0, 0, false}, KY_OK);
+        if (i % 3 == 0)
+            remove_user(d, name, KY_OK);
+        EVP_PKEY_free(key);
+    }
+    do {
+        const Kyso__V1__OperationResult *r = list_users(d, from, false);
+
+        for (size_t i = 0; i < r->n_users; i++)
+            assert_false(r->users[i]->removed);
+        found += r->n_users;
+        from = r->next_from;
+        pages++;
+    } while (from != 0);
+    assert_int_equal(found, 2 + 30);
+    assert_int_equal(pages, 2);
+    assert_int_equal(list_users(d, 0, true)->n_users, 20);
+    assert_int_equal(list_users(d, 40, true)->n_users, 8);
+    assert_int_equal(list_users(d, UINT32_MAX, true)->n_users, 0);
 }
 
 static void certificates_that_do_not_do(void **state)
@@ -280,37 +363,57 @@ static void test_compliance_31_two_people_for_what_counts(void **state)
 static void as_many_are_left_as_it_takes(void **state)
 {
     struct door *d = *state;
-    EVP_PKEY *key = test_key(KY_KEY_P256);
+    EVP_PKEY *dora = test_key(KY_KEY_P256), *erin = test_key(KY_KEY_P256);
 
-    remove_user(d, "bob", KY_CONFLICT); /* alice alone could add nobody */
-    set_role(d, "alice", ROLE(OPERATOR), KY_CONFLICT);
-    add_user(d, &(struct person){"dora", "Dora", key, ROLE(SECURITY_OFFICER), 0, 0, false}, KY_OK);
+    assert_int_equal(operate_users_missing(d->a, 0), 2); /* alice's and bob's keys name nobody */
+    add_user(d, &(struct person){"dora", "Dora", dora, ROLE(SECURITY_OFFICER), 0, 0, false}, KY_OK);
+    add_user(d, &(struct person){"erin", "Erin", erin, ROLE(ADMINISTRATOR), 0, 0, false}, KY_OK);
+    assert_int_equal(operate_users_missing(d->a, 0), 0);
+    remove_user(d, "dora", KY_CONFLICT); /* erin alone could add nobody */
+    set_role(d, "erin", ROLE(OPERATOR), KY_CONFLICT);
+    set_role(d, "erin", ROLE(SECURITY_OFFICER), KY_OK);
     set_role(d, "bob", ROLE(OPERATOR), KY_OK);
     DOOR_OP(d, SET_ROLE, set_role, SetRole, KYSO__V1__SET_ROLE__INIT, message_.name = TEXT("bob"),
             message_.role = ROLE(ADMINISTRATOR));
     door_send_both(d, &op_); /* bob is an operator now */
     door_expect_refused(d, KY_OPERATOR_REFUSED);
-    EVP_PKEY_free(key);
+    EVP_PKEY_free(dora);
+    EVP_PKEY_free(erin);
 }
 
-static void two_people_have_a_day(void **state)
+static void two_people_have_a_day_for_a_change(void **state)
 {
     struct door *d = *state;
 
-    DOOR_OP(d, GET_STATUS, get_status, GetStatus, KYSO__V1__GET_STATUS__INIT, (void)0);
+    door_add_subject(d, "a");
+    DOOR_OP(d, UNLOCK_SUBJECT, unlock_subject, UnlockSubject, KYSO__V1__UNLOCK_SUBJECT__INIT,
+            message_.subject_id = TEXT("a"));
     op_.expires = (int64_t)authority_now_s(d->a) + 86400;
-    door_send(d, &op_);
-    door_expect_refused(d, KY_OPERATOR_REFUSED);
     door_send_both(d, &op_);
     (void)door_expect_result(d);
     door_send_both(d, &op_); /* and it runs once */
     door_expect_refused(d, KY_OPERATOR_REFUSED);
     op_ = door_operation(d);
-    op_.op_case = KYSO__V1__OPERATION__OP_GET_STATUS;
-    op_.get_status = &message_;
+    op_.op_case = KYSO__V1__OPERATION__OP_UNLOCK_SUBJECT;
+    op_.unlock_subject = &message_;
     op_.expires = (int64_t)authority_now_s(d->a) + 86401;
     door_send_both(d, &op_);
     door_expect_refused(d, KY_OPERATOR_REFUSED);
+}
+
+static void reads_have_no_day(void **state)
+{
+    struct door *d = *state;
+
+    DOOR_OP(d, GET_STATUS, get_status, GetStatus, KYSO__V1__GET_STATUS__INIT, (void)0);
+    op_.expires = (int64_t)authority_now_s(d->a) + OPERATE_EXPIRES_MAX_S + 1;
+    door_send(d, &op_);
+    door_expect_refused(d, KY_OPERATOR_REFUSED);
+    door_send_both(d, &op_);
+    door_expect_refused(d, KY_OPERATOR_REFUSED);
+    op_.expires--;
+    door_send_both(d, &op_);
+    (void)door_expect_result(d);
 }
 
 int main(void)
@@ -318,13 +421,17 @@ int main(void)
 #define TEST_OF(f) cmocka_unit_test_setup_teardown(f, setup_dual, door_teardown)
     const struct CMUnitTest tests[] = {
         TEST_OF(people_are_added_listed_and_removed),
+        TEST_OF(a_name_is_one_persons_for_good),
+        TEST_OF(one_key_under_two_names_is_one_person),
+        TEST_OF(many_people_come_in_pages),
         TEST_OF(certificates_that_do_not_do),
         TEST_OF(a_certificate_is_checked_at_each_operation),
         TEST_OF(test_compliance_33_conflicting_roles_are_refused),
         TEST_OF(test_compliance_33_an_auditor_reads_and_changes_nothing),
         TEST_OF(test_compliance_31_two_people_for_what_counts),
         TEST_OF(as_many_are_left_as_it_takes),
-        TEST_OF(two_people_have_a_day),
+        TEST_OF(two_people_have_a_day_for_a_change),
+        TEST_OF(reads_have_no_day),
     };
 
     return cmocka_run_group_tests_name("operate_user", tests, NULL, NULL);
