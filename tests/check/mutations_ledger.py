@@ -233,6 +233,42 @@ def change_of_nobody(b):
     b.all("admin", table=2)[-1].operation = 0
 
 
+def outside_a_demo(b):
+    """The operations of a server that is none, each signed by two."""
+    b.records[0].demo = 0
+    for r in b.all("operation"):
+        r.operators = "demo,second"
+    return b.all("operation", name="add-client")[-1]
+
+
+@forges("P7-people")
+def nobody_signed(b):
+    b.first("operation").operators = ""
+
+
+@forges("P7-people")
+def somebody_signed_twice(b):
+    outside_a_demo(b).operators = "demo,demo"
+
+
+@forges("P7-people")
+def one_person_for_what_takes_two(b):
+    outside_a_demo(b).operators = "demo"
+
+
+@forges("P7-people")
+def one_person_destroyed_a_key(b):
+    outside_a_demo(b)
+    one = b.all("operation", name="set-credential-state")[-1]
+    one.operators = "demo"
+    b.append(b.make("destroyed", credential_row=1, storage=1, blob_sha256=bytes(32), operation=one.index))
+
+
+@forges("P7-offline")
+def operators_were_added_while_it_served(b):
+    b.append(b.again(b.all("operation")[-1], name="add-user-offline", operators="", nonce=bytes(16)))
+
+
 @forges("P7-life")
 def stop_of_another_start(b):
     b.all("stop")[-1].boot = bytes(16)

@@ -87,7 +87,7 @@ class Failing(EveryDoor):
     def test_46_eio_once(self):
         self.fails("write nth 1 fail EIO")
 
-    def test_46_erofs(self):
+    def test_compliance_37_a_ledger_that_became_read_only(self):
         self.fails("write fail EROFS; sync fail EROFS")
 
     def test_46_short_write(self):

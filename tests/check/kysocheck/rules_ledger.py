@@ -6,6 +6,7 @@ import hashlib
 from .forms import FORMS, view
 from .rule import rule
 from .tree import NoteError
+from .world import life_of, people_of
 
 
 @rule("P7-line", "every line is one JSON object with a leaf in canonical base64", "line")
@@ -144,6 +145,27 @@ def lives_are_ordered(w, r):
         yield "stops another start than the last", r.index
     elif not w.running:
         yield f"a {r.type} while no server ran", r.index
+
+
+TWO_PEOPLE = {"unlock-subject", "add-client", "set-client-request-key", "enroll-citizens", "enroll-totp", "add-user", "remove-user",
+              "set-role"}
+
+
+@rule("P7-people", "an operation names who signed it, nobody twice; outside a demo two people where it takes two", "operation",
+      "destroyed")
+def people_are_enough(w, r):
+    people = people_of(r) if r.type == "operation" else w.people.get(r.operation, [])
+    two = not w.demo and (r.type == "destroyed" or r.name in TWO_PEOPLE)
+    need = 0 if r.type == "operation" and r.name == "add-user-offline" else 2 if two else 1
+    if len(people) < need or len(people) != len(set(people)):
+        yield f"is signed by {', '.join(people) or 'nobody'}", r.index
+
+
+@rule("P7-offline", "a start that adds operators without any serves nobody", "operation", "begin", "authorized", "ended", "intent",
+      "denied", "event", "crl")
+def offline_serves_nobody(w, r):
+    if w.life is not None and life_of(r) != w.life:
+        yield f"a {r.type} of a start that {'served' if w.life == 'served' else 'added operators'}", r.index
 
 
 @rule("P7-clean", "a start is clean after a stop with nothing distrusted, and only then", "start")

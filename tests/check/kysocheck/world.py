@@ -31,6 +31,9 @@ class World:
         self.ledger_key = b""
         self.kinds = bytearray()  # record type by index, 0 where unreadable
         self.operations = {}  # index: (name, target)
+        self.people = {}  # index: who signed it, a list
+        self.demo = False
+        self.life = None  # what this start has done: "served", or "offline"
         self.nonces = {}
         self.versions = {}
         self.client_names = {}
@@ -84,15 +87,27 @@ class World:
         step = STEPS.get(r.type)
         if step is not None:
             step(self, r)
+        self.life = self.life or life_of(r)
+
+
+def people_of(operation):
+    return operation.operators.split(",") if operation.operators else []
+
+
+def life_of(r):
+    """What a start that writes this record does: serve, or add operators without being asked by any; None: either."""
+    if r.type == "operation" and r.name == "add-user-offline":
+        return "offline"
+    return "served" if r.type in ("operation", "begin", "authorized", "ended", "intent", "denied", "event", "crl") else None
 
 
 def apply_genesis(w, r):
     if w.server_id is None:
-        w.server_id, w.ledger_key = r.server_id, r.ledger_key
+        w.server_id, w.ledger_key, w.demo = r.server_id, r.ledger_key, bool(r.demo)
 
 
 def apply_start(w, r):
-    w.boot, w.running, w.anchored = r.boot, True, False
+    w.boot, w.running, w.anchored, w.life = r.boot, True, False, None
 
 
 def apply_stop(w, _):
@@ -110,6 +125,7 @@ def apply_admin(w, r):
 
 def apply_operation(w, r):
     w.operations[r.index] = (r.name, r.target)
+    w.people[r.index] = people_of(r)
     w.nonces.setdefault(r.nonce, r.index)
     for act in w.history.by_target.get((r.name, r.target), ()):
         slack = w.options.slack_s

@@ -71,6 +71,11 @@ def cut(rng, lines):
 
 EDIT_KINDS = (flip, drop, double, swap, cut)
 
+# Fields that say who or what a record is about: one of them is never empty.
+WHO = {"genesis": ("server_id",), "start": ("boot",), "stop": ("boot",), "anchored": ("head_size",), "operation": ("operators",),
+       "admin": ("row",), "begin": ("client_row",), "authorized": ("authenticator_row",), "ended": ("transaction_id",),
+       "intent": ("credential_row",), "receipt": ("sig_len", "cause"), "denied": ("client_row", "subject_row", "spki")}
+
 
 class CheckCase(ServerCase):
     config = {"ledger.checkpoint_interval_s": 1, "policy.lock_tries": 20, "policy.lock_total": 100,
@@ -358,7 +363,7 @@ class Forged(CheckCase):
                 if m.sealed is not None:
                     self.assertEqual(verdict, 0 if m.sealed else 4, "what the C verifier says of the tree")
 
-    def test_random_edits_are_found(self):
+    def test_compliance_35_random_edits_are_found(self):
         """P7: leaves flipped, dropped, doubled, swapped, cut: found by index and tree alone. The C verifier is asked 40 times."""
         rng, folder = random.Random(SEED), f"{self.h.dir}/forged"
         self.judge(self.book.copy())
@@ -370,6 +375,19 @@ class Forged(CheckCase):
             with self.subTest(number=number, how=how.__name__, seed=SEED):
                 self.assertTrue({"P7-root", "P7-reach", "P7-index"} & self.fired(folder))
                 self.assertEqual(self.verdict(folder) if number < 40 else 4, 4)
+
+    def test_compliance_34_every_event_has_time_type_identity_and_outcome(self):
+        with open(self.export_path, encoding="utf-8") as f:
+            records = [r for r in map(json.loads, f) if "leaf" in r]
+        self.assertEqual({r["type"] for r in records} - {"event"}, WHO.keys() - {"ended"} | {r["type"] for r in records} & {"ended"})
+        for r in records:
+            self.assertRegex(r["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+            if r["type"] in WHO and r.get("outcome", 1) == 1:
+                self.assertTrue(any(str(r[name]).strip("0") for name in WHO[r["type"]]), r)
+        ended = {r["intent"]: r["outcome"] for r in records if r["type"] == "receipt"}
+        self.assertEqual(sorted(ended), [r["index"] for r in records if r["type"] == "intent"])
+        self.assertLessEqual(set(ended.values()), {1, 2, 3})
+        self.assertNotIn("ok", {r["reason"] for r in records if r["type"] == "denied"})
 
     def test_codes_are_numbered_as_documented(self):
         """The codes' numbers are bytes of the ledger: document, checker and server must agree, and never renumber."""

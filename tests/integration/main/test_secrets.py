@@ -207,19 +207,19 @@ class Written(SecretsCase):
             if name not in allowed:
                 self.assertNotIn(secret, data, f"{name} is in {what}")
 
-    def test_log(self):
+    def test_compliance_36_log(self):
         text = self.h.log_text().encode()
         self.assertIn(b"demo.kyso.example", text)
         self.assertNowhere("the log", text)
 
-    def test_ledger_export(self):
+    def test_compliance_36_ledger_export(self):
         for words in ((), ("--private",)):
             text = self.h.kyso("ledger", "export", *words).stdout.encode()
             self.assertIn(self.alice["credential_id"].encode(), text)
             self.assertNowhere("the ledger's export", text)
             self.assertEqual(DISPLAY.encode().hex().encode() in text, bool(words), "only then with the side table")
 
-    def test_files(self):
+    def test_compliance_36_files(self):
         paths = [path for path in glob.glob(f"{self.h.state}/state/**", recursive=True) if os.path.isfile(path)]
         self.assertIn(f"{self.h.state}/state/kyso.db", paths)
         self.assertIn(f"{self.h.state}/state/kyso.db-wal", paths)
