@@ -306,16 +306,20 @@ static int clear_latch(const struct config *c)
     return 0;
 }
 
+static int check_operators(const struct supervisor *s, const struct options *o)
+{
+    if (!o->init || s->config->demo || o->operator_count >= 2)
+        return 0;
+    fputs("kysod: outside a demo it takes two operators with certificates, as one alone could not add another: "
+          "--operator NAME:PEM --operator NAME:PEM\n", stderr);
+    return EXIT_REFUSED;
+}
+
 static int serve(struct supervisor *s, const struct options *o)
 {
     struct ky_status st;
     int bad;
 
-    if (o->init && !s->config->demo && o->operator_count < 2) {
-        fputs("kysod: outside a demo it takes two operators with certificates, as one alone could not add another: "
-              "--operator NAME:PEM --operator NAME:PEM\n", stderr);
-        return EXIT_REFUSED;
-    }
     s->creates = o->init;
     s->phase = o->probe  ? PHASE_PROBE
                : o->init ? PHASE_PROVISION_TOKEN
@@ -323,7 +327,7 @@ static int serve(struct supervisor *s, const struct options *o)
                          : PHASE_RUN;
     umask(0077);
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
-    if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
+    if ((bad = users_choose(s)) || (bad = check_operators(s, o)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
         (bad = check_state(s)) || (o->init && (bad = users_give_state(s))) || (!o->probe && (bad = users_check_state(s))) ||
         (bad = read_operators(s, o)) || (o->init && (bad = read_ceremony(s))) || (bad = find_programs(s)))
         return bad;
