@@ -49,6 +49,7 @@ static const struct ky_field authenticator_fields[] = {
     KY_FFIX(struct row_authenticator, confirm_sha256),
     KY_FU64(struct row_authenticator, enrolled_s),
     KY_FU64(struct row_authenticator, usable_from_s),
+    KY_FBYTES(struct row_authenticator, reader_sha256, 32),
 };
 const struct ky_schema row_authenticator_schema =
     KY_SCHEMA("authenticator", ROW_AUTHENTICATOR, struct row_authenticator, authenticator_fields);
@@ -103,8 +104,9 @@ const struct ky_schema *row_schema(uint8_t table)
 
 /* How many fields the rows had that are on disk from before their table grew at its end. */
 static const uint16_t older[ROW_TABLE_END] = {
-    [ROW_CLIENT] = 8,   /* without request_key */
-    [ROW_OPERATOR] = 3, /* without role and certificate */
+    [ROW_AUTHENTICATOR] = 14, /* without reader_sha256 */
+    [ROW_CLIENT] = 8,         /* without request_key */
+    [ROW_OPERATOR] = 3,       /* without role and certificate */
 };
 
 struct ky_status row_decode(uint8_t table, struct ky_span in, void *out_msg)

@@ -207,6 +207,9 @@ struct job {
  */
 KY_MUST_CHECK struct ky_status job_submit(struct authority *a, const struct job *job, const void *msg);
 
+/* Did vaults end with this key, one after the other, and lately? */
+bool dispatch_quarantined(const struct authority *a, uint32_t key_row);
+
 struct job_result {
     struct ky_status status;   /* KY_OK, or why there is none */
     uint16_t type;             /* JOB_R_* */

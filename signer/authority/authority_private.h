@@ -296,7 +296,6 @@ const struct job *dispatch_queued(const struct authority *a,
 void dispatch_cancel(
     struct authority *a,
     const struct reply_to *who); /* of a queued one: settles it with KY_CANCELLED */
-bool dispatch_quarantined(const struct authority *a, uint32_t key_row);
 /* There has been no vault for so long that a request had better be refused at once, its proof unspent. */
 bool dispatch_dark(const struct authority *a);
 bool dispatch_idle(const struct authority *a);

@@ -102,12 +102,19 @@ static void run_alone(struct authority *a, struct job_slot *s)
     s->alone = true;
 }
 
+/* Whose key it was nobody can tell: who asked asks again for each by itself, before more vaults end with it. */
+static bool is_of_many(const struct job_slot *s)
+{
+    return s->job.schema == &job_sign_each_schema && s->job.key_row == 0;
+}
+
 /* Back to the head of the queue, or to its end when it has had its tries. */
 static void give_back(struct authority *a, struct job_slot *s, bool was_running)
 {
     vaults_release(a, s);
     s->tries += was_running;
-    if (s->tries >= JOB_ATTEMPTS || dispatch_quarantined(a, s->job.key_row) || split_is_void(s)) {
+    if (s->tries >= (is_of_many(s) ? 1 : JOB_ATTEMPTS) ||
+        dispatch_quarantined(a, s->job.key_row) || split_is_void(s)) {
         slot_done(a, s, KY_STATUS(KY_UNAVAILABLE), JOB_R_DONE, (struct ky_span){0});
         return;
     }

@@ -14,6 +14,8 @@
 #define ENROLL_CONFIRM_TRIES 5u     /* wrong codes, then the authenticator is removed */
 #define ENROLL_CODE_VALID_S  (30u * 86400u) /* a confirmation code's life: letters take their time */
 
+#define ENROLL_LETTER_MOST(subject_len) (3u * (subject_len) + 256u) /* the sealed text's length: URI, id, code */
+
 /* What STORE_BY_SEED is keyed by: HMAC-SHA256(state key, tag || 0x00 || seed). */
 KY_MUST_CHECK struct ky_status enroll_seed_fingerprint(const struct ky_secret *state_key,
                                                        struct ky_span seed, uint8_t out[32]);

@@ -10,36 +10,50 @@
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
+#include <string.h>
+
+#include "kyso/alg.h"
+
+#define CMS_MOST                                                                                   \
+    384u /* of an envelope, without text, issuer's name and what is as long as the key */
 
 static const struct {
-    int key; /* EVP_PKEY_base_id */
+    int key;           /* EVP_PKEY_base_id */
+    const char *group; /* as OpenSSL calls it; RSA has none */
     int least_bits;
     uint32_t usage; /* what a key usage extension must allow (RFC 5280 s.4.2.1.3) */
 } kinds[] = {
-    {EVP_PKEY_EC, 256, KU_KEY_AGREEMENT},
-    {EVP_PKEY_RSA, 2048, KU_KEY_ENCIPHERMENT},
+    {EVP_PKEY_EC, "prime256v1", 256, KU_KEY_AGREEMENT},
+    {EVP_PKEY_EC, "secp384r1", 384, KU_KEY_AGREEMENT},
+    {EVP_PKEY_EC, "secp521r1", 521, KU_KEY_AGREEMENT},
+    {EVP_PKEY_RSA, "", 2048, KU_KEY_ENCIPHERMENT},
 };
 
 static const char *reader_problem(X509 *x, uint64_t now_s)
 {
     EVP_PKEY *key = X509_get0_pubkey(x);
+    char group[32] = "";
     time_t now = (time_t)now_s;
 
-    if (X509_cmp_time(X509_get0_notBefore(x), &now) > 0 ||
-        X509_cmp_time(X509_get0_notAfter(x), &now) < 0)
+    /* 0 says that it cannot be read */
+    if (X509_cmp_time(X509_get0_notBefore(x), &now) >= 0 ||
+        X509_cmp_time(X509_get0_notAfter(x), &now) <= 0)
         return "seal_to: the certificate is not valid now";
+    if (key != NULL)
+        (void)EVP_PKEY_get_group_name(key, group, sizeof(group), NULL);
     for (size_t i = 0; key != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (EVP_PKEY_base_id(key) != kinds[i].key || EVP_PKEY_bits(key) < kinds[i].least_bits)
+        if (EVP_PKEY_base_id(key) != kinds[i].key || strcmp(group, kinds[i].group) != 0 ||
+            EVP_PKEY_bits(key) < kinds[i].least_bits)
             continue;
         return (X509_get_key_usage(x) & kinds[i].usage) != 0
                    ? NULL
                    : "seal_to: the certificate's key usage does not allow it";
     }
-    return "seal_to: the certificate's key is neither EC nor RSA from 2048 bits";
+    return "seal_to: the certificate's key is neither P-256, P-384, P-521 nor RSA from 2048 bits";
 }
 
-struct ky_status envelope_reader(struct ky_span der, uint64_t now_s, X509 **out_reader,
-                                 const char **out_why)
+struct ky_status envelope_reader_load(struct ky_span der, uint64_t now_s,
+                                      struct envelope_reader *out_reader, const char **out_why)
 {
     const uint8_t *p = der.data;
     X509 *x = d2i_X509(NULL, &p, (long)der.len);
@@ -51,23 +65,33 @@ struct ky_status envelope_reader(struct ky_span der, uint64_t now_s, X509 **out_
         X509_free(x);
         return KY_STATUS(KY_INVALID);
     }
-    *out_reader = x;
+    out_reader->certificate = x;
+    ky_sha256(der, out_reader->sha256);
     return KY_STATUS(KY_OK);
 }
 
-static bool set_algorithms(CMS_RecipientInfo *r, X509 *reader)
+size_t envelope_most(const struct envelope_reader *reader, size_t text_len)
+{
+    X509 *x = reader->certificate;
+
+    return text_len + CMS_MOST + (size_t)EVP_PKEY_size(X509_get0_pubkey(x)) +
+           (size_t)i2d_X509_NAME(X509_get_issuer_name(x), NULL);
+}
+
+static bool set_algorithms(CMS_RecipientInfo *r, X509 *certificate)
 {
     EVP_PKEY_CTX *c = CMS_RecipientInfo_get0_pkey_ctx(r);
 
     if (c == NULL)
         return false;
-    if (EVP_PKEY_base_id(X509_get0_pubkey(reader)) == EVP_PKEY_EC)
+    if (EVP_PKEY_base_id(X509_get0_pubkey(certificate)) == EVP_PKEY_EC)
         return EVP_PKEY_CTX_set_ecdh_kdf_md(c, EVP_sha256()) == 1;
     return EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_OAEP_PADDING) == 1 &&
            EVP_PKEY_CTX_set_rsa_oaep_md(c, EVP_sha256()) == 1;
 }
 
-struct ky_status envelope_seal(X509 *reader, struct ky_span text, struct ky_buf *out)
+struct ky_status envelope_seal(const struct envelope_reader *reader, struct ky_span text,
+                               struct ky_buf *out)
 {
     struct ky_status status = KY_STATUS(KY_INTERNAL);
     CMS_ContentInfo *cms = CMS_EnvelopedData_create(EVP_aes_256_cbc());
@@ -78,8 +102,9 @@ struct ky_status envelope_seal(X509 *reader, struct ky_span text, struct ky_buf 
 
     if (cms == NULL || CMS_set_detached(cms, 0) != 1)
         goto done;
-    r = CMS_add1_recipient_cert(cms, reader, CMS_KEY_PARAM);
-    if (r == NULL || !set_algorithms(r, reader) || (cipher = CMS_dataInit(cms, NULL)) == NULL ||
+    r = CMS_add1_recipient_cert(cms, reader->certificate, CMS_KEY_PARAM);
+    if (r == NULL || !set_algorithms(r, reader->certificate) ||
+        (cipher = CMS_dataInit(cms, NULL)) == NULL ||
         BIO_write(cipher, text.data, (int)text.len) != (int)text.len || BIO_flush(cipher) != 1 ||
         CMS_dataFinal(cms, cipher) != 1)
         goto done;

@@ -338,7 +338,8 @@ void operate_request(struct authority *a, const struct request *r, struct ky_spa
                           .request = r,
                           .to = request_reply_to(r),
                           .name = "",
-                          .result = KYSO__V1__OPERATION_RESULT__INIT};
+                          .result = KYSO__V1__OPERATION_RESULT__INIT,
+                          .made = KY_BUF_INIT(KY_RESULT_MAX)};
 
     o.arena = &arena;
     if (!ky_ok(ky_arena_init(&arena, KY_ARENA_MAX))) {
@@ -352,6 +353,7 @@ void operate_request(struct authority *a, const struct request *r, struct ky_spa
     o.why = verify_signers(&o, &d, &signers);
     finish(&o, o.why != NULL ? KY_STATUS(KY_OPERATOR_REFUSED) : run_signed(&o, &d, &signers));
 done:
+    ky_buf_free(&o.made);
     ky_arena_wipe(&arena);
 }
 
@@ -372,7 +374,8 @@ void operate_job_done(struct authority *a, const struct job *job, const struct j
     struct operation o = {.a = a,
                           .to = job->to,
                           .name = continuations[job->for_what].name,
-                          .result = KYSO__V1__OPERATION_RESULT__INIT};
+                          .result = KYSO__V1__OPERATION_RESULT__INIT,
+                          .made = KY_BUF_INIT(KY_RESULT_MAX)};
 
     o.arena = &arena;
     /* Settlement needs no arena, only the answer does: without one the caller hears KY_BUSY. */
@@ -380,6 +383,7 @@ void operate_job_done(struct authority *a, const struct job *job, const struct j
     if (!has_arena)
         arena = (struct ky_arena){.exhausted = true};
     finish(&o, continuations[job->for_what].settle(&o, job, r));
+    ky_buf_free(&o.made);
     if (has_arena)
         ky_arena_wipe(&arena);
 }

@@ -14,10 +14,12 @@ kyso_library(kyso_operate
         operate.c
         operate_authenticator.c
         operate_certificate.c
+        operate_citizen.c
         operate_citizens.c
         operate_client.c
         operate_common.c
         operate_credential.c
+        operate_device.c
         operate_enroll.c
         operate_read.c
         operate_subject.c

@@ -11,6 +11,7 @@
 
 #include "authority.h"
 #include "csr.h"
+#include "envelope.h"
 
 #define OPERATE_EXPIRES_MAX_S        300u   /* an operation's expiry is at most this far ahead */
 #define OPERATE_SHARED_EXPIRES_MAX_S 86400u /* that of one which two people signed */
@@ -28,6 +29,7 @@ struct operation { /* one operation while it runs, or while its answer is made *
     uint32_t signers;              /* distinct operators whose signatures hold */
     uint64_t index;                /* of the LEDGER_OPERATION record */
     Kyso__V1__OperationResult result;
+    struct ky_buf made;          /* what of the result is too long for the arena */
     struct ledger_denied denied; /* the rows that are known, for the record of a refusal */
     const char *why;             /* for the log: what exactly was wrong, or NULL */
     bool deferred;               /* a job answers later */
@@ -119,13 +121,22 @@ KY_MUST_CHECK struct ky_status operate_csr_finish(struct operation *o, uint32_t 
                                                   struct ky_span raw, struct ky_buf *out_der);
 
 /*
- * A person's TOTP authenticator, its seed sealed to a reader: a new one where there is none; the same again while it is unconfirmed and
- * no credential of the person is active; otherwise nothing is sealed and only its id is told.
+ * A person's TOTP authenticator, its seed sealed to a reader: a new one where there is none. Of one that is confirmed, or where a
+ * credential of the person is active, nothing is sealed and only its id is told. Any other is told again to the reader that it was
+ * sealed to, while its code holds, and else removed for a new one.
  */
 KY_MUST_CHECK struct ky_status operate_sealed_totp(struct operation *o, const char *subject_id,
-                                                   uint8_t hash, uint8_t digits, X509 *reader,
+                                                   uint8_t hash, uint8_t digits,
+                                                   const struct envelope_reader *reader,
                                                    char out_id[AUTHORITY_ID_MAX],
                                                    struct ky_buf *out_envelope);
+/* Has the person a credential that is active, or suspended: that one can come back, and counts like it. */
+KY_MUST_CHECK struct ky_status operate_can_sign(struct operation *o, uint32_t subject_row,
+                                                bool *out_can_sign);
+/* Is this the code that confirms it, and not too old? */
+bool operate_code_holds(struct operation *o, const struct row_authenticator *row, const char *code);
+KY_MUST_CHECK struct ky_status operate_put_removed(struct operation *o, uint32_t number,
+                                                   struct row_authenticator *row);
 
 /* --- operate_common.c: finding rows and filling results ---------------------------------------------------- */
 

@@ -38,8 +38,8 @@ static struct ky_status put_next_epoch(struct operation *o, uint32_t number,
  * The seed's fingerprint stays: a seed is enrolled once, since its spent steps go with its row. So does the key of a device that was
  * active: the approval that let it in would let it in again. One that was never confirmed is free.
  */
-static struct ky_status put_removed(struct operation *o, uint32_t number,
-                                    struct row_authenticator *row)
+struct ky_status operate_put_removed(struct operation *o, uint32_t number,
+                                     struct row_authenticator *row)
 {
     uint8_t key_sha256[32];
     bool frees_key = row->kind == ROW_AUTH_DEVICE && row->state == ROW_AUTH_UNCONFIRMED;
@@ -55,7 +55,7 @@ static struct ky_status put_removed(struct operation *o, uint32_t number,
     return status;
 }
 
-static bool code_matches(struct operation *o, const struct row_authenticator *row, const char *code)
+bool operate_code_holds(struct operation *o, const struct row_authenticator *row, const char *code)
 {
     uint8_t mac[32];
     bool in_time = authority_now_s(o->a) <= row->enrolled_s + ENROLL_CODE_VALID_S;
@@ -69,7 +69,8 @@ static struct ky_status refuse_code(struct operation *o, uint32_t number,
                                     struct row_authenticator *row)
 {
     bool last = row->epoch >= ENROLL_CONFIRM_TRIES;
-    struct ky_status status = last ? put_removed(o, number, row) : put_next_epoch(o, number, row);
+    struct ky_status status =
+        last ? operate_put_removed(o, number, row) : put_next_epoch(o, number, row);
 
     if (!ky_ok(status))
         return status;
@@ -95,21 +96,27 @@ struct ky_status operate_confirm_authenticator(struct operation *o)
     struct row_authenticator row;
     struct ky_span subject_id;
     uint32_t number = 0;
+    bool can_sign = false;
     struct ky_status status = operate_authenticator(o, m->authenticator_id, &number, &row);
 
     if (!ky_ok(status))
         return status;
     if (row.state != ROW_AUTH_UNCONFIRMED)
         return operate_no(o, KY_CONFLICT, "it is not waiting for a confirmation");
-    if (!code_matches(o, &row, m->code))
+    if (!operate_code_holds(o, &row, m->code))
         return refuse_code(o, number, &row);
-    status = subject_text(o, row.subject_row, &subject_id);
+    status = operate_can_sign(o, row.subject_row, &can_sign);
+    if (ky_ok(status))
+        status = subject_text(o, row.subject_row, &subject_id);
     if (!ky_ok(status))
         return status;
     row.state = ROW_AUTH_ACTIVE;
+    row.usable_from_s =
+        policy_enrolment_confirmed(can_sign, authority_now_s(o->a), row.usable_from_s);
     memset(row.confirm_sha256, 0, sizeof(row.confirm_sha256));
     operate_give_authenticator(o, &row, subject_id);
-    o->result.message = operate_message(o, "authenticator %s is active", m->authenticator_id);
+    o->result.message = operate_message(o, "authenticator %s is active%s", m->authenticator_id,
+                                        can_sign ? ", and counts from tomorrow on" : "");
     return put_next_epoch(o, number, &row);
 }
 
@@ -156,5 +163,5 @@ struct ky_status operate_remove_authenticator(struct operation *o)
     o->result.message = operate_message(o, "authenticator %s removed", m->authenticator_id);
     shown.state = ROW_AUTH_REMOVED;
     operate_give_authenticator(o, &shown, subject_id);
-    return put_removed(o, number, &row);
+    return operate_put_removed(o, number, &row);
 }

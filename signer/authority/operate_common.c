@@ -112,7 +112,8 @@ struct ky_status operate_authenticator(struct operation *o, const char *authenti
     o->denied.authenticator_row = row;
     o->denied.subject_row = out->subject_row;
     *out_row = row;
-    return KEEP(o, &out->authenticator_id, &out->label, &out->sealed_seed, &out->device_key);
+    return KEEP(o, &out->authenticator_id, &out->label, &out->sealed_seed, &out->device_key,
+                &out->reader_sha256);
 }
 
 struct ky_status operate_each_of(struct operation *o, enum store_lookup kind, uint32_t subject_row,

@@ -62,6 +62,23 @@ static struct ky_status submit_generate(struct operation *o, const struct creden
     return status;
 }
 
+static struct ky_status note_state(struct operation *o, uint32_t number, void *ctx)
+{
+    bool *can_sign = ctx;
+    struct row_credential c;
+    struct ky_status status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, number, &c);
+
+    if (ky_ok(status) && (c.state == STATE(ACTIVE) || c.state == STATE(SUSPENDED)))
+        *can_sign = true;
+    return status;
+}
+
+struct ky_status operate_can_sign(struct operation *o, uint32_t subject_row, bool *out_can_sign)
+{
+    *out_can_sign = false;
+    return operate_each_of(o, STORE_CREDENTIALS_OF, subject_row, note_state, out_can_sign);
+}
+
 struct ky_status operate_put_credential(struct operation *o, struct row_credential *row,
                                         char out_id[AUTHORITY_ID_MAX], uint32_t *out_number)
 {

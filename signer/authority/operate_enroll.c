@@ -1,43 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Enrolment of authenticators, the soft spot. A first one is added only while no credential of the person is active; later it
- * takes an existing device's approval, or two operators and a day (policy/enrolment). The authority's thread, inside a turn.
- * Keeps: one seed, one device key, one authenticator; a seed leaves sealed to a reader, or where the state is marked demo.
+ * Enrolment of authenticators, the soft spot, and of those that make codes. A first one is added only while no credential of the
+ * person is active; later it takes an existing device's approval, or two operators and a day (policy/enrolment). The authority's thread,
+ * inside a turn. Keeps: one seed, one authenticator; a seed leaves sealed to one reader, or where the state is marked demo.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "enroll.h"
-#include "envelope.h"
-#include "operate.h"
+#include "operate_enroll.h"
 #include "seed.h"
 
 #define AUTHENTICATORS_LISTED_MAX 16u /* as the core's row cache keeps of one person */
-#define STATE(s)                  ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
-
-struct enrolment { /* one, while it is decided */
-    uint32_t subject_row;
-    struct ky_span subject_id; /* the operation's own bytes */
-    struct policy_enrolment facts;
-    uint32_t listed;      /* authenticators that the person's list holds */
-    uint32_t old_removed; /* the oldest of these that is removed, 0 = none */
-    uint32_t totp;        /* one that makes codes and is not removed, 0 = none */
-    struct row_authenticator row;
-    char id[AUTHORITY_ID_MAX];
-    char code[ENROLL_CODE_DIGITS + 1];
-};
-
-/* A suspended credential can come back: it counts like an active one. */
-static struct ky_status note_credential(struct operation *o, uint32_t number, void *ctx)
-{
-    struct enrolment *e = ctx;
-    struct row_credential c;
-    struct ky_status status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, number, &c);
-
-    if (ky_ok(status) && (c.state == STATE(ACTIVE) || c.state == STATE(SUSPENDED)))
-        e->facts.has_active_credential = true;
-    return status;
-}
 
 static struct ky_status note_authenticator(struct operation *o, uint32_t number, void *ctx)
 {
@@ -72,8 +45,7 @@ static struct ky_status make_room(struct operation *o, const struct enrolment *e
                                e->old_removed);
 }
 
-static struct ky_status begin_enrolment(struct operation *o, const char *subject_id,
-                                        struct enrolment *e)
+struct ky_status enrolment_begin(struct operation *o, const char *subject_id, struct enrolment *e)
 {
     struct row_subject subject;
     struct ky_status status = operate_subject(o, subject_id, &e->subject_row, &subject);
@@ -81,7 +53,7 @@ static struct ky_status begin_enrolment(struct operation *o, const char *subject
     e->subject_id = ky_span_text(subject_id);
     e->facts.signers = o->signers;
     if (ky_ok(status))
-        status = operate_each_of(o, STORE_CREDENTIALS_OF, e->subject_row, note_credential, e);
+        status = operate_can_sign(o, e->subject_row, &e->facts.has_active_credential);
     if (ky_ok(status))
         status = operate_each_of(o, STORE_AUTHENTICATORS_OF, e->subject_row, note_authenticator, e);
     if (!ky_ok(status))
@@ -96,7 +68,7 @@ static struct ky_status begin_enrolment(struct operation *o, const char *subject
     return status;
 }
 
-static struct ky_status check_allowed(struct operation *o, struct enrolment *e)
+struct ky_status enrolment_allowed(struct operation *o, struct enrolment *e)
 {
     struct ky_status status =
         policy_enrolment_allowed(&e->facts, authority_now_s(o->a), &e->row.usable_from_s);
@@ -107,8 +79,7 @@ static struct ky_status check_allowed(struct operation *o, struct enrolment *e)
                             "a credential is active: an existing device or two operators");
 }
 
-/* An existing device vouches for the new one at once; everyone else waits for the code that reaches the person. */
-static struct ky_status set_confirmation(struct operation *o, struct enrolment *e)
+struct ky_status enrolment_set_code(struct operation *o, struct enrolment *e)
 {
     if (e->facts.approved_by_authenticator) {
         e->row.state = ROW_AUTH_ACTIVE;
@@ -122,8 +93,8 @@ static struct ky_status set_confirmation(struct operation *o, struct enrolment *
     return status;
 }
 
-static struct ky_status write_enrolment(struct operation *o, struct enrolment *e,
-                                        enum store_lookup unique, struct ky_span key)
+struct ky_status enrolment_write(struct operation *o, struct enrolment *e, enum store_lookup unique,
+                                 struct ky_span key)
 {
     uint8_t subject_key[4];
     uint32_t number = 0;
@@ -140,7 +111,7 @@ static struct ky_status write_enrolment(struct operation *o, struct enrolment *e
     return status;
 }
 
-static void give_enrolment(struct operation *o, const struct enrolment *e)
+void enrolment_give(struct operation *o, const struct enrolment *e)
 {
     operate_give_authenticator(o, &e->row, e->subject_id);
     if (authority_is_demo(o->a) && e->code[0] != '\0')
@@ -150,8 +121,7 @@ static void give_enrolment(struct operation *o, const struct enrolment *e)
                         e->row.state == ROW_AUTH_ACTIVE ? "active" : "to be confirmed");
 }
 
-static struct ky_status check_unused(struct operation *o, enum store_lookup unique,
-                                     struct ky_span key)
+struct ky_status enrolment_unused(struct operation *o, enum store_lookup unique, struct ky_span key)
 {
     uint32_t other = 0;
     struct ky_status status = operate_unique(o, unique, key, &other);
@@ -183,7 +153,8 @@ static const char *seed_leaves(struct operation *o, const Kyso__V1__EnrollTotp *
     if (m->show_seed)
         return "a seed is shown only where the state is marked demo";
     return m->seed.len == 0 && m->seal_to.len == 0
-               ? "a seed of ours leaves only sealed: name the reader, or give the seed of the token that the person holds"
+               ? "a seed of ours leaves only sealed: name the reader, or give the seed of the "
+                 "token that the person holds"
                : NULL;
 }
 
@@ -203,8 +174,8 @@ static struct ky_status show_seed(struct operation *o, const struct enrolment *e
 }
 
 /* What the person is to get: the URI, whose codes these are, and by which code to confirm that it came. */
-static struct ky_status seal_seed(const struct enrolment *e, struct ky_span seed, X509 *reader,
-                                  struct ky_buf *out)
+static struct ky_status seal_seed(const struct enrolment *e, struct ky_span seed,
+                                  const struct envelope_reader *reader, struct ky_buf *out)
 {
     char uri[ENROLL_URI_MAX];
     char text[ENROLL_URI_MAX + 128];
@@ -229,15 +200,15 @@ static struct ky_status put_seed(struct operation *o, struct enrolment *e, struc
     struct ky_status status = enroll_seed_fingerprint(authority_state_key(o->a), seed, fingerprint);
 
     if (ky_ok(status))
-        status = check_unused(o, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
+        status = enrolment_unused(o, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
     if (ky_ok(status))
         status = seed_seal(authority_seed_key(o->a), e->row.authenticator_id, e->row.epoch, seed,
                            sealed, &sealed_len);
     if (ky_ok(status))
-        status = set_confirmation(o, e);
+        status = enrolment_set_code(o, e);
     e->row.sealed_seed = KY_SPAN(sealed, sealed_len);
     if (ky_ok(status))
-        status = write_enrolment(o, e, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
+        status = enrolment_write(o, e, STORE_BY_SEED, KY_SPAN_OF(fingerprint));
     e->row.sealed_seed = KY_SPAN(NULL, 0);
     return status;
 }
@@ -254,12 +225,12 @@ static struct ky_status choose_seed(struct ky_span given, uint8_t hash, struct k
     return status;
 }
 
-/* A new TOTP authenticator of a person that begin_enrolment() has looked at. */
+/* A new TOTP authenticator of a person that enrolment_begin() has looked at. */
 static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, uint8_t hash,
                                     uint32_t digits, struct ky_span given,
                                     struct ky_secret *out_seed)
 {
-    struct ky_status status = check_allowed(o, e);
+    struct ky_status status = enrolment_allowed(o, e);
 
     e->row.kind = ROW_AUTH_TOTP;
     e->row.otp_hash = hash;
@@ -270,16 +241,17 @@ static struct ky_status enroll_seed(struct operation *o, struct enrolment *e, ui
 }
 
 static struct ky_status give_seed(struct operation *o, const struct enrolment *e,
-                                  struct ky_span seed, bool show, X509 *reader)
+                                  struct ky_span seed, bool show,
+                                  const struct envelope_reader *reader)
 {
     struct ky_buf envelope = KY_BUF_INIT(ENVELOPE_MAX);
     struct ky_status status = show ? show_seed(o, e, seed) : KY_STATUS(KY_OK);
 
-    if (ky_ok(status) && reader != NULL)
+    if (ky_ok(status) && reader->certificate != NULL)
         status = seal_seed(e, seed, reader, &envelope);
     if (ky_ok(status)) {
         o->result.sealed_seed = operate_bytes(o, ky_buf_span(&envelope));
-        give_enrolment(o, e);
+        enrolment_give(o, e);
     }
     ky_buf_free(&envelope);
     return status;
@@ -290,7 +262,7 @@ struct ky_status operate_enroll_totp(struct operation *o)
     const Kyso__V1__EnrollTotp *m = o->op->enroll_totp;
     struct enrolment e = {.subject_row = 0};
     struct ky_secret seed = {NULL, 0};
-    X509 *reader = NULL;
+    struct envelope_reader reader = {.certificate = NULL};
     struct ky_status status = KY_STATUS(KY_OK);
     const char *why = totp_problem(m);
 
@@ -300,138 +272,72 @@ struct ky_status operate_enroll_totp(struct operation *o)
     if (why != NULL)
         return operate_no(o, KY_OPERATOR_REFUSED, why);
     if (m->seal_to.len > 0)
-        status = envelope_reader(KY_SPAN(m->seal_to.data, m->seal_to.len), authority_now_s(o->a),
-                                 &reader, &o->why);
+        status = envelope_reader_load(KY_SPAN(m->seal_to.data, m->seal_to.len),
+                                      authority_now_s(o->a), &reader, &o->why);
     if (ky_ok(status))
-        status = begin_enrolment(o, m->subject_id, &e);
+        status = enrolment_begin(o, m->subject_id, &e);
+    if (reader.certificate != NULL && m->seed.len == 0) /* a seed of somebody else's is told once */
+        e.row.reader_sha256 = KY_SPAN_OF(reader.sha256);
     if (ky_ok(status))
         status = enroll_seed(o, &e, (uint8_t)m->hash, m->digits, KY_SPAN(m->seed.data, m->seed.len),
                              &seed);
     if (ky_ok(status))
-        status = give_seed(o, &e, ky_secret_span(&seed), m->show_seed, reader);
+        status = give_seed(o, &e, ky_secret_span(&seed), m->show_seed, &reader);
     ky_wipe(e.code, sizeof(e.code));
     ky_secret_wipe(&seed);
-    X509_free(reader);
+    X509_free(reader.certificate);
     return status;
 }
 
-/* The envelope was lost, or is asked for once more: the same seed and code, while neither is worth anything yet. */
-static struct ky_status read_again(struct operation *o, struct enrolment *e, bool *out_open,
-                                   struct ky_secret *out_seed)
+/*
+ * The person has one that makes codes. The letter is written once more for whom it was written, while the code in it holds; nothing
+ * leaves for one that is confirmed, or where there is something to sign with. In all other cases it makes way for a new one.
+ */
+static struct ky_status again_or_anew(struct operation *o, struct enrolment *e,
+                                      const struct envelope_reader *reader, bool *out_open,
+                                      struct ky_secret *out_seed)
 {
+    struct row_authenticator old;
     struct ky_status status =
-        store_row_get(authority_store(o->a), ROW_AUTHENTICATOR, e->totp, &e->row);
+        store_row_get(authority_store(o->a), ROW_AUTHENTICATOR, e->totp, &old);
 
+    if (ky_ok(status))
+        status = enroll_code(authority_state_key(o->a), old.authenticator_id, e->code);
     if (!ky_ok(status))
         return status;
-    (void)ky_span_to_cstr(e->row.authenticator_id, e->id, sizeof(e->id));
-    *out_open = e->row.state == ROW_AUTH_UNCONFIRMED && !e->facts.has_active_credential;
-    if (!*out_open)
-        return status;
-    status = enroll_code(authority_state_key(o->a), e->row.authenticator_id, e->code);
-    if (ky_ok(status))
-        status = seed_open(authority_seed_key(o->a), e->row.authenticator_id, e->row.epoch,
-                           e->row.sealed_seed, out_seed);
-    return status;
+    *out_open = old.state == ROW_AUTH_UNCONFIRMED && !e->facts.has_active_credential;
+    if (*out_open && (!ky_span_eq(old.reader_sha256, KY_SPAN_OF(reader->sha256)) ||
+                      !operate_code_holds(o, &old, e->code))) {
+        e->old_removed = e->totp;
+        e->totp = 0;
+        return operate_put_removed(o, e->old_removed, &old);
+    }
+    (void)ky_span_to_cstr(old.authenticator_id, e->id, sizeof(e->id));
+    e->row = old;
+    return *out_open ? seed_open(authority_seed_key(o->a), old.authenticator_id, old.epoch,
+                                 old.sealed_seed, out_seed)
+                     : status;
 }
 
 struct ky_status operate_sealed_totp(struct operation *o, const char *subject_id, uint8_t hash,
-                                     uint8_t digits, X509 *reader, char out_id[AUTHORITY_ID_MAX],
-                                     struct ky_buf *out_envelope)
+                                     uint8_t digits, const struct envelope_reader *reader,
+                                     char out_id[AUTHORITY_ID_MAX], struct ky_buf *out_envelope)
 {
     struct enrolment e = {.subject_row = 0};
     struct ky_secret seed = {NULL, 0};
     bool open = true;
-    struct ky_status status = begin_enrolment(o, subject_id, &e);
+    struct ky_status status = enrolment_begin(o, subject_id, &e);
 
-    if (ky_ok(status))
-        status = e.totp != 0 ? read_again(o, &e, &open, &seed)
-                             : enroll_seed(o, &e, hash, digits, KY_SPAN(NULL, 0), &seed);
+    e.row.reader_sha256 = KY_SPAN_OF(reader->sha256);
+    if (ky_ok(status) && e.totp != 0)
+        status = again_or_anew(o, &e, reader, &open, &seed);
+    if (ky_ok(status) && e.totp == 0)
+        status = enroll_seed(o, &e, hash, digits, KY_SPAN(NULL, 0), &seed);
     if (ky_ok(status) && open)
         status = seal_seed(&e, ky_secret_span(&seed), reader, out_envelope);
     if (ky_ok(status))
         memcpy(out_id, e.id, sizeof(e.id));
     ky_wipe(e.code, sizeof(e.code));
     ky_secret_wipe(&seed);
-    return status;
-}
-
-/* --- devices -------------------------------------------------------------------------------------------------- */
-
-/* KY_OK when an active device of the same person signed the new one's key. */
-static struct ky_status check_approval(struct operation *o, const Kyso__V1__EnrollDevice *m,
-                                       struct enrolment *e)
-{
-    struct policy_device_key *key = NULL;
-    struct row_authenticator by;
-    uint8_t challenge[32];
-    uint32_t number = 0;
-    struct ky_status status = operate_authenticator(o, m->by_authenticator_id, &number, &by);
-
-    o->denied.subject_row = e->subject_row;
-    if (!ky_ok(status))
-        return status;
-    if (by.subject_row != e->subject_row || by.kind != ROW_AUTH_DEVICE ||
-        by.state != ROW_AUTH_ACTIVE || by.usable_from_s > authority_now_s(o->a))
-        return operate_no(o, KY_PROOF_UNCONFIRMED,
-                          "the approving device is not an active one of this person");
-    status =
-        enroll_challenge(e->subject_id, KY_SPAN(m->public_key.data, m->public_key.len), challenge);
-    if (ky_ok(status))
-        status = policy_device_key_load(by.device_key_type, by.device_key, &key);
-    if (ky_ok(status)) {
-        status = policy_device_verify(key, challenge,
-                                      KY_SPAN(m->by_signature.data, m->by_signature.len));
-        if (!ky_ok(status))
-            o->why = "the approving device's signature does not hold";
-    }
-    policy_device_key_free(&key);
-    e->facts.approved_by_authenticator = ky_ok(status);
-    return status;
-}
-
-static const char *device_problem(const Kyso__V1__EnrollDevice *m)
-{
-    struct policy_device_key *key = NULL;
-    struct ky_span label = ky_span_text(m->label);
-
-    if (label.len > KY_NAME_MAX || !ky_span_is_display_text(label))
-        return "the label is too long or not plain text";
-    if (!ky_ok(policy_device_key_load((uint8_t)m->key_type,
-                                     KY_SPAN(m->public_key.data, m->public_key.len), &key)))
-        return "public_key is not DER SubjectPublicKeyInfo of key_type";
-    policy_device_key_free(&key);
-    return NULL;
-}
-
-struct ky_status operate_enroll_device(struct operation *o)
-{
-    const Kyso__V1__EnrollDevice *m = o->op->enroll_device;
-    struct enrolment e = {.subject_row = 0};
-    uint8_t key_sha256[32];
-    const char *why = device_problem(m);
-
-    if (why != NULL)
-        return operate_no(o, KY_INVALID, why);
-    struct ky_status status = begin_enrolment(o, m->subject_id, &e);
-    if (ky_ok(status) && m->by_authenticator_id[0] != '\0')
-        status = check_approval(o, m, &e);
-    if (ky_ok(status))
-        status = check_allowed(o, &e);
-    if (!ky_ok(status))
-        return status;
-    e.row.kind = ROW_AUTH_DEVICE;
-    e.row.device_key_type = (uint8_t)m->key_type;
-    e.row.device_key = KY_SPAN(m->public_key.data, m->public_key.len);
-    e.row.label = ky_span_text(m->label);
-    ky_sha256(e.row.device_key, key_sha256);
-    status = check_unused(o, STORE_BY_DEVICE_KEY, KY_SPAN_OF(key_sha256));
-    if (ky_ok(status))
-        status = set_confirmation(o, &e);
-    if (ky_ok(status))
-        status = write_enrolment(o, &e, STORE_BY_DEVICE_KEY, KY_SPAN_OF(key_sha256));
-    if (ky_ok(status))
-        give_enrolment(o, &e);
-    ky_wipe(e.code, sizeof(e.code));
     return status;
 }

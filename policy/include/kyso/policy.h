@@ -201,6 +201,11 @@ struct policy_enrolment {
  */
 KY_MUST_CHECK struct ky_status policy_enrolment_allowed(const struct policy_enrolment *e, uint64_t now_s,
                                                         uint64_t *out_usable_from_s);
+/*
+ * From when an authenticator counts that the person's code confirms now. usable_from_s: what it was let in with. Where a credential is
+ * active it has a day to wait from here: it may have been let in while there was nothing to sign with, and one person confirms it.
+ */
+uint64_t policy_enrolment_confirmed(bool has_active_credential, uint64_t now_s, uint64_t usable_from_s);
 
 /* --- The matching code ------------------------------------------------------------------------------- */
 

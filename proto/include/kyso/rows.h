@@ -59,6 +59,7 @@ struct row_authenticator {
     uint8_t confirm_sha256[32]; /* HMAC of the one-time confirmation code */
     uint64_t enrolled_s;
     uint64_t usable_from_s; /* a second authenticator by two operators waits a day */
+    struct ky_span reader_sha256; /* of the certificate that a seed of ours was sealed to; empty = none */
 };
 struct row_client {
     struct ky_span name;

@@ -2,10 +2,15 @@
 """Faults 31-42 and 45: what a token's answers, silences and ends may cost a server that runs. Each test is named by its number
 in the catalogue."""
 
+import base64
+import hashlib
+import json
 import os
 import signal
 import time
 import unittest
+
+from cryptography import x509
 
 from faultcase import CODE, FAILED, VAULT, FaultCase, k
 
@@ -185,6 +190,27 @@ class Gone(FaultCase):
         self.assertEqual(len(self.fired("C_Sign")), 2, "never tried again")
         self.sign(self.alice)
         self.sign(self.bob)
+
+    def test_41_in_a_batch_of_people(self):
+        """Of many CSRs nobody knows whose key it was: each is tried by itself. One row fails, and it costs no more vaults."""
+        self.may_end = 3
+        csrs = self.enroll("first")
+        poison = x509.load_der_x509_csr(csrs["crowd-1"]).tbs_certrequest_bytes
+        self.obey(f"C_Sign data {hashlib.sha256(poison).hexdigest()[:16]} crash")
+        for folder in ("second", "third"):
+            self.assertEqual(self.enroll(folder, code=1).keys(), csrs.keys() - {"crowd-1"})
+            self.assertEqual(len(self.fired("C_Sign")), 3, "the batch, and the key by itself twice")
+        self.assertEqual(len(self.lines("key-quarantined")), 1)
+        self.sign(self.alice)
+
+    def enroll(self, folder, code=0):
+        """The CSRs of a few people, those who got one, by their ids."""
+        with open(f"{self.h.dir}/crowd.csv", "w") as f:
+            f.write("subject_id,name,dn\n" + "".join(f'crowd-{i},Nobody {i},"CN=Nobody {i},C=VN"\n' for i in range(4)))
+        done = self.h.kyso("credential", "enroll", "--csv", f.name, "--out", f"{self.h.dir}/{folder}", "--relying-party", "*", check=False)
+        self.assertEqual(done.returncode, code, done.stderr)
+        rows = [json.loads(line) for line in k.read(f"{self.h.dir}/{folder}/000001.jsonl").splitlines()]
+        return {row["subject_id"]: base64.b64decode(row["csr"]) for row in rows if "csr" in row}
 
     def add_citizen_again(self, name):
         made = [self.h.add_citizen(name, totps=2, device=None)]

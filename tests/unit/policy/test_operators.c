@@ -154,6 +154,18 @@ static void test_delay_saturates(void **state)
         uint64_t usable = 0;
         EXPECT(KY_OK, policy_enrolment_allowed(&e, ends[i], &usable), "end of time");
         assert_true(usable == UINT64_MAX);
+        assert_true(policy_enrolment_confirmed(true, ends[i], 0) == UINT64_MAX);
+    }
+}
+
+/* What a code confirms waits its day where there is something to sign with, however it was let in. */
+static void fault_30_confirmed(void **state)
+{
+    (void)state;
+    static const uint64_t let_in[] = {0, NOW - 29 * DAY, NOW, NOW + DAY};
+    for (size_t i = 0; i < ROWS(let_in); i++) {
+        assert_true(policy_enrolment_confirmed(true, NOW, let_in[i]) == NOW + DAY);
+        assert_true(policy_enrolment_confirmed(false, NOW, let_in[i]) == let_in[i]);
     }
 }
 
@@ -166,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_compliance_33_role_changes),
         cmocka_unit_test(test_unknown_operations),
         cmocka_unit_test(fault_30_enrolment),
+        cmocka_unit_test(fault_30_confirmed),
         cmocka_unit_test(test_delay_saturates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

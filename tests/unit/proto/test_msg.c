@@ -301,6 +301,26 @@ static void test_lookup(void **state)
     assert_null(row_schema(UINT8_MAX));
 }
 
+/* Rows from before their table grew at its end are read; what they had not is empty. */
+static void test_older_rows(void **state)
+{
+    (void)state;
+    struct ky_schema before = row_authenticator_schema;
+    const struct row_authenticator old = {.authenticator_id = TEXT("a1"), .usable_from_s = 7};
+    struct row_authenticator row = {.reader_sha256 = TEXT("left from another")};
+    struct ky_buf b = KY_BUF_INIT(1024);
+
+    before.field_count--; /* without reader_sha256 */
+    EXPECT(KY_OK, ky_msg_encode(&before, &old, &b));
+    EXPECT(KY_OK, row_decode(ROW_AUTHENTICATOR, ky_buf_span(&b), &row));
+    assert_true(row.usable_from_s == 7 && row.reader_sha256.len == 0);
+    before.field_count--;
+    ky_buf_reset(&b);
+    EXPECT(KY_OK, ky_msg_encode(&before, &old, &b));
+    EXPECT(KY_INVALID, row_decode(ROW_AUTHENTICATOR, ky_buf_span(&b), &row));
+    ky_buf_free(&b);
+}
+
 static void test_round_trip(void **state)
 {
     (void)state;
@@ -354,7 +374,7 @@ int main(void)
         cmocka_unit_test(test_lookup),      cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bad_lengths), cmocka_unit_test(test_bad_text),
         cmocka_unit_test(test_no_room),     cmocka_unit_test(test_largest_fits),
-        cmocka_unit_test(test_leaf),
+        cmocka_unit_test(test_leaf),        cmocka_unit_test(test_older_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

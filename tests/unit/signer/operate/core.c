@@ -64,6 +64,7 @@ void core_free(struct authority *a)
     store_close(&a->store);
     for (size_t i = 0; i < a->vault_key_count; i++)
         EVP_PKEY_free(a->vault_keys[i]);
+    EVP_PKEY_free(a->rsa4096);
     DIR *dir = opendir(a->folder);
     assert_non_null(dir);
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
@@ -334,6 +335,11 @@ struct ky_status job_submit(struct authority *a, const struct job *job, const vo
     return KY_STATUS(KY_OK);
 }
 
+bool dispatch_quarantined(const struct authority *a, uint32_t key_row)
+{
+    return key_row == a->quarantined;
+}
+
 static void settle(struct authority *a, const struct job_result *r)
 {
     struct job job = a->job;
@@ -358,6 +364,16 @@ static EVP_PKEY *key_of(struct authority *a, struct ky_span blob)
     return a->vault_keys[blob.data[4]];
 }
 
+static EVP_PKEY *new_key(struct authority *a, uint8_t key_type)
+{
+    assert_true(a->vault_key_count < CORE_KEYS);
+    EVP_PKEY *key = key_type == KY_KEY_RSA4096 ? a->rsa4096 : test_key(key_type);
+    if (key == a->rsa4096)
+        EVP_PKEY_up_ref(key);
+    a->vault_keys[a->vault_key_count++] = key;
+    return key;
+}
+
 static void generate(struct authority *a, struct ky_buf *out)
 {
     struct job_generate m;
@@ -366,9 +382,7 @@ static void generate(struct authority *a, struct ky_buf *out)
     uint8_t blob[5] = {'b', 'l', 'o', 'b', (uint8_t)a->vault_key_count};
 
     OK(ky_msg_decode(&job_generate_schema, ky_buf_span(&a->job_payload), &m));
-    assert_true(a->vault_key_count < CORE_KEYS);
-    EVP_PKEY *key = test_key(m.key_type);
-    a->vault_keys[a->vault_key_count++] = key;
+    EVP_PKEY *key = new_key(a, m.key_type);
     r.blob = KY_SPAN_OF(blob);
     r.public_key = KY_SPAN(spki, test_spki(key, spki));
     OK(ky_msg_encode(&job_r_generate_schema, &r, out));
@@ -408,9 +422,7 @@ static void generate_many(struct authority *a, struct ky_buf *out)
         uint8_t blob[5] = {'b', 'l', 'o', 'b', (uint8_t)a->vault_key_count};
         uint8_t spki[700];
 
-        assert_true(a->vault_key_count < CORE_KEYS);
-        EVP_PKEY *key = test_key(m.key_type);
-        a->vault_keys[a->vault_key_count++] = key;
+        EVP_PKEY *key = new_key(a, m.key_type);
         ky_put_bytes(&items, KY_SPAN_OF(blob));
         ky_put_bytes(&items, KY_SPAN(spki, test_spki(key, spki)));
     }

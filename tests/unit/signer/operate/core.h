@@ -12,7 +12,7 @@
 #include "authority.h"
 #include "kyso/v1/operator.pb-c.h"
 
-#define CORE_KEYS      64u
+#define CORE_KEYS      128u
 #define CORE_NOW_S     1767225600u /* 2026-01-01 */
 #define CORE_SERVER_ID "kyso.test"
 
@@ -47,6 +47,8 @@ struct authority {
     size_t vault_key_count;
     bool vault_lies; /* signs something else */
     unsigned vault_refuses; /* bits: of the many that are to be signed, these keys fail */
+    EVP_PKEY *rsa4096;    /* owned; given by the test: every key of that type */
+    uint32_t quarantined; /* a credential's row */
     unsigned vault_destroyed;
     uint8_t pool_key_type; /* what authority_take_key() has one of */
     struct pool_key pool_key;

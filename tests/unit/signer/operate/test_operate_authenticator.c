@@ -203,6 +203,33 @@ static void a_late_code_is_a_wrong_one(void **state)
     (void)door_expect_result(d);
 }
 
+/*
+ * It was let in while there was nothing to sign with; a month later one person confirms it, and the
+ * citizen has a day to object.
+ */
+static void fault_30_a_code_confirms_for_tomorrow(void **state)
+{
+    struct door *d = *state;
+    struct row_authenticator row;
+    char id[40], code[16], other[40], other_code[16];
+
+    door_add_subject(d, "a");
+    enroll_totp(d, SEED, false);
+    take_ids(d, id, code);
+    enroll_totp(d, "another seed, 20 byt", false);
+    take_ids(d, other, other_code);
+    confirm(d, id, code);
+    (void)door_expect_result(d);
+    row_of(d, id, &row);
+    assert_int_equal(row.usable_from_s, CORE_NOW_S);
+    activate(d);
+    d->a->now_us += UINT64_C(29) * 86400u * 1000000u;
+    confirm(d, other, other_code);
+    assert_non_null(strstr(door_expect_result(d)->message, "tomorrow"));
+    row_of(d, other, &row);
+    assert_int_equal(row.usable_from_s, CORE_NOW_S + 30u * 86400u);
+}
+
 static void fault_30_one_operator_adds_nothing_to_an_active_credential(void **state)
 {
     struct door *d = *state;
@@ -332,6 +359,9 @@ static void fault_30_a_device_lets_another_in(void **state)
     door_expect_refused(d, KY_PROOF_UNCONFIRMED); /* the first is not confirmed yet */
     confirm(d, id, code);
     (void)door_expect_result(d);
+    enroll_device(d, &by);
+    door_expect_refused(d, KY_PROOF_UNCONFIRMED); /* it waits its day, like others */
+    d->a->now_us += UINT64_C(86400) * 1000000u;
     by.by_subject = "b";
     enroll_device(d, &by);
     door_expect_refused(d, KY_PROOF_WRONG); /* signed for another person */
@@ -345,7 +375,7 @@ static void fault_30_a_device_lets_another_in(void **state)
     assert_string_equal(none, "");
     row_of(d, other, &row);
     assert_int_equal(row.state, ROW_AUTH_ACTIVE);
-    assert_int_equal(row.usable_from_s, CORE_NOW_S);
+    assert_int_equal(row.usable_from_s, CORE_NOW_S + 86400u);
     assert_int_equal(row.device_key_type, POLICY_DEVICE_ED25519);
     EVP_PKEY_free(second);
     EVP_PKEY_free(third);
@@ -500,6 +530,7 @@ int main(void)
         TEST(fault_22_generators_that_cannot_be),
         TEST(five_wrong_codes_remove_it),
         TEST(a_late_code_is_a_wrong_one),
+        TEST(fault_30_a_code_confirms_for_tomorrow),
         TEST(fault_30_one_operator_adds_nothing_to_an_active_credential),
         TEST(fault_30_a_device_lets_another_in),
         TEST(a_removed_device_stays_out),
