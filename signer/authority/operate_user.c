@@ -97,7 +97,7 @@ const char *operate_user_conflict(struct authority *a, const struct row_operator
             continue;
         if (!policy_role_change_allowed(operate_user_role(&other), operate_user_role(u)))
             return "an auditor has and had no other role";
-        if (!other.removed)
+        if (!other.removed && (other.certificate.len == 0 || authority_now_s(a) <= other.not_after_s))
             return "somebody has that key, or a certificate of that subject";
     }
     return NULL;

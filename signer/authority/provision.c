@@ -5,6 +5,7 @@
  */
 #include "authority_private.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,6 +90,16 @@ static bool put_ceremony(struct authority *a)
     return ky_ok(authority_append(a, &ledger_ceremony_schema, &m, (struct ky_span){0}, NULL));
 }
 
+/* The database that was made just now, in which nothing was committed: it would bar the next attempt. */
+static void take_away(struct authority *a)
+{
+    char path[4096];
+
+    store_close(&a->store);
+    (void)snprintf(path, sizeof(path), "%s/kyso.db", a->config->state_dir);
+    (void)unlink(path);
+}
+
 void provision_create(struct authority *a)
 {
     struct ledger_genesis m = {.server_id = authority_server_id(a),
@@ -106,6 +117,8 @@ void provision_create(struct authority *a)
     if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){0}, NULL)) &&
         put_ceremony(a) && put_operators(a))
         a->phase = PHASE_CLOSE; /* snapshot, first anchor, done */
+    else
+        take_away(a);
 }
 
 /* The state is open, and its START recorded. Where enough people could add users, it is theirs to do. */

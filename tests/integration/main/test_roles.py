@@ -55,6 +55,7 @@ class Init(unittest.TestCase):
                                            for word in ("--operator", f"person-{i}:{h.dir}/{name}")))
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(why, done.stderr)
+                self.assertFalse(os.path.exists(f"{h.state}/state/kyso.db"), "it would bar the next attempt")
 
 
 class Roles(unittest.TestCase):

@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../operate/certificates.h"
 
@@ -48,7 +49,7 @@ static void write_ca(const char *path, EVP_PKEY *key)
     X509_free(x);
 }
 
-static X509_CRL *make_list(EVP_PKEY *key)
+static X509_CRL *make_list(EVP_PKEY *key, uint32_t entries)
 {
     X509_CRL *list = X509_CRL_new();
     X509_NAME *issuer = X509_NAME_new();
@@ -58,7 +59,7 @@ static X509_CRL *make_list(EVP_PKEY *key)
     assert_int_equal(X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_UTF8, (const uint8_t *)"CA", -1, -1, 0), 1);
     assert_int_equal(X509_CRL_set_version(list, 1) + X509_CRL_set_issuer_name(list, issuer) +
                          X509_CRL_set1_lastUpdate(list, begins) + X509_CRL_set1_nextUpdate(list, ends), 4);
-    for (uint32_t serial = 1; serial <= ENTRIES; serial++) {
+    for (uint32_t serial = 1; serial <= entries; serial++) {
         X509_REVOKED *entry = X509_REVOKED_new();
         ASN1_INTEGER *number = ASN1_INTEGER_new();
 
@@ -67,7 +68,7 @@ static X509_CRL *make_list(EVP_PKEY *key)
                              X509_REVOKED_set_revocationDate(entry, begins) + X509_CRL_add0_revoked(list, entry), 4);
         ASN1_INTEGER_free(number);
     }
-    assert_true(X509_CRL_sign(list, key, EVP_sha256()) > 0);
+    assert_true(X509_CRL_sign(list, key, EVP_PKEY_get_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256()) > 0);
     X509_NAME_free(issuer);
     ASN1_TIME_free(begins);
     ASN1_TIME_free(ends);
@@ -89,6 +90,7 @@ static uint64_t longest_turn_us(struct world *w)
     uint64_t longest_us = 0;
 
     w->a->crl.in_force = 0;
+    w->a->crl.problem = NULL;
     w->a->crl.seen.st_ino = 0;
     world_advance(w, 1100000);
     last_us = cpu_us();
@@ -107,24 +109,69 @@ static uint64_t longest_turn_us(struct world *w)
     return longest_us;
 }
 
+struct watched { /* what the configuration names */
+    char path[128], ca[128];
+};
+
+/* A server that watches the list. */
+static void watch(struct world *w, EVP_PKEY *key, struct watched *out)
+{
+    static char when_stale[] = "refuse";
+
+    (void)snprintf(out->path, sizeof(out->path), "%s/citizens.crl", w->dir);
+    (void)snprintf(out->ca, sizeof(out->ca), "%s/ca.pem", w->dir);
+    write_ca(out->ca, key);
+    world_stop(w);
+    w->config.certificates = (struct config_certificates){out->path, out->ca, when_stale};
+    world_boot(w);
+}
+
+/* NULL, or why the file that is there now was not taken. */
+static const char *look(struct world *w)
+{
+    world_advance(w, 1100000);
+    for (int i = 0; i < 4; i++)
+        world_run(w);
+    return w->a->crl.problem;
+}
+
+static void what_cannot_be_read_is_refused(void **state)
+{
+    struct world *w = *state;
+    struct watched files;
+    EVP_PKEY *key = test_key(KY_KEY_ED25519);
+    X509_CRL *list = make_list(key, 3);
+
+    watch(w, key, &files);
+    assert_string_equal(look(w), "it cannot be read");
+    write_list(files.path, list, true);
+    assert_null(look(w));
+    assert_int_equal(w->a->crl.in_force, 3);
+    FILE *f = fopen(files.path, "r+e");
+    assert_non_null(f);
+    assert_int_equal(ftruncate(fileno(f), 150), 0); /* within the base64 */
+    assert_string_equal(look(w), "its PEM cannot be read");
+    assert_int_equal(fputs("-----BEGIN X509 CERT----", f) > 0 && fflush(f) == 0, 1);
+    assert_string_equal(look(w), "its PEM cannot be read");
+    assert_int_equal(ftruncate(fileno(f), 0), 0);
+    assert_string_equal(look(w), "it is not a revocation list in DER or PEM");
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(w->a->crl.in_force, 3);
+    w->config.certificates = (struct config_certificates){.crl = NULL};
+    X509_CRL_free(list);
+    EVP_PKEY_free(key);
+}
+
 static void a_long_list_holds_up_no_turn(void **state)
 {
     struct world *w = *state;
-    char path[128], ca[128];
+    struct watched files;
     EVP_PKEY *key = test_key(KY_KEY_RSA2048);
-    X509_CRL *list = make_list(key);
+    X509_CRL *list = make_list(key, ENTRIES);
 
-    (void)snprintf(path, sizeof(path), "%s/citizens.crl", w->dir);
-    (void)snprintf(ca, sizeof(ca), "%s/ca.pem", w->dir);
-    write_ca(ca, key);
-    world_stop(w);
-    w->config.certificates.crl = path;
-    w->config.certificates.ca = ca;
-    w->config.certificates.crl_when_stale = (char *)(uintptr_t)"refuse";
-    write_list(path, list, false);
-    world_boot(w);
+    watch(w, key, &files);
     for (int pem = 0; pem < 2; pem++) {
-        write_list(path, list, pem);
+        write_list(files.path, list, pem);
         uint64_t longest_us = longest_turn_us(w);
         print_message("%u entries in %s: the longest turn took %.1f ms of CPU\n", ENTRIES, pem ? "PEM" : "DER",
                       (double)longest_us / 1000);
@@ -138,6 +185,7 @@ static void a_long_list_holds_up_no_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_is_refused, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_long_list_holds_up_no_turn, world_setup, world_teardown),
     };
 

@@ -257,6 +257,13 @@ static void a_certificate_is_checked_at_each_operation(void **state)
         assert_false(status_by(d, "dora", key));
     }
     assert_true(status_by(d, "alice", d->alice)); /* from before certificates */
+    /* who has expired is added under another name, and is still no auditor */
+    const struct person again = {"dora.2", "Dora", key, ROLE(OPERATOR), 0, YEARS(25), false};
+    d->a->now_us = ends[1] * 1000000;
+    add_user(d, &again, KY_CONFLICT);
+    d->a->now_us += 1000000;
+    add_user(d, &(struct person){"dora.2", "Dora", key, ROLE(AUDITOR), 0, YEARS(25), false}, KY_CONFLICT);
+    add_user(d, &again, KY_OK);
     EVP_PKEY_free(key);
 }
 
