@@ -28,6 +28,7 @@ struct client_target {       /* strings are borrowed while client_open runs */
     const char *ca;          /* PEM: who may have issued the server's certificate */
     const char
         *server_name; /* name or address the certificate must carry; NULL = the endpoint's host */
+    struct ssl_ctx_st *tls; /* of client_tls_load; NULL = the files are read by client_open */
 };
 
 struct client_outcome {
@@ -52,7 +53,14 @@ struct client_handler {
 };
 
 /*
- * Connects and shakes hands, waiting at most timeout_us. out_why (CLIENT_TEXT_MAX bytes) tells a
+ * Reads the target's files once, for who connects again when it may open no file any more. The
+ * caller frees it by SSL_CTX_free. Errors: KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status client_tls_load(const struct client_target *target,
+                                               struct ssl_ctx_st **out_tls, char *out_why);
+/*
+ * Connects and shakes hands, waiting at most timeout_us; with 0 over TLS it waits for nothing, calls
+ * may be started at once, and client_drive goes on (at most 5 s; what fails ends the calls). out_why (CLIENT_TEXT_MAX bytes) tells a
  * person what failed. Errors: KY_UNAVAILABLE (cannot connect), KY_UNAUTHENTICATED (a certificate
  * was refused), KY_INVALID (target, files).
  */

@@ -43,6 +43,8 @@ struct client {
     struct ky_buf out;   /* bytes of the session not yet written */
     size_t out_written;
     bool read_wants_write; /* TLS */
+    short opening;         /* not yet shaken hands: what for we wait, POLLIN or POLLOUT */
+    uint64_t open_until_us;
     bool gone;
     bool closing;
     char why[CLIENT_TEXT_MAX];
@@ -65,6 +67,8 @@ bool client_has_bytes(
 enum client_io client_write_bytes(struct client *c, const uint8_t *from, size_t n, size_t *out_n);
 KY_MUST_CHECK struct ky_status client_connect(struct client *c, const struct client_target *t,
                                               uint64_t deadline_us);
+/* One step; *out_wants: 0 when done. */
+KY_MUST_CHECK struct ky_status client_shake_hands(struct client *c, short *out_wants);
 void client_disconnect(struct client *c);
 
 /* session.c */

@@ -44,13 +44,14 @@ static void explain_tls(struct client *c, const char *what)
     ERR_clear_error();
 }
 
-static void explain_file(struct client *c, const char *path)
+static void explain_file(const char *path, char *out_why)
 {
     unsigned long e = ERR_peek_last_error();
     bool absent = access(path, R_OK) != 0;
     const char *reason = absent ? strerror(errno) : ERR_reason_error_string(e);
 
-    explain(c, path, reason != NULL ? reason : "not what it must be");
+    (void)snprintf(out_why, CLIENT_TEXT_MAX, "%s: %s", path,
+                   reason != NULL ? reason : "not what it must be");
     ERR_clear_error();
 }
 
@@ -84,7 +85,7 @@ static bool split_endpoint(const char *endpoint, char host[CLIENT_HOST_MAX], cha
            ky_span_to_cstr(ky_span_text(colon + 1), port, 8);
 }
 
-/* Starts and awaits one connect(2); returns 0 or an errno. */
+/* Starts and awaits one connect(2), or with deadline 0 only starts it; returns 0 or an errno. */
 static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, uint64_t deadline_us)
 {
     int error = 0;
@@ -94,6 +95,8 @@ static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, ui
         return 0;
     if (errno != EINPROGRESS)
         return errno;
+    if (deadline_us == 0)
+        return 0;
     if (!wait_fd(fd, POLLOUT, deadline_us))
         return ETIMEDOUT;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) != 0)
@@ -156,34 +159,41 @@ static struct ky_status open_tcp(struct client *c, const char *host, const char 
     return KY_STATUS(KY_OK);
 }
 
-static bool load_files(struct client *c, const struct client_target *t)
+static bool load_files(SSL_CTX *ctx, const struct client_target *t, const char **out_what)
 {
     const char *what = NULL;
 
-    c->ctx = SSL_CTX_new(TLS_client_method());
-    if (c->ctx == NULL)
-        return false;
-    if (SSL_CTX_set_min_proto_version(c->ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_alpn_protos(c->ctx, alpn_h2, sizeof alpn_h2) != 0)
+    if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_alpn_protos(ctx, alpn_h2, sizeof alpn_h2) != 0)
         what = "TLS 1.3 settings";
-    else if (t->ca == NULL || SSL_CTX_load_verify_locations(c->ctx, t->ca, NULL) != 1)
+    else if (t->ca == NULL || SSL_CTX_load_verify_locations(ctx, t->ca, NULL) != 1)
         what = t->ca != NULL ? t->ca : "the CA file";
-    else if (t->certificate != NULL &&
-             SSL_CTX_use_certificate_chain_file(c->ctx, t->certificate) != 1)
+    else if (t->certificate != NULL && SSL_CTX_use_certificate_chain_file(ctx, t->certificate) != 1)
         what = t->certificate;
-    else if (t->key != NULL && SSL_CTX_use_PrivateKey_file(c->ctx, t->key, SSL_FILETYPE_PEM) != 1)
+    else if (t->key != NULL && SSL_CTX_use_PrivateKey_file(ctx, t->key, SSL_FILETYPE_PEM) != 1)
         what = t->key;
-    if (what != NULL) {
-        explain_file(c, what);
-        return false;
+    *out_what = what;
+    return what == NULL;
+}
+
+struct ky_status client_tls_load(const struct client_target *t, struct ssl_ctx_st **out_tls, char *out_why)
+{
+    const char *what = "TLS";
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    out_why[0] = '\0';
+    if (ctx == NULL || !load_files(ctx, t, &what)) {
+        explain_file(what, out_why);
+        SSL_CTX_free(ctx);
+        return KY_STATUS(KY_INVALID);
     }
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_read_ahead(c->ctx, 1);
-    SSL_CTX_set_default_read_buffer_len(c->ctx, READ_AHEAD);
-    (void)SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_mode(c->ctx,
-                           SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    return true;
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_read_ahead(ctx, 1);
+    SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    *out_tls = ctx;
+    return KY_STATUS(KY_OK);
 }
 
 static bool expect_name(SSL *ssl, const char *name)
@@ -195,28 +205,34 @@ static bool expect_name(SSL *ssl, const char *name)
     return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-static struct ky_status shake_hands(struct client *c, const char *name, uint64_t deadline_us)
+static bool start_tls(struct client *c, const char *name)
+{
+    c->ssl = SSL_new(c->ctx);
+    if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || !expect_name(c->ssl, name))
+        return false;
+    SSL_set_connect_state(c->ssl);
+    return true;
+}
+
+struct ky_status client_shake_hands(struct client *c, short *out_wants)
 {
     const unsigned char *alpn = NULL;
     unsigned int alpn_len = 0;
     int rc;
 
-    c->ssl = SSL_new(c->ctx);
-    if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1 || !expect_name(c->ssl, name))
-        return KY_STATUS(KY_INVALID);
+    *out_wants = 0;
     ERR_clear_error(); /* SSL_get_error reads the thread's queue: another's error is not this call's */
-    while ((rc = SSL_connect(c->ssl)) != 1) {
+    rc = SSL_do_handshake(c->ssl);
+    if (rc != 1) {
         int e = SSL_get_error(c->ssl, rc);
+        bool refused = SSL_get_verify_result(c->ssl) != X509_V_OK;
 
-        if (e != SSL_ERROR_WANT_READ && e != SSL_ERROR_WANT_WRITE) {
-            bool refused = SSL_get_verify_result(c->ssl) != X509_V_OK;
-            explain_tls(c, refused ? "the server's certificate was refused" : "TLS");
-            return KY_STATUS(refused ? KY_UNAUTHENTICATED : KY_UNAVAILABLE);
+        if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) {
+            *out_wants = e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+            return KY_STATUS(KY_OK);
         }
-        if (!wait_fd(c->fd, e == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_us)) {
-            explain(c, c->authority, "the TLS handshake took too long");
-            return KY_STATUS(KY_UNAVAILABLE);
-        }
+        explain_tls(c, refused ? "the server's certificate was refused" : "TLS");
+        return KY_STATUS(refused ? KY_UNAUTHENTICATED : KY_UNAVAILABLE);
     }
     SSL_get0_alpn_selected(c->ssl, &alpn, &alpn_len);
     if (alpn_len != 2 || alpn[0] != 'h' || alpn[1] != '2') {
@@ -224,6 +240,19 @@ static struct ky_status shake_hands(struct client *c, const char *name, uint64_t
         return KY_STATUS(KY_UNAVAILABLE);
     }
     return KY_STATUS(KY_OK);
+}
+
+static struct ky_status shake_hands_within(struct client *c, uint64_t deadline_us)
+{
+    short wants = 0;
+    struct ky_status st = client_shake_hands(c, &wants);
+
+    for (; ky_ok(st) && wants != 0; st = client_shake_hands(c, &wants))
+        if (!wait_fd(c->fd, wants, deadline_us)) {
+            explain(c, c->authority, "the TLS handshake took too long");
+            return KY_STATUS(KY_UNAVAILABLE);
+        }
+    return st;
 }
 
 struct ky_status client_connect(struct client *c, const struct client_target *t,
@@ -240,12 +269,17 @@ struct ky_status client_connect(struct client *c, const struct client_target *t,
         return KY_STATUS(KY_INVALID);
     }
     (void)snprintf(c->authority, sizeof c->authority, "%s", t->endpoint);
-    if (!load_files(c, t))
-        return KY_STATUS(KY_INVALID);
+    if (t->tls != NULL && SSL_CTX_up_ref(t->tls) == 1)
+        c->ctx = t->tls;
+    else if (!ky_ok(st = client_tls_load(t, &c->ctx, c->why)))
+        return st;
     st = open_tcp(c, host, port, deadline_us);
     if (!ky_ok(st))
         return st;
-    return shake_hands(c, t->server_name != NULL ? t->server_name : host, deadline_us);
+    if (!start_tls(c, t->server_name != NULL ? t->server_name : host))
+        return KY_STATUS(KY_INVALID);
+    c->opening = deadline_us == 0 ? POLLOUT : 0;
+    return c->opening != 0 ? st : shake_hands_within(c, deadline_us);
 }
 
 void client_disconnect(struct client *c)

@@ -17,6 +17,7 @@
 #define OUT_GATHER (64u * 1024u)
 #define WINDOW     (4 * 1024 * 1024)
 #define POLL_MAX   256u
+#define OPEN_US    5000000u
 
 /* Callbacks come in runs for one stream. */
 static struct client_call *call_of(struct client *c, int32_t stream_id)
@@ -228,13 +229,27 @@ static void write_all(struct client *c)
     }
 }
 
+/* Is the way free for HTTP/2? */
+static bool is_through(struct client *c)
+{
+    if (c->gone || c->opening == 0)
+        return !c->gone;
+    if (!ky_ok(client_shake_hands(c, &c->opening))) {
+        go(c);
+    } else if (c->opening != 0 && ky_now_us() >= c->open_until_us) {
+        (void)snprintf(c->why, sizeof c->why, "%s: connecting took too long", c->authority);
+        go(c);
+    }
+    return !c->gone && c->opening == 0;
+}
+
 struct ky_status client_drive(struct client *c)
 {
-    if (!c->gone)
+    if (is_through(c))
         read_all(c, false);
     if (!c->gone && c->first_deadline_us != 0)
         client_expire(c, ky_now_us());
-    if (!c->gone)
+    if (!c->gone && c->opening == 0)
         write_all(c);
     if (!c->gone && !nghttp2_session_want_read(c->h2) && !nghttp2_session_want_write(c->h2)) {
         (void)snprintf(c->why, sizeof c->why, "connection lost: the server said goodbye");
@@ -250,6 +265,8 @@ int client_fd(const struct client *c)
 
 short client_events(const struct client *c)
 {
+    if (c->opening != 0)
+        return c->opening;
     bool write = c->out.len > 0 || c->read_wants_write || nghttp2_session_want_write(c->h2) != 0;
 
     return (short)(POLLIN | (write ? POLLOUT : 0));
@@ -257,7 +274,9 @@ short client_events(const struct client *c)
 
 uint64_t client_deadline_us(const struct client *c)
 {
-    return c->first_deadline_us;
+    if (c->opening == 0 || (c->first_deadline_us != 0 && c->first_deadline_us < c->open_until_us))
+        return c->first_deadline_us;
+    return c->open_until_us;
 }
 
 bool client_is_open(const struct client *c)
@@ -296,7 +315,7 @@ struct ky_status client_poll(struct client *const *clients, size_t n, int timeou
     if (n > POLL_MAX)
         return KY_STATUS(KY_INVALID);
     for (size_t i = 0; i < n; i++) {
-        if (!clients[i]->gone)
+        if (!clients[i]->gone && clients[i]->opening == 0)
             write_all(clients[i]);
         fds[i] = (struct pollfd){.fd = clients[i]->gone ? -1 : clients[i]->fd,
                                  .events = client_events(clients[i])};
@@ -322,7 +341,8 @@ struct ky_status client_open(const struct client_target *target, uint64_t timeou
         return KY_STATUS(KY_NOMEM);
     c->fd = -1;
     c->out = KY_BUF_INIT(OUT_MAX);
-    st = client_connect(c, target, ky_now_us() + timeout_us);
+    c->open_until_us = ky_now_us() + (timeout_us != 0 ? timeout_us : OPEN_US);
+    st = client_connect(c, target, timeout_us != 0 ? c->open_until_us : 0);
     if (ky_ok(st))
         st = client_session_new(c);
     if (!ky_ok(st)) {
@@ -345,7 +365,7 @@ void client_close(struct client **client)
     c->closing = true;
     while (c->calls != NULL)
         client_call_end(c->calls, NGHTTP2_CANCEL);
-    if (c->h2 != NULL && !c->gone) {
+    if (c->h2 != NULL && !c->gone && c->opening == 0) {
         (void)nghttp2_session_terminate_session(c->h2, NGHTTP2_NO_ERROR);
         write_all(c);
     }

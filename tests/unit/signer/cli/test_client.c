@@ -13,6 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <netinet/in.h>
+#include <openssl/ssl.h>
+
 #include <cmocka.h>
 
 #include "client.h"
@@ -182,6 +185,46 @@ static void deadline_holds_against_a_silent_server(void **state)
     assert_int_equal(get_credential(c, "p256", SECOND / 10, &o).code, KY_DEADLINE);
     assert_int_equal(client_in_flight(c), 0);
     client_close(&c);
+    (void)close(fd);
+}
+
+static void opening_without_waiting(void **state)
+{
+    struct client_target t = tls_target(*state);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof addr;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct client *c = NULL;
+    struct client_outcome o;
+    char why[CLIENT_TEXT_MAX], endpoint[32];
+
+    assert_true(ky_ok(client_tls_load(&t, &t.tls, why)));
+    t.certificate = t.key = t.ca = "/nowhere"; /* read once */
+    assert_true(ky_ok(client_open(&t, 0, &c, why)));
+    assert_true(ky_ok(get_credential(c, "p256", 5 * SECOND, &o)));
+    client_close(&c);
+
+    assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof addr), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+    (void)snprintf(endpoint, sizeof endpoint, "127.0.0.1:%u", ntohs(addr.sin_port));
+    t.endpoint = endpoint;
+    t.server_name = "127.0.0.1";
+    if (ky_ok(client_open(&t, 0, &c, why))) { /* nobody listens: now or a moment later */
+        assert_int_equal(get_credential(c, "p256", 5 * SECOND, &o).code, KY_UNAVAILABLE);
+        client_close(&c);
+    }
+    assert_int_equal(listen(fd, 1), 0);
+    assert_true(ky_ok(client_open(&t, 0, &c, why))); /* somebody who never says a word */
+    assert_int_equal(get_credential(c, "p256", SECOND / 10, &o).code, KY_DEADLINE);
+    client_close(&c);
+
+    t.endpoint = fixture_text(*state, "signer");
+    t.server_name = "elsewhere.example";
+    assert_true(ky_ok(client_open(&t, 0, &c, why)));
+    assert_int_equal(get_credential(c, "p256", 5 * SECOND, &o).code, KY_UNAVAILABLE);
+    assert_non_null(strstr(o.text, "certificate was refused"));
+    client_close(&c);
+    SSL_CTX_free(t.tls);
     (void)close(fd);
 }
 
@@ -372,6 +415,7 @@ int main(void)
         cmocka_unit_test(unknown_method_is_unimplemented),
         cmocka_unit_test(deadline_ends_the_call_and_only_it),
         cmocka_unit_test(deadline_holds_against_a_silent_server),
+        cmocka_unit_test(opening_without_waiting),
         cmocka_unit_test(wrong_server_certificate_is_refused),
         cmocka_unit_test(missing_client_certificate_is_a_transport_failure),
         cmocka_unit_test(bad_targets_are_named),
