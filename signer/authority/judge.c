@@ -176,11 +176,17 @@ enum ky_code judge_tenancy(struct authority *a, const struct request *r, const s
 
 enum ky_code judge_signable(struct asked *q)
 {
+    const struct ky_key_info *key = ky_key_info(q->credential->credential.key_type);
+    struct ky_algorithm algorithm = q->algorithm;
+
+    /* A transaction may leave the scheme open: any of its key's, named when it is signed. */
+    if (q->r->type != DOOR_SIGN && algorithm.scheme == KY_SCHEME_NONE && key != NULL)
+        algorithm.scheme = key->scheme;
     if (!credential_usable(&q->credential->credential, authority_now_s(q->a)))
         return KY_INACTIVE;
     if (crl_refuses(q->a))
         return KY_CRL_STALE;
-    return policy_hashes_check(q->credential->credential.key_type, &q->algorithm, q->m.hashes,
+    return policy_hashes_check(q->credential->credential.key_type, &algorithm, q->m.hashes,
                                &q->hash_count)
         .code;
 }

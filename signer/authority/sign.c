@@ -140,8 +140,10 @@ static enum ky_code same_transaction(const struct asked *q, const struct tx *t)
         return KY_PROOF_OTHER_TX;
     if (t->credential_epoch != q->credential->credential.epoch)
         return KY_TX_ENDED; /* the credential has changed since */
-    if (t->scheme != q->algorithm.scheme || t->hash != q->algorithm.hash ||
-        t->mgf_hash != q->algorithm.mgf_hash || t->salt_len != q->algorithm.salt_len)
+    if (t->hash != q->algorithm.hash ||
+        (t->scheme != KY_SCHEME_NONE && /* else left open: judge_signable() has checked that it fits */
+         (t->scheme != q->algorithm.scheme || t->mgf_hash != q->algorithm.mgf_hash ||
+          t->salt_len != q->algorithm.salt_len)))
         return KY_PROOF_OTHER_TX;
     return KY_OK;
 }

@@ -6,8 +6,8 @@
 
 static bool read_algorithm(const Kyso__V1__Algorithm *a, struct ky_algorithm *out)
 {
-    if (a == NULL || ky_hash_len((uint8_t)a->hash) == 0 ||
-        ky_scheme_name((uint8_t)a->scheme) == NULL)
+    if (a == NULL || ky_hash_len((uint8_t)a->hash) == 0 || /* 0: the scheme is left open */
+        (a->scheme != 0 && ky_scheme_name((uint8_t)a->scheme) == NULL))
         return false;
     *out = (struct ky_algorithm){.scheme = (uint8_t)a->scheme, .hash = (uint8_t)a->hash};
     if (out->scheme != KY_RSA_PSS)

@@ -44,7 +44,7 @@ static json_t *describe(const Kyso__V1__PendingTransaction *tx, const uint8_t *d
                   "relying_party", tx->relying_party, "subject", tx->subject_id, "credential",
                   tx->credential_id, "epoch", (int)tx->credential_epoch, "key_sha256",
                   output_hex(KY_SPAN(tx->key_spki_sha256.data, tx->key_spki_sha256.len)), "scheme",
-                  scheme != NULL ? scheme : "unknown", "hash", hash != NULL ? hash : "unknown",
+                  scheme != NULL ? scheme : "any of the key", "hash", hash != NULL ? hash : "unknown",
                   "hashes", hashes, "text", tx->display_text, "until",
                   output_time(tx->not_after, until), "nonce",
                   output_hex(KY_SPAN(tx->nonce.data, tx->nonce.len)), "state",

@@ -61,6 +61,7 @@ CONVERT_IN(signer_get_in)
                         "credential_id: a name of 1 to 64 characters is needed", &r->credential_id);
 }
 
+/* Without a scheme where a transaction is begun: whichever the key has, and Sign says. */
 static struct ky_status algorithm_in(struct convert *c, const Kyso__V1__Algorithm *m,
                                      struct door_tx *r)
 {
@@ -68,7 +69,7 @@ static struct ky_status algorithm_in(struct convert *c, const Kyso__V1__Algorith
 
     if (ky_hash_len((uint8_t)m->hash) == 0)
         return convert_refuse(c, "request.algorithm.hash: SHA256, SHA384 or SHA512 is needed");
-    if (scheme <= KY_SCHEME_NONE || scheme >= KY_SCHEME_COUNT)
+    if (scheme < KY_SCHEME_NONE || scheme >= KY_SCHEME_COUNT)
         return convert_refuse(c, "request.algorithm.scheme: one of the schemes is needed");
     if ((scheme == KY_RSA_PSS) != (m->pss != NULL))
         return convert_refuse(c, "request.algorithm.pss: needed with RSA_PSS, and only there");
@@ -289,6 +290,8 @@ CONVERT_IN(signer_sign_in)
                                          &r->request_signature)) ||
         !ky_ok(st = signature_request_in(c, m->request, true, r)))
         return st;
+    if (r->scheme == KY_SCHEME_NONE)
+        return convert_refuse(c, "request.algorithm.scheme: one of the schemes is needed");
     switch (m->proof_case) {
     case KYSO__V1__SIGN_REQUEST__PROOF_TOTP:
         return totp_in(c, m->totp, r);

@@ -10,6 +10,7 @@ from .world import APPROVAL, AUTHORIZED, CREDENTIAL, PENDING, SAD, SIGNED, TOTP
 DAY_US = 86400 * 1000000
 SAME = ("client_row relying_party subject_row credential_row credential_epoch key_spki_sha256 scheme hash mgf_hash salt_len "
         "tx_digest nonce not_after_s").split()
+OPEN = ("scheme", "mgf_hash", "salt_len")
 INTENT = 9
 
 
@@ -144,7 +145,8 @@ def signs_what_was_begun(w, r):
     tx = w.tx.get(r.transaction_id)
     if r.proof not in (APPROVAL, SAD) or tx is None:
         return
-    differ = [name for name in SAME if getattr(r, name) != getattr(tx.begin, name)]
+    free = OPEN if tx.begin.scheme == 0 else ()  # the scheme was left to the key's
+    differ = [name for name in SAME if name not in free and getattr(r, name) != getattr(tx.begin, name)]
     if differ:
         yield f"differs from its transaction in {', '.join(differ)}", r.index, tx.begin.index
 

@@ -46,6 +46,27 @@ class SignEveryKind(ServerCase):
                 self.assertSigned(stub, citizen, request, reply)
 
 
+    def test_a_transaction_may_leave_the_scheme_open(self):
+        stub, rsa = self.signer(), self.citizens[("rsa2048", self.kinds[0][1])]
+        digests = [digest_of(text) for text in "abc"]
+
+        def sign(sad, digest, **options):
+            request = self.request(rsa, [digest], **options)
+            self.assertSigned(stub, rsa, request, stub.Sign(self.sign_request(rsa, request=request, sad=sad), timeout=20))
+
+        sad = stub.Authorize(signer_pb2.AuthorizeRequest(
+            request_id=new_id(), request=self.request(rsa, digests, scheme=T.SIGNATURE_SCHEME_UNSPECIFIED),
+            totp=signer_pb2.TotpProof(code=self.clock.code(rsa))), timeout=20).sad
+        sign(sad, digests[0], scheme=T.SIGNATURE_SCHEME_RSA_PKCS1)
+        sign(sad, digests[1], scheme=T.SIGNATURE_SCHEME_RSA_PSS, pss=222)
+        for no in (T.SIGNATURE_SCHEME_UNSPECIFIED, T.SIGNATURE_SCHEME_ECDSA):
+            with self.refused(grpc.StatusCode.INVALID_ARGUMENT):
+                sign(sad, digests[2], scheme=no)
+        with self.refused(grpc.StatusCode.PERMISSION_DENIED):  # the hash is bound all the same
+            sign(sad, digest_of("c", "sha384"), scheme=T.SIGNATURE_SCHEME_RSA_PKCS1, hash_algorithm=T.HASH_ALGORITHM_SHA384)
+        sign(sad, digests[2], scheme=T.SIGNATURE_SCHEME_RSA_PKCS1)
+
+
 class SignPaths(ServerCase):
     @classmethod
     def seed(cls):
