@@ -54,6 +54,10 @@ static const struct request_rule {
      SCOPE_SUBJECT, false},
     {DOOR_APPROVAL_DECIDE, KY_DOOR_APPROVER, ROW_RIGHT_APPROVE, ROW_RIGHT_SIGN, NO_PROOF,
      SCOPE_SUBJECT, false},
+    {DOOR_PASSKEY_GET, KY_DOOR_APPROVER, ROW_RIGHT_APPROVE, ROW_RIGHT_SIGN, NO_PROOF, SCOPE_SUBJECT,
+     false},
+    {DOOR_PASSKEY_ENROLL, KY_DOOR_APPROVER, ROW_RIGHT_APPROVE, ROW_RIGHT_SIGN, NO_PROOF,
+     SCOPE_SUBJECT, false},
     /* Operators prove themselves by signatures; no client's right opens or shuts this door. */
     {DOOR_OPERATE, KY_DOOR_OPERATOR, 0, 0, NO_PROOF, 0, false},
     {DOOR_CANCEL, ANY_DOOR, 0, 0, NO_PROOF, 0, false},

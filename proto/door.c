@@ -92,6 +92,18 @@ static const struct ky_field decide_fields[] = {
 const struct ky_schema door_approval_decide_schema =
     KY_SCHEMA("approval-decide", DOOR_APPROVAL_DECIDE, struct door_decide, decide_fields);
 
+const struct ky_schema door_passkey_get_schema =
+    KY_SCHEMA("passkey-get", DOOR_PASSKEY_GET, struct door_approval_ref, approval_ref_fields);
+
+static const struct ky_field passkey_fields[] = {
+    KY_FFIX(struct door_passkey, spki),
+    KY_FTEXT(struct door_passkey, authenticator_id, KY_NAME_MAX),
+    KY_FTEXT(struct door_passkey, code, MAX_MATCHING_CODE),
+    KY_FBYTES(struct door_passkey, public_key, KY_SPKI_MAX),
+};
+const struct ky_schema door_passkey_enroll_schema =
+    KY_SCHEMA("passkey-enroll", DOOR_PASSKEY_ENROLL, struct door_passkey, passkey_fields);
+
 static const struct ky_field operate_fields[] = {
     KY_FU32(struct door_operate, uid),
     KY_FBYTES(struct door_operate, operation, KY_OPERATION_MAX),

@@ -107,6 +107,16 @@ static const struct ky_field operate_fields[] = {
 const struct ky_schema door_r_operate_schema =
     KY_SCHEMA("r-operate", DOOR_R_OPERATE, struct door_r_operate, operate_fields);
 
+static const struct ky_field passkey_fields[] = {
+    KY_FTEXT(struct door_r_passkey, authenticator_id, KY_NAME_MAX),
+    KY_FTEXT(struct door_r_passkey, subject_id, KY_NAME_MAX),
+    KY_FTEXT(struct door_r_passkey, label, MAX_LABEL),
+    KY_FBYTES(struct door_r_passkey, public_key, KY_SPKI_MAX),
+    KY_FU64(struct door_r_passkey, usable_from_s),
+};
+const struct ky_schema door_r_passkey_schema =
+    KY_SCHEMA("r-passkey", DOOR_R_PASSKEY, struct door_r_passkey, passkey_fields);
+
 static const struct ky_field heartbeat_fields[] = {
     KY_FU8(struct door_heartbeat, serving),
 };

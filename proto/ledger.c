@@ -215,6 +215,14 @@ static const struct ky_field crl_fields[] = {
 const struct ky_schema ledger_crl_schema =
     KY_SCHEMA("crl", LEDGER_CRL, struct ledger_crl, crl_fields);
 
+static const struct ky_field passkey_fields[] = {
+    KY_FU32(struct ledger_passkey, client_row),
+    KY_FU32(struct ledger_passkey, authenticator_row),
+    KY_FFIX(struct ledger_passkey, key_sha256),
+};
+const struct ky_schema ledger_passkey_schema =
+    KY_SCHEMA("passkey", LEDGER_PASSKEY, struct ledger_passkey, passkey_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -234,6 +242,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_CEREMONY] = &ledger_ceremony_schema,
     [LEDGER_DESTROYED] = &ledger_destroyed_schema,
     [LEDGER_CRL] = &ledger_crl_schema,
+    [LEDGER_PASSKEY] = &ledger_passkey_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

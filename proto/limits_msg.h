@@ -16,7 +16,7 @@
 #define MAX_PROOF_SECRET        64u /* a SAD is 32 bytes, a code at most 8 */
 #define MAX_MATCHING_CODE       16u
 #define MAX_CHOICES             64u
-#define MAX_DEVICE_SIGNATURE    512u
+#define MAX_DEVICE_SIGNATURE    1024u /* a passkey's assertion */
 #define MAX_OPERATOR_SIGNATURES (4u * 1024u)
 #define MAX_PEER                64u
 #define MAX_VERSION             64u

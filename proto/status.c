@@ -93,6 +93,9 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_REQUEST_FORGED] = {"request-forged", AS_DENIED},
     [KY_REQUEST_STALE] = {"request-stale", AS_DENIED},
     [KY_CRL_STALE] = {"crl-stale", AS_DENIED},
+    [KY_PASSKEY_ORIGIN] = {"passkey-origin", AS_DENIED},
+    [KY_PASSKEY_USER] = {"passkey-user", AS_DENIED},
+    [KY_PASSKEY_SYNCED] = {"passkey-synced", AS_DENIED},
 };
 
 const struct ky_code_info *ky_code_info(enum ky_code code)

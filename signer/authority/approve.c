@@ -28,8 +28,8 @@ static void refuse(struct visit *v, enum ky_code code)
     authority_deny(v->a, v->r, &v->why);
 }
 
-/* Who asks, for which device. An unknown device and another client's subject get one answer. */
-static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_LEN],
+/* Who asks, for which authenticator. An unknown one and another client's subject get one answer. */
+static enum ky_code visit_find(struct visit *v, const uint8_t spki[KY_SPKI_HASH_LEN],
                                struct ky_span authenticator_id)
 {
     enum ky_code code = judge_client(v->a, spki, &v->why, &v->client);
@@ -55,10 +55,19 @@ static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_
         return code;
     v->why.authenticator_row = v->device->row;
     v->why.subject_row = v->device->authenticator.subject_row;
-    return authenticator_usable(&v->device->authenticator, ROW_AUTH_DEVICE, v->why.subject_row,
-                                authority_now_s(v->a))
-               ? KY_OK
-               : KY_PROOF_UNCONFIRMED;
+    return KY_OK;
+}
+
+/* ... and it is a device that approves now. */
+static enum ky_code visit_open(struct visit *v, const uint8_t spki[KY_SPKI_HASH_LEN],
+                               struct ky_span authenticator_id)
+{
+    enum ky_code code = visit_find(v, spki, authenticator_id);
+
+    if (code == KY_OK && !authenticator_usable(&v->device->authenticator, ROW_AUTH_DEVICE,
+                                               v->why.subject_row, authority_now_s(v->a)))
+        return KY_PROOF_UNCONFIRMED;
+    return code;
 }
 
 /* --- showing -------------------------------------------------------------------------------------------------------- */
@@ -243,5 +252,59 @@ void approval_decide_request(struct authority *a, const struct request *r, struc
     if (code == KY_OK)
         code = decide(&v, &m);
     if (code != KY_OK)
+        refuse(&v, code);
+}
+
+/* --- passkeys ----------------------------------------------------------------------------------------------------------- */
+
+static void tell_passkey(struct visit *v, struct ky_span authenticator_id)
+{
+    const struct cache_entry *x = authenticator_by_id(v->a, authenticator_id);
+    const struct cache_entry *subject = cache_get(v->a, ROW_SUBJECT, v->why.subject_row);
+
+    if (x == NULL || subject == NULL) {
+        authority_refuse(v->a, &v->to, KY_UNAVAILABLE, 0);
+        return;
+    }
+    struct door_r_passkey m = {
+        .authenticator_id = x->authenticator.authenticator_id,
+        .subject_id = subject->subject.subject_id,
+        .label = x->authenticator.label,
+        .public_key = x->authenticator.device_key,
+        .usable_from_s = x->authenticator.usable_from_s,
+    };
+    authority_reply(v->a, &v->to, &door_r_passkey_schema, &m);
+}
+
+void passkey_get_request(struct authority *a, const struct request *r, struct ky_span payload)
+{
+    struct visit v = {.a = a, .r = r, .to = request_reply_to(r)};
+    struct door_approval_ref m;
+    enum ky_code code = KY_INVALID;
+
+    if (ky_ok(ky_msg_decode(&door_passkey_get_schema, payload, &m)))
+        code = visit_open(&v, m.spki, m.authenticator_id);
+    if (code == KY_OK && v.device->authenticator.device_key_type != POLICY_PASSKEY)
+        code = KY_PROOF_UNCONFIRMED;
+    if (code == KY_OK)
+        tell_passkey(&v, m.authenticator_id);
+    else
+        refuse(&v, code);
+}
+
+/* The code of the link is the proof; a wrong one is counted against the link, and charged to nobody. */
+void passkey_enroll_request(struct authority *a, const struct request *r, struct ky_span payload)
+{
+    struct visit v = {.a = a, .r = r, .to = request_reply_to(r)};
+    struct door_passkey m;
+    enum ky_code code = KY_INVALID;
+
+    if (ky_ok(ky_msg_decode(&door_passkey_enroll_schema, payload, &m)))
+        code = visit_find(&v, m.spki, m.authenticator_id);
+    if (code == KY_OK)
+        code = operate_passkey(a, v.client->row, m.authenticator_id, m.code, m.public_key);
+    if (code == KY_OK)
+        tell_passkey(&v, m.authenticator_id);
+    else
         refuse(&v, code);
 }

@@ -136,6 +136,11 @@ bool authority_is_demo(const struct authority *a)
     return a->config->demo && a->state->demo; /* only what the ledger's first record says, too */
 }
 
+const char *authority_passkey_origin(const struct authority *a)
+{
+    return a->config->passkeys.origin;
+}
+
 bool authority_dual_control(const struct authority *a)
 {
     return !authority_is_demo(a) || a->config->policy.dual_control;

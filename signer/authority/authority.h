@@ -52,6 +52,7 @@ const struct ky_secret *authority_seed_key(const struct authority *a); /* seed-e
 const struct ky_secret *authority_state_key(const struct authority *a);
 struct ky_span authority_server_id(const struct authority *a);
 bool authority_is_demo(const struct authority *a);
+const char *authority_passkey_origin(const struct authority *a); /* NULL: none are taken */
 bool authority_dual_control(const struct authority *a); /* two people where the rules say so: always, but in a demo that does not ask for it */
 const struct job_r_info *authority_token_info(const struct authority *a);
 
@@ -227,6 +228,12 @@ void boot_job_done(struct authority *a, const struct job *job, const struct job_
 /* sign.c, transaction.c, approve.c, query.c: one function per door_type, from a table in turn.c */
 typedef void (*request_fn)(struct authority *a, const struct request *r, struct ky_span payload);
 void operate_request(struct authority *a, const struct request *r, struct ky_span payload); /* DOOR_OPERATE */
+/*
+ * A client brought the key of a passkey that waits for it, with the code of its link. KY_PROOF_WRONG_CODE: the link has used
+ * up a try. KY_CONFLICT: it waits for none, or the key is enrolled already; KY_INVALID: not a key; or the store's.
+ */
+enum ky_code operate_passkey(struct authority *a, uint32_t client_row, struct ky_span authenticator_id, struct ky_span code,
+                             struct ky_span public_key);
 
 
 #endif

@@ -331,6 +331,8 @@ void tx_wait_request(struct authority *a, const struct request *r, struct ky_spa
 void tx_cancel_request(struct authority *a, const struct request *r, struct ky_span payload);
 void approval_list_request(struct authority *a, const struct request *r, struct ky_span payload);
 void approval_get_request(struct authority *a, const struct request *r, struct ky_span payload);
+void passkey_get_request(struct authority *a, const struct request *r, struct ky_span payload);
+void passkey_enroll_request(struct authority *a, const struct request *r, struct ky_span payload);
 void approval_decide_request(struct authority *a, const struct request *r, struct ky_span payload);
 void info_request(struct authority *a, const struct request *r, struct ky_span payload);
 void cred_list_request(struct authority *a, const struct request *r, struct ky_span payload);

@@ -353,17 +353,31 @@ enum ky_code judge_totp(struct asked *q, struct proof *out)
 
 /* --- devices -------------------------------------------------------------------------------------------------- */
 
-static enum ky_code verify_device(struct authority *a, const struct row_authenticator *row,
-                                  const struct tx *t, const struct device_word *w)
+static enum ky_code verify_device(struct authority *a, const struct cache_entry *x,
+                                  const struct tx *t, const struct device_word *w, uint64_t *out_step)
 {
+    const struct row_authenticator *row = &x->authenticator;
+    const bool passkey = row->device_key_type == POLICY_PASSKEY;
+    const struct policy_passkey p = {
+        .origin = ky_span_text(a->config->passkeys.origin),
+        .synced = a->config->passkeys.synced,
+        .last_counter = (uint32_t)state_last_step(a->state, x->row),
+    };
     uint8_t challenge[32];
+    uint32_t counter = 0;
 
     if (w->matching_code.len > CODE_MAX)
         return KY_PROOF_MALFORMED;
-    if (!ky_ok(policy_device_key_load(row->device_key_type, row->device_key, &a->device_key)))
+    if (!ky_ok(policy_device_key_load(passkey ? POLICY_DEVICE_ES256 : row->device_key_type,
+                                      row->device_key, &a->device_key)))
         return KY_PROOF_UNCONFIRMED;
     ky_approval_challenge(t->tx_digest, w->decision, w->matching_code, challenge);
-    return policy_device_verify(a->device_key, challenge, w->signature).code;
+    if (!passkey)
+        return policy_device_verify(a->device_key, challenge, w->signature).code;
+    enum ky_code code =
+        policy_passkey_verify(a->device_key, &p, challenge, w->signature, &counter).code;
+    *out_step = counter;
+    return code;
 }
 
 enum ky_code judge_device(struct authority *a, const struct tx *t, const struct device_word *w,
@@ -380,7 +394,7 @@ enum ky_code judge_device(struct authority *a, const struct tx *t, const struct 
     why->authenticator_row = x->row;
     if (authority_subject_account(a, t->subject_row).not_me)
         return KY_PROOF_LOCKED;
-    enum ky_code code = verify_device(a, &x->authenticator, t, w);
+    enum ky_code code = verify_device(a, x, t, w, &out->step);
     if (code != KY_OK) {
         why->charged = AUTHORITY_CHARGE_CLIENT;
         return code;

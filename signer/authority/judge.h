@@ -26,7 +26,7 @@ struct asked { /* one request of a relying party while it is judged */
 };
 struct proof { /* what was proved, for the record that spends it */
     uint32_t authenticator_row;
-    uint64_t step;
+    uint64_t step; /* or a passkey's counter; both only rise */
     uint8_t evidence_sha256[32];
 };
 

@@ -103,6 +103,8 @@ struct ky_status operate_confirm_authenticator(struct operation *o)
         return status;
     if (row.state != ROW_AUTH_UNCONFIRMED)
         return operate_no(o, KY_CONFLICT, "it is not waiting for a confirmation");
+    if (row.device_key_type == POLICY_PASSKEY)
+        return operate_no(o, KY_CONFLICT, "a passkey is confirmed by the link that makes it");
     if (!operate_code_holds(o, &row, m->code))
         return refuse_code(o, number, &row);
     status = operate_can_sign(o, row.subject_row, &can_sign);
@@ -118,6 +120,73 @@ struct ky_status operate_confirm_authenticator(struct operation *o)
     o->result.message = operate_message(o, "authenticator %s is active%s", m->authenticator_id,
                                         can_sign ? ", and counts from tomorrow on" : "");
     return put_next_epoch(o, number, &row);
+}
+
+static struct ky_status put_passkey(struct operation *o, uint32_t client_row, uint32_t number,
+                                    struct row_authenticator *row, struct ky_span public_key)
+{
+    struct ledger_passkey record = {.client_row = client_row, .authenticator_row = number};
+    uint32_t other = 0;
+    bool can_sign = false;
+
+    ky_sha256(public_key, record.key_sha256);
+    struct ky_status status =
+        operate_unique(o, STORE_BY_DEVICE_KEY, KY_SPAN_OF(record.key_sha256), &other);
+    if (ky_ok(status) && other != 0)
+        return operate_no(o, KY_CONFLICT, "that key is enrolled already");
+    if (ky_ok(status))
+        status = operate_can_sign(o, row->subject_row, &can_sign);
+    if (ky_ok(status))
+        status = authority_append(o->a, &ledger_passkey_schema, &record, KY_SPAN(NULL, 0), &o->index);
+    row->state = ROW_AUTH_ACTIVE;
+    row->device_key = public_key;
+    row->usable_from_s =
+        policy_enrolment_confirmed(can_sign, authority_now_s(o->a), row->usable_from_s);
+    memset(row->confirm_sha256, 0, sizeof(row->confirm_sha256));
+    if (ky_ok(status))
+        status = put_next_epoch(o, number, row);
+    if (ky_ok(status))
+        status = store_lookup_add(authority_store(o->a), STORE_BY_DEVICE_KEY,
+                                  KY_SPAN_OF(record.key_sha256), number);
+    return status;
+}
+
+static struct ky_status take_passkey(struct operation *o, uint32_t client_row,
+                                     struct ky_span authenticator_id, struct ky_span code,
+                                     struct ky_span public_key)
+{
+    char id[AUTHORITY_ID_MAX], digits[ENROLL_CODE_DIGITS + 1];
+    struct row_authenticator row;
+    uint32_t number = 0;
+
+    if (policy_key_type(public_key) != POLICY_DEVICE_ES256 ||
+        !ky_span_to_cstr(authenticator_id, id, sizeof(id)))
+        return operate_no(o, KY_INVALID, "not a key for ES256");
+    struct ky_status status = operate_authenticator(o, id, &number, &row);
+    if (!ky_ok(status))
+        return status;
+    if (row.state != ROW_AUTH_UNCONFIRMED || row.device_key_type != POLICY_PASSKEY)
+        return operate_no(o, KY_CONFLICT, "it is not waiting for a passkey");
+    if (!ky_span_to_cstr(code, digits, sizeof(digits)) || !operate_code_holds(o, &row, digits))
+        return refuse_code(o, number, &row);
+    return put_passkey(o, client_row, number, &row, public_key);
+}
+
+enum ky_code operate_passkey(struct authority *a, uint32_t client_row,
+                             struct ky_span authenticator_id, struct ky_span code,
+                             struct ky_span public_key)
+{
+    struct ky_arena arena;
+    struct operation o = {.a = a, .name = "enroll-passkey", .arena = &arena};
+
+    if (!ky_ok(ky_arena_init(&arena, KY_ARENA_MAX)))
+        return KY_BUSY;
+    struct ky_status status = take_passkey(&o, client_row, authenticator_id, code, public_key);
+    if (!ky_ok(status))
+        log_event(LOG_INFO, "record-refused", LOG_STR("operation", o.name), LOG_CODE(status),
+                  LOG_STR("why", o.why != NULL ? o.why : ""));
+    ky_arena_wipe(&arena);
+    return status.code;
 }
 
 static struct ky_status give_one(struct operation *o, uint32_t number, void *ctx)

@@ -286,7 +286,9 @@ void operate_give_authenticator(struct operation *o, const struct row_authentica
     kyso__v1__authenticator__init(m);
     m->authenticator_id = operate_text(o, d->authenticator_id);
     m->subject_id = operate_text(o, subject_id);
-    m->kind = operate_text(o, ky_span_text(d->kind == ROW_AUTH_TOTP ? "totp" : "device"));
+    m->kind = operate_text(o, ky_span_text(d->kind == ROW_AUTH_TOTP                  ? "totp"
+                                           : d->device_key_type == POLICY_PASSKEY ? "passkey"
+                                                                                  : "device"));
     m->state =
         operate_text(o, ky_span_text(d->state <= ROW_AUTH_REMOVED ? states[d->state] : NULL));
     m->label = operate_text(o, d->label);

@@ -104,7 +104,7 @@ struct ky_status enrolment_write(struct operation *o, struct enrolment *e, enum 
     operate_subject_key(e->subject_row, subject_key);
     if (ky_ok(status))
         status = authority_row_put(o->a, ROW_AUTHENTICATOR, 0, &e->row, o->index, &number);
-    if (ky_ok(status))
+    if (ky_ok(status) && key.len > 0)
         status = store_lookup_add(store, unique, key, number);
     if (ky_ok(status))
         status = store_lookup_add(store, STORE_AUTHENTICATORS_OF, KY_SPAN_OF(subject_key), number);

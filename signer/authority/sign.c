@@ -203,6 +203,7 @@ static enum ky_code sign_approval(struct asked *q)
     struct ledger_intent m = intent_of(q);
     from_tx(q, &m, t);
     m.authenticator_row = proof.authenticator_row;
+    m.step = proof.step;
     memcpy(m.evidence_sha256, proof.evidence_sha256, sizeof(m.evidence_sha256));
     m.ends_transaction = 1;
     return reserve(q, &m, (struct ky_span){0});

@@ -273,6 +273,7 @@ static const apply_fn apply_table[] = {
     [LEDGER_CEREMONY] = apply_nothing,
     [LEDGER_DESTROYED] = apply_nothing,
     [LEDGER_CRL] = apply_nothing, /* the rows that it changes have records of their own */
+    [LEDGER_PASSKEY] = apply_nothing,
 };
 
 struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,

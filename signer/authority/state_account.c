@@ -139,12 +139,15 @@ struct ky_status state_account_proved(struct state *s, uint8_t proof, uint32_t c
                                       uint32_t subject_row, uint32_t authenticator_row,
                                       uint64_t step, uint64_t now_s)
 {
-    if (proof == KY_PROOF_TOTP) {
-        struct subject_fold *f = map_get(&s->subjects, map_key_number(0, subject_row));
+    /* of a passkey the step is its counter, and only one that does not count has none */
+    if (proof == KY_PROOF_TOTP || (proof == KY_PROOF_APPROVAL && step != 0)) {
         if (step <= state_last_step(s, authenticator_row))
             return KY_STATUS(KY_CORRUPT); /* I3: a step is spent once */
         if (!state_step_put(s, authenticator_row, step))
             return KY_STATUS(KY_NOMEM);
+    }
+    if (proof == KY_PROOF_TOTP) {
+        struct subject_fold *f = map_get(&s->subjects, map_key_number(0, subject_row));
         if (f != NULL) /* who never failed has nothing to be forgiven, and needs no account */
             policy_lockout_success(&f->account.lockout);
     }

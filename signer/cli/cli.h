@@ -47,6 +47,8 @@ int operator_start(struct cli *cli, Kyso__V1__Operation *op, const struct client
 Kyso__V1__OperationResult *operator_result(const Kyso__V1__ExecuteReply *reply);
 /* The same, then prints the result's message and the one object it is about. */
 int operator_run(struct cli *cli, Kyso__V1__Operation *op);
+/* The message and the one object it is about. */
+void operator_print(struct cli *cli, const Kyso__V1__OperationResult *r);
 /* Adds this operator's signature to a proposal's and runs it, then prints as operator_run() does. */
 int operator_approve(struct cli *cli, Kyso__V1__ExecuteRequest *proposal);
 /* A signature by the private key in a file. Returns an enum cli_exit, having said what is wrong. */
@@ -97,6 +99,7 @@ int cmd_credential_destroy(struct cli *cli);
 int cmd_credential_destroyed(struct cli *cli);
 int cmd_authenticator_totp(struct cli *cli);
 int cmd_authenticator_device(struct cli *cli);
+int cmd_authenticator_passkey(struct cli *cli);
 int cmd_authenticator_confirm(struct cli *cli);
 int cmd_authenticator_list(struct cli *cli);
 int cmd_authenticator_remove(struct cli *cli);

@@ -59,6 +59,27 @@ static int show_enrolled_totp(struct cli *cli, const Kyso__V1__OperationResult *
                           "the QR code cannot be drawn");
 }
 
+/* --seal-to and --output: who may read what leaves the server, and where it goes. */
+static int read_sealing(struct cli *cli, ProtobufCBinaryData *out_seal_to)
+{
+    int rc = enroll_reader(cli, cli_get(cli, "--seal-to"), out_seal_to);
+
+    if (rc == CLI_OK && (out_seal_to->len > 0) != (cli_get(cli, "--output") != NULL))
+        rc = cli_fail(cli, CLI_USAGE, "--output FILE takes the envelope",
+                      "--seal-to and --output go together");
+    return rc;
+}
+
+static int write_sealed(struct cli *cli, const Kyso__V1__OperationResult *r)
+{
+    if (r->sealed_seed.len == 0 ||
+        ky_ok(file_write(cli_get(cli, "--output"),
+                         KY_SPAN(r->sealed_seed.data, r->sealed_seed.len), 0600)))
+        return CLI_OK;
+    return cli_fail(cli, CLI_FAILED, "remove the authenticator and enrol another",
+                    "enrolled, but cannot write %s", cli_get(cli, "--output"));
+}
+
 int cmd_authenticator_totp(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
@@ -73,10 +94,8 @@ int cmd_authenticator_totp(struct cli *cli)
         enroll.digits = cli_number(cli, "--digits", 6);
         enroll.seed = (ProtobufCBinaryData){.len = seed.len, .data = seed.bytes};
         enroll.show_seed = cli_has(cli, "--show");
-        rc = enroll_reader(cli, cli_get(cli, "--seal-to"), &enroll.seal_to);
+        rc = read_sealing(cli, &enroll.seal_to);
     }
-    if (rc == CLI_OK && (enroll.seal_to.len > 0) != (cli_get(cli, "--output") != NULL))
-        rc = cli_fail(cli, CLI_USAGE, "--output FILE takes the envelope", "--seal-to and --output go together");
     if (rc == CLI_OK) {
         op.op_case = KYSO__V1__OPERATION__OP_ENROLL_TOTP;
         op.enroll_totp = &enroll;
@@ -86,11 +105,7 @@ int cmd_authenticator_totp(struct cli *cli)
     free(enroll.seal_to.data);
     if (rc != CLI_OK)
         return rc;
-    if (r->sealed_seed.len > 0 &&
-        !ky_ok(file_write(cli_get(cli, "--output"),
-                          KY_SPAN(r->sealed_seed.data, r->sealed_seed.len), 0600)))
-        rc = cli_fail(cli, CLI_FAILED, "remove the authenticator and enrol another",
-                      "enrolled, but cannot write %s", cli_get(cli, "--output"));
+    rc = write_sealed(cli, r);
     if (rc == CLI_OK)
         rc = show_enrolled_totp(cli, r);
     if (r->seed.data != NULL)
@@ -185,6 +200,32 @@ int cmd_authenticator_device(struct cli *cli)
     ky_buf_free(&signature);
     ky_buf_free(&spki);
     EVP_PKEY_free(key);
+    return rc;
+}
+
+int cmd_authenticator_passkey(struct cli *cli)
+{
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__EnrollDevice enroll = KYSO__V1__ENROLL_DEVICE__INIT;
+    Kyso__V1__OperationResult *r = NULL;
+    const char *label = cli_get(cli, "--label");
+    int rc = read_sealing(cli, &enroll.seal_to);
+
+    enroll.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
+    enroll.key_type = KYSO__V1__DEVICE_KEY_TYPE__DEVICE_KEY_TYPE_PASSKEY;
+    if (label != NULL)
+        enroll.label = (char *)(uintptr_t)label;
+    op.op_case = KYSO__V1__OPERATION__OP_ENROLL_DEVICE;
+    op.enroll_device = &enroll;
+    if (rc == CLI_OK)
+        rc = operator_call(cli, &op, &r);
+    free(enroll.seal_to.data);
+    if (rc != CLI_OK)
+        return rc;
+    rc = write_sealed(cli, r);
+    if (rc == CLI_OK)
+        operator_print(cli, r);
+    kyso__v1__operation_result__free_unpacked(r, NULL);
     return rc;
 }
 

@@ -36,6 +36,8 @@ static const char *const requests[] = {[DOOR_INFO] = "info",
                                        [DOOR_APPROVAL_LIST] = "list-pending",
                                        [DOOR_APPROVAL_GET] = "get-transaction",
                                        [DOOR_APPROVAL_DECIDE] = "decide",
+                                       [DOOR_PASSKEY_GET] = "get-passkey",
+                                       [DOOR_PASSKEY_ENROLL] = "enroll-passkey",
                                        [DOOR_OPERATE] = "operate"};
 
 static const char *const row_tables[] = {[ROW_SUBJECT] = "subject",

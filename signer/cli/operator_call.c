@@ -219,8 +219,7 @@ static bool put(json_t *o, const char *key, const char *text)
     return text == NULL || text[0] == '\0' || json_object_set_new(o, key, json_string(text)) == 0;
 }
 
-/* The message and the one object it is about; frees the result. */
-static void print_result(struct cli *cli, Kyso__V1__OperationResult *r)
+void operator_print(struct cli *cli, const Kyso__V1__OperationResult *r)
 {
     json_t *o;
 
@@ -237,8 +236,8 @@ static void print_result(struct cli *cli, Kyso__V1__OperationResult *r)
     (void)put(o, "name", r->subject_name);
     (void)put(o, "state", r->subject_state);
     (void)put(o, "confirmation_code", r->confirmation_code);
+    (void)put(o, "enrolment_link", r->enrolment_link);
     output_object(cli, o);
-    kyso__v1__operation_result__free_unpacked(r, NULL);
 }
 
 int operator_run(struct cli *cli, Kyso__V1__Operation *op)
@@ -247,7 +246,9 @@ int operator_run(struct cli *cli, Kyso__V1__Operation *op)
     int rc = operator_call(cli, op, &r);
 
     if (rc == CLI_OK)
-        print_result(cli, r);
+        operator_print(cli, r);
+    if (r != NULL)
+        kyso__v1__operation_result__free_unpacked(r, NULL);
     return rc;
 }
 
@@ -260,6 +261,8 @@ int operator_approve(struct cli *cli, Kyso__V1__ExecuteRequest *proposal)
     if (rc == CLI_OK)
         rc = sign_and_run(cli, proposal, &s, &r);
     if (rc == CLI_OK)
-        print_result(cli, r);
+        operator_print(cli, r);
+    if (r != NULL)
+        kyso__v1__operation_result__free_unpacked(r, NULL);
     return rc;
 }

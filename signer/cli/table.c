@@ -242,6 +242,14 @@ static const struct cli_arg device_args[] = {
     OPT("--by-key", "PEM", CLI_PATH, 0, "that device's private key"),
     END,
 };
+static const struct cli_arg passkey_args[] = {
+    OPT("--subject", "ID", CLI_TEXT, CLI_REQUIRED, "whose"),
+    OPT("--label", "TEXT", CLI_TEXT, 0, "what the person calls it"),
+    OPT("--seal-to", "CERT", CLI_PATH, 0,
+        "seal the link to the holder of this certificate: the person, or who prints the letter"),
+    OPT("--output", "FILE", CLI_PATH, 0, "the envelope (openssl cms -decrypt -inform DER opens it)"),
+    END,
+};
 static const struct cli_arg confirm_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the authenticator"),
     OPT("CODE", NULL, CLI_TEXT, CLI_REQUIRED, "the one-time code that reached the person"),
@@ -417,6 +425,9 @@ static const struct cli_command commands[] = {
     {"authenticator enroll-device", "register a person's device that approves",
      "kyso authenticator enroll-device --subject 079123 --public-key phone.pub --label phone",
      device_args, OPERATOR, cmd_authenticator_device},
+    {"authenticator enroll-passkey", "make the link by which a person's browser makes a passkey that approves",
+     "kyso authenticator enroll-passkey --subject 079123 --seal-to letters.pem --output link.p7m",
+     passkey_args, OPERATOR, cmd_authenticator_passkey},
     {"authenticator confirm", "confirm an authenticator with the code that reached the person",
      "kyso authenticator confirm a1-0123456789abcdef 123456", confirm_args, OPERATOR,
      cmd_authenticator_confirm},

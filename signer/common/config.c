@@ -102,6 +102,11 @@ static const cyaml_schema_field_t certificates_fields[] = {
     TEXT("crl_when_stale", config_certificates, crl_when_stale),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t passkeys_fields[] = {
+    TEXT("origin", config_passkeys, origin),
+    BOOL("synced", config_passkeys, synced),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t top_fields[] = {
     TEXT("server_id", config, server_id),
     TEXT("state_dir", config, state_dir),
@@ -114,6 +119,7 @@ static const cyaml_schema_field_t top_fields[] = {
     PART("policy", policy, policy_fields),
     PART("ledger", ledger, ledger_fields),
     PART("certificates", certificates, certificates_fields),
+    PART("passkeys", passkeys, passkeys_fields),
     TEXT("status_listen", config, status_listen),
     TEXT("log_format", config, log_format),
     TEXT("log_level", config, log_level),

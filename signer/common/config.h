@@ -82,6 +82,10 @@ struct config_certificates {
     char *ca;             /* PEM: its issuers */
     char *crl_when_stale; /* "refuse" or "serve" */
 };
+struct config_passkeys {
+    char *origin; /* of the approval page: "https://approve.example.vn"; NULL = passkeys are not taken */
+    bool synced;  /* also keys that may be copied to their owner's other devices */
+};
 struct config {
     char *server_id;
     char *state_dir; /* absolute; 0700 */
@@ -94,6 +98,7 @@ struct config {
     struct config_policy policy;
     struct config_ledger ledger;
     struct config_certificates certificates;
+    struct config_passkeys passkeys;
     char *status_listen; /* /metrics /healthz /readyz; loopback only; empty = none */
     char *log_format;    /* "text" or "json" */
     char *log_level;

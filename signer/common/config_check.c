@@ -84,6 +84,7 @@ static const struct text_rule texts[] = {
     T("certificates.crl", certificates.crl, NULL, NULL, NULL, true),
     T("certificates.ca", certificates.ca, NULL, NULL, NULL, true),
     T("certificates.crl_when_stale", certificates.crl_when_stale, "refuse", NULL, NULL, false),
+    T("passkeys.origin", passkeys.origin, NULL, NULL, NULL, false),
     T("log_format", log_format, "text", NULL, NULL, false),
     T("log_level", log_level, "info", NULL, NULL, false),
 };
@@ -177,6 +178,18 @@ static bool is_loopback(const char *listen)
            strncmp(listen, "localhost:", 10) == 0;
 }
 
+/* As browsers write it (RFC 6454 s.6.1): nothing that an assertion's client data would escape. Plain http is for a demo on one machine. */
+static bool is_origin(const char *text)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0           ? 8
+                    : strncmp(text, "http://localhost", 16) == 0 ? 7
+                                                                 : 0;
+    size_t n = strlen(text);
+
+    return scheme > 0 && n > scheme && n < 200 && text[scheme] != ':' &&
+           strspn(text + scheme, "abcdefghijklmnopqrstuvwxyz0123456789.-:") == n - scheme;
+}
+
 static struct ky_status check_relations(const struct config *c, char **out_error)
 {
     struct ky_span id = ky_span_text(c->server_id);
@@ -204,6 +217,11 @@ static struct ky_status check_relations(const struct config *c, char **out_error
                       "configuration: policy.lock_total must not be less than lock_tries");
     if (c->certificates.crl && !c->certificates.ca)
         return refuse(out_error, "configuration: certificates.ca is missing: the issuers of certificates.crl, PEM");
+    if (c->passkeys.origin && !is_origin(c->passkeys.origin))
+        return refuse(out_error,
+                      "configuration: passkeys.origin is \"%s\": it must be like "
+                      "https://approve.example.vn, in small letters, with nothing after the host but a port",
+                      c->passkeys.origin);
     if (c->token.vaults > 64)
         return refuse(out_error, "configuration: token.vaults is %u: at most 64", c->token.vaults);
     return KY_STATUS(KY_OK);

@@ -8,7 +8,7 @@
 #include "method.h"
 
 #define MATCHING_CODE_MAX 16u
-#define SIGNATURE_MAX     512u
+#define SIGNATURE_MAX     1024u
 #define CHOICES_MAX       8u
 
 static const char need_authenticator[] = "authenticator_id: a name of 1 to 64 characters is needed";
@@ -45,7 +45,7 @@ static struct ky_status decision_in(struct convert *c, const char *authenticator
         return st;
     r->signature = convert_bytes(signature);
     if (r->signature.len > SIGNATURE_MAX)
-        return convert_refuse(c, "signature: at most 512 bytes");
+        return convert_refuse(c, "signature: at most 1024 bytes");
     return KY_STATUS(KY_OK);
 }
 
@@ -78,6 +78,30 @@ CONVERT_IN(approver_reject_in)
         return convert_refuse(c, "signature: is needed with not_me");
     r->decision = m->not_me ? KY_DECISION_NOT_ME : KY_DECISION_REJECT;
     return KY_STATUS(KY_OK);
+}
+
+CONVERT_IN(approver_get_passkey_in)
+{
+    const Kyso__V1__GetPasskeyRequest *m = (const void *)in;
+
+    memcpy(out->approval_ref.spki, c->spki, KY_SPKI_HASH_LEN);
+    return convert_name(c, m->authenticator_id, need_authenticator,
+                        &out->approval_ref.authenticator_id);
+}
+
+CONVERT_IN(approver_enroll_passkey_in)
+{
+    const Kyso__V1__EnrollPasskeyRequest *m = (const void *)in;
+    struct door_passkey *r = &out->passkey;
+
+    memcpy(r->spki, c->spki, KY_SPKI_HASH_LEN);
+    r->code = ky_span_text(m->code);
+    r->public_key = convert_bytes(&m->public_key);
+    if (r->code.len == 0 || r->code.len > MATCHING_CODE_MAX)
+        return convert_refuse(c, "code: 1 to 16 bytes are needed");
+    if (r->public_key.len == 0 || r->public_key.len > KY_SPKI_MAX)
+        return convert_refuse(c, "public_key: DER SubjectPublicKeyInfo is needed");
+    return convert_name(c, m->authenticator_id, need_authenticator, &r->authenticator_id);
 }
 
 static struct ky_status algorithm_out(struct convert *c, const struct door_r_approval *r,
@@ -206,6 +230,20 @@ CONVERT_OUT(approver_decision_out)
     if (!m || !(m->transaction_id = convert_text(c, in->decision.transaction_id)))
         return KY_STATUS(KY_NOMEM);
     m->state = (Kyso__V1__TransactionState)in->decision.state;
+    *out = &m->base;
+    return KY_STATUS(KY_OK);
+}
+
+CONVERT_OUT(approver_passkey_out)
+{
+    const struct door_r_passkey *r = &in->passkey;
+    Kyso__V1__Passkey *m = convert_message(c, &kyso__v1__passkey__descriptor);
+
+    if (!m || !(m->authenticator_id = convert_text(c, r->authenticator_id)) ||
+        !(m->subject_id = convert_text(c, r->subject_id)) || !(m->label = convert_text(c, r->label)))
+        return KY_STATUS(KY_NOMEM);
+    m->public_key = convert_binary(r->public_key);
+    m->usable_from = (int64_t)r->usable_from_s;
     *out = &m->base;
     return KY_STATUS(KY_OK);
 }

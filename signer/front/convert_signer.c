@@ -16,7 +16,8 @@
 #define WAIT_MAX_MS     60000u
 #define PROOF_TEXT_MAX                                                                             \
     16u /* wrong codes are the authority's to count: only absurd lengths stop here */
-#define PROOF_SIGNATURE_MAX 512u /* of a device or a relying party */
+#define PROOF_SIGNATURE_MAX 512u  /* of a relying party */
+#define APPROVAL_MAX        1024u /* of a device: a passkey's assertion */
 
 CONVERT_IN(signer_info_in)
 {
@@ -213,8 +214,8 @@ static struct ky_status approval_in(struct convert *c, const Kyso__V1__ApprovalP
     if (r->matching_code.len > PROOF_TEXT_MAX)
         return convert_refuse(c, "approval.matching_code: at most 16 bytes");
     r->proof_signature = convert_bytes(&m->signature);
-    if (r->proof_signature.len == 0 || r->proof_signature.len > PROOF_SIGNATURE_MAX)
-        return convert_refuse(c, "approval.signature: 1 to 512 bytes are needed");
+    if (r->proof_signature.len == 0 || r->proof_signature.len > APPROVAL_MAX)
+        return convert_refuse(c, "approval.signature: 1 to 1024 bytes are needed");
     return KY_STATUS(KY_OK);
 }
 

@@ -30,6 +30,7 @@ union method_request {
     struct door_tx_ref tx_ref;
     struct door_approval_ref approval_ref;
     struct door_decide decide;
+    struct door_passkey passkey;
     struct door_operate operate;
 };
 union method_reply {
@@ -40,6 +41,7 @@ union method_reply {
     struct door_r_sign sign;
     struct door_r_approval approval;
     struct door_r_decision decision;
+    struct door_r_passkey passkey;
     struct door_r_operate operate;
 };
 
@@ -117,9 +119,12 @@ CONVERT_IN(approver_list_in);
 CONVERT_IN(approver_get_in);
 CONVERT_IN(approver_approve_in);
 CONVERT_IN(approver_reject_in);
+CONVERT_IN(approver_get_passkey_in);
+CONVERT_IN(approver_enroll_passkey_in);
 CONVERT_OUT(approver_list_out);
 CONVERT_OUT(approver_approval_out);
 CONVERT_OUT(approver_decision_out);
+CONVERT_OUT(approver_passkey_out);
 CONVERT_IN(operator_execute_in);
 CONVERT_OUT(operator_execute_out);
 

@@ -68,6 +68,29 @@ KY_MUST_CHECK struct ky_status policy_device_verify(struct policy_device_key *ke
 KY_MUST_CHECK struct ky_status policy_key_verify_message(struct policy_device_key *key, struct ky_span message,
                                                          struct ky_span signature);
 
+/* --- Passkeys ------------------------------------------------------------------------------------ */
+
+#define POLICY_PASSKEY     3u    /* an authenticator's device type: an ES256 key that signs WebAuthn assertions */
+#define POLICY_PASSKEY_MAX 1024u /* bytes of an assertion */
+struct policy_passkey {
+    struct ky_span origin;     /* of the approval page, as browsers write it: "https://approve.example.vn"; empty = none is taken */
+    bool synced;               /* keys that may be copied to their owner's other devices are taken */
+    uint32_t last_counter;     /* the highest seen, 0 = none */
+};
+/*
+ * Verifies an assertion over ky_approval_challenge's 32 bytes, which are its challenge.
+ *   key          of type POLICY_DEVICE_ES256
+ *   assertion    authenticator data and client data, each after its length in 2 bytes, big-endian; then the signature as for ES256
+ *   out_counter  what the caller must record; 0 from authenticators that do not count
+ * Errors: KY_PROOF_MALFORMED; KY_PROOF_WRONG (signature, challenge); KY_PASSKEY_ORIGIN (type, origin, relying party);
+ * KY_PASSKEY_USER (not present or not verified); KY_PASSKEY_SYNCED; KY_PROOF_REPLAYED (the counter did not rise, which only one
+ * that is 0 for ever need not); KY_PROOF_UNCONFIRMED (no origin).
+ */
+KY_MUST_CHECK struct ky_status policy_passkey_verify(struct policy_device_key *key, const struct policy_passkey *p,
+                                                     const uint8_t challenge[32], struct ky_span assertion,
+                                                     uint32_t *out_counter);
+struct ky_span policy_passkey_rp_id(struct ky_span origin); /* its host: borrowed; empty = not an origin */
+
 /* --- Signed requests ---------------------------------------------------------------------------- */
 
 #define POLICY_REQUEST_LIFE_S 300u /* its expiry is at most this far ahead */

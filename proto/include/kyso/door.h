@@ -42,6 +42,8 @@ enum door_type {
     DOOR_APPROVAL_LIST = 20,
     DOOR_APPROVAL_GET,
     DOOR_APPROVAL_DECIDE,
+    DOOR_PASSKEY_GET,
+    DOOR_PASSKEY_ENROLL,
     /* operator's door */
     DOOR_OPERATE = 30,
     /* any door, no reply */
@@ -59,6 +61,7 @@ enum door_type {
     DOOR_R_APPROVAL,
     DOOR_R_DECISION,
     DOOR_R_OPERATE,
+    DOOR_R_PASSKEY,
     DOOR_HEARTBEAT = 140, /* tag 0, each 20 ms, from the turn itself */
 };
 
@@ -106,7 +109,7 @@ struct door_tx_ref { /* WAIT, CANCEL */
     uint64_t expires_s; /* CANCEL, as in door_tx */
     struct ky_span request_signature;
 };
-struct door_approval_ref { /* LIST (no transaction), GET */
+struct door_approval_ref { /* APPROVAL_LIST, PASSKEY_GET (no transaction), APPROVAL_GET */
     uint8_t spki[KY_SPKI_HASH_LEN];
     struct ky_span authenticator_id;
     struct ky_span transaction_id;
@@ -118,6 +121,12 @@ struct door_decide {
     uint8_t decision; /* enum ky_decision */
     struct ky_span matching_code;
     struct ky_span signature; /* empty only for a plain rejection */
+};
+struct door_passkey { /* PASSKEY_ENROLL */
+    uint8_t spki[KY_SPKI_HASH_LEN];
+    struct ky_span authenticator_id;
+    struct ky_span code;
+    struct ky_span public_key; /* DER SubjectPublicKeyInfo */
 };
 struct door_operate {
     uint32_t uid;              /* SO_PEERCRED of the socket's peer: a filter, not a proof */
@@ -215,6 +224,13 @@ struct door_r_decision {
     struct ky_span transaction_id;
     uint8_t state;
 };
+struct door_r_passkey {
+    struct ky_span authenticator_id;
+    struct ky_span subject_id;
+    struct ky_span label;
+    struct ky_span public_key;
+    uint64_t usable_from_s;
+};
 struct door_r_operate {
     struct ky_span result; /* serialized kyso.v1.OperationResult */
 };
@@ -227,9 +243,10 @@ struct door_heartbeat {
 extern const struct ky_schema door_info_schema, door_cred_list_schema, door_cred_get_schema,
     door_tx_begin_schema, door_tx_authorize_schema, door_sign_schema, door_tx_wait_schema,
     door_tx_cancel_schema, door_approval_list_schema, door_approval_get_schema,
-    door_approval_decide_schema, door_operate_schema, door_cancel_schema, door_event_schema;
+    door_approval_decide_schema, door_passkey_get_schema, door_passkey_enroll_schema, door_operate_schema, door_cancel_schema, door_event_schema;
 extern const struct ky_schema door_refused_schema, door_r_info_schema, door_r_cred_list_schema,
     door_r_cred_schema, door_r_tx_schema, door_r_sign_schema, door_r_approval_list_schema,
-    door_r_approval_schema, door_r_decision_schema, door_r_operate_schema, door_heartbeat_schema;
+    door_r_approval_schema, door_r_decision_schema, door_r_operate_schema, door_r_passkey_schema,
+    door_heartbeat_schema;
 
 #endif

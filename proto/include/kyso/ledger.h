@@ -34,6 +34,7 @@ enum ledger_type {
     LEDGER_CEREMONY, /* beside genesis: how the token got its keys */
     LEDGER_DESTROYED, /* a credential's key is gone: backups are to forget the blob */
     LEDGER_CRL,       /* a revocation list was taken; the rows that it changes name this record */
+    LEDGER_PASSKEY,   /* a person's browser brought the key of their passkey; the row that has it names this record */
 };
 
 struct ledger_genesis {
@@ -96,7 +97,7 @@ struct ledger_authorized {
     struct ky_span request_id; /* of Authorize; empty for an approver's decision */
     uint8_t proof;
     uint32_t authenticator_row;
-    uint64_t step; /* TOTP step spent, else 0 */
+    uint64_t step; /* TOTP step spent, or the passkey's counter, else 0 */
     uint8_t sad_sha256[32];
     uint64_t not_after_s;        /* of the SAD */
     uint8_t evidence_sha256[32]; /* of the device's signature, zero for TOTP */
@@ -131,7 +132,7 @@ struct ledger_intent {
     uint8_t nonce[KY_TX_NONCE_LEN];
     uint64_t not_after_s;
     uint32_t authenticator_row; /* of a one-shot proof, else 0 */
-    uint64_t step;              /* TOTP step spent here, else 0: I3 */
+    uint64_t step;              /* TOTP step spent here, or the passkey's counter, else 0: I3 */
     uint8_t evidence_sha256[32];
     uint8_t ends_transaction; /* 1 when no hash of the transaction is left */
 };
@@ -193,11 +194,18 @@ struct ledger_crl {
     uint64_t next_update_s;
 };
 
+struct ledger_passkey {
+    uint32_t client_row; /* who brought it */
+    uint32_t authenticator_row;
+    uint8_t key_sha256[32];
+};
+
 extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema,
     ledger_admin_schema, ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema,
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
     ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
-    ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema;
+    ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema,
+    ledger_passkey_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

@@ -54,8 +54,8 @@ struct row_authenticator {
     uint8_t otp_digits;
     /* 12-byte IV || ciphertext || 16-byte tag: AES-256-GCM, AAD = id and epoch */
     struct ky_span sealed_seed;
-    uint8_t device_key_type;    /* 1 ES256, 2 Ed25519 */
-    struct ky_span device_key;  /* DER SubjectPublicKeyInfo */
+    uint8_t device_key_type;    /* 1 ES256, 2 Ed25519, 3 passkey */
+    struct ky_span device_key;  /* DER SubjectPublicKeyInfo; of an unconfirmed passkey not yet there */
     uint8_t confirm_sha256[32]; /* HMAC of the one-time confirmation code */
     uint64_t enrolled_s;
     uint64_t usable_from_s; /* a second authenticator by two operators waits a day */

@@ -64,6 +64,9 @@ enum ky_code {
     KY_REQUEST_FORGED,   /* its signature does not hold */
     KY_REQUEST_STALE,    /* it has expired, or would be good for too long */
     KY_CRL_STALE,        /* no revocation list in force is still good */
+    KY_PASSKEY_ORIGIN,   /* an assertion for another page, or of another kind */
+    KY_PASSKEY_USER,     /* its authenticator did not verify its user */
+    KY_PASSKEY_SYNCED,   /* its key may be copied to other devices, which is not taken here */
     KY_CODE_COUNT
 };
 

@@ -30,13 +30,14 @@ RECORDS = {
     "ceremony": (16, "transcript_sha256 fix32"),
     "destroyed": (17, "credential_row u32|storage u8|blob_sha256 fix32|operation u64"),
     "crl": (18, "sha256 fix32|issuer_sha256 fix32|this_update_s u64|next_update_s u64"),
+    "passkey": (19, "client_row u32|authenticator_row u32|key_sha256 fix32"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
          "proof-other-tx proof-wrong-code proof-unconfirmed hash-not-in-sad hash-spent hash-forbidden no-right "
          "client-suspended wrong-door operator-refused no-memory io store corrupt sealed token-request token-session "
          "token-login token-module token-wrong-signature unsupported request-unsigned request-forged "
-         "request-stale crl-stale").split()
+         "request-stale crl-stale passkey-origin passkey-user passkey-synced").split()
 LEAF_MAX = 144 * 1024
 HEADER = struct.Struct("<QQH")
 INTEGERS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "code": "H"}

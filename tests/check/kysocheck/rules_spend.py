@@ -82,10 +82,10 @@ def no_orphans(w, r):
 # --- I3: proofs ---------------------------------------------------------------------------------
 
 
-@rule("I3-step", "an authenticator's TOTP steps rise: none is spent twice", "intent", "authorized")
+@rule("I3-step", "an authenticator's TOTP steps, or a passkey's counter, rise: none is spent twice", "intent", "authorized")
 def steps_rise(w, r):
     step, index = w.steps.get(r.authenticator_row, (0, 0))
-    if r.proof == TOTP and (r.step <= step or r.authenticator_row == 0):
+    if (r.proof == TOTP or (r.proof == APPROVAL and r.step)) and (r.step <= step or r.authenticator_row == 0):
         yield f"authenticator {r.authenticator_row} spends step {r.step}, it had spent {step}", r.index, index
 
 

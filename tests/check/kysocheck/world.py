@@ -156,7 +156,7 @@ def apply_ended(w, r):
 
 
 def note_proof(w, r):
-    if r.proof == TOTP:
+    if r.proof == TOTP or (r.proof == APPROVAL and r.step):
         w.steps[r.authenticator_row] = max(w.steps.get(r.authenticator_row, (0, 0)), (r.step, r.index))
     if r.proof == APPROVAL:
         w.evidence.setdefault(r.evidence_sha256, r.index)

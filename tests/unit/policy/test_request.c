@@ -39,6 +39,8 @@ static const struct cell {
     {"approval-get", DOOR_APPROVAL_GET, 2, A, 0, true, false, false, false, false, false, true,
      false},
     {"decide", DOOR_APPROVAL_DECIDE, 2, A, 0, true, false, false, false, false, false, true, false},
+    {"passkey-get", DOOR_PASSKEY_GET, 2, A, 0, true, false, false, false, false, false, true, false},
+    {"passkey-enroll", DOOR_PASSKEY_ENROLL, 2, A, 0, true, false, false, false, false, false, true, false},
     {"operate", DOOR_OPERATE, 3, 0, 0, true, false, false, false, false, false, false, false},
     {"cancel", DOOR_CANCEL, 0, 0, 0, true, false, false, false, false, false, false, false},
     {"event", DOOR_EVENT, 0, 0, 0, true, false, false, false, false, false, false, false},

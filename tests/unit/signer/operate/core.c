@@ -122,6 +122,12 @@ bool authority_is_demo(const struct authority *a)
     return a->demo;
 }
 
+const char *authority_passkey_origin(const struct authority *a)
+{
+    (void)a;
+    return "https://approve.example.vn";
+}
+
 bool authority_dual_control(const struct authority *a)
 {
     return a->dual_control;
