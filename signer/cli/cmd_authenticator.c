@@ -96,6 +96,9 @@ int cmd_authenticator_totp(struct cli *cli)
         enroll.show_seed = cli_has(cli, "--show");
         rc = read_sealing(cli, &enroll.seal_to);
     }
+    if (rc == CLI_OK && seed.len > 0 && cli_get(cli, "--propose") != NULL)
+        rc = cli_fail(cli, CLI_USAGE, "name both operators and their keys here",
+                      "a seed is not proposed: the file would hold it");
     if (rc == CLI_OK) {
         op.op_case = KYSO__V1__OPERATION__OP_ENROLL_TOTP;
         op.enroll_totp = &enroll;

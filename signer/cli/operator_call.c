@@ -107,7 +107,7 @@ static int sign_all(struct cli *cli, struct signing *s, Kyso__V1__ExecuteRequest
     return rc;
 }
 
-/* --propose: nobody is asked. The file may hold a seed, so it is for its owner only. */
+/* --propose: nobody is asked. The file names a person, so it is for its owner only. */
 static int propose(struct cli *cli, const char *path, const Kyso__V1__ExecuteRequest *request)
 {
     struct ky_buf file = KY_BUF_INIT(CLI_OPERATION_MAX + 4096);

@@ -225,11 +225,15 @@ class Roles(unittest.TestCase):
                 f.write(what)
             self.assertEqual(self.h.kyso("operation", "show", path, check=False).returncode, 2)
 
-    def test_a_proposal_shows_no_seed(self):
+    def test_a_proposal_holds_no_seed(self):
         path, seed = f"{self.h.dir}/totp.op", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXQ"
-        self.run_by("demo", "authenticator", "enroll-totp", "--subject", "079126", "--seed", seed, "--propose", path)
-        shown = self.h.kyso("operation", "show", path).stdout
+        done = self.run_by("demo", "authenticator", "enroll-totp", "--subject", "079126", "--seed", seed, "--propose", path, check=False)
+        self.assertEqual((done.returncode, os.path.exists(path)), (2, False), done.stderr)
         raw = base64.b32decode(seed)
+        operation = operator_pb2.Operation(enroll_totp=operator_pb2.EnrollTotp(subject_id="079126", seed=raw))
+        with open(path, "wb") as f:  # by another client
+            f.write(operator_pb2.ExecuteRequest(operation=operation.SerializeToString()).SerializeToString())
+        shown = self.h.kyso("operation", "show", path).stdout
         self.assertIn("sha256:" + hashlib.sha256(raw).hexdigest(), shown)
         self.assertNotIn(raw.hex(), shown)
 
