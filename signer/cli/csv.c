@@ -23,6 +23,8 @@ static char *take_quoted(struct csv *c)
         }
         if (*c->at == '"' && *++c->at != '"')
             return to;
+        if (*c->at == '\0')
+            c->wrong = "a zero byte";
         c->lines += *c->at == '\n';
         *to++ = *c->at;
     }

@@ -438,11 +438,23 @@ static void exports(const char *folder, struct ky_buf *b)
     ky_buf_free(&leaf);
 }
 
+static void people(const char *folder, struct ky_buf *b)
+{
+    static const char csv[] = "\xef\xbb\xbfsubject_id,name,dn,key_type\r\n"
+                              "079001,\"Nguyen \"\"Ti\"\", Van\",\"CN=A,\nC=VN\",p256\r\n\n"
+                              "079002,B,CN=B,\n";
+
+    ky_buf_reset(b);
+    ky_buf_put(b, csv, sizeof(csv) - 1);
+    seed(folder, "csv", "people", 0, b);
+}
+
 int main(int argc, char **argv)
 {
     static void (*const makers[])(const char *, struct ky_buf *) = {
         records, channels,   leaves, sequences,    requests, messages, calls,
         keys,    signatures, notes,  certificates, commands, exports,
+        people,
     };
     struct ky_buf b = KY_BUF_INIT(1024u * 1024u);
 

@@ -97,6 +97,7 @@ class Enroll(ServerCase):
                            (good.encode() + b'2,"B,CN=B\n3,C,CN=C\n', "a quote is not closed"),
                            (good.encode() + b'2,"B" ,CN=B\n', "line 3"), (good.encode() + b"2,,CN=B\n", "line 3"),
                            (good.encode() + b'2,B"b,CN=B\n', "line 3"), (good.encode() + b"2,B\0,CN=B\n", "line 3: a zero byte"),
+                           (good.encode() + b'2,"B\0",CN=B\n', "line 3: a zero byte"),
                            (b"subject_id,name,dn,key_type\n1,A,CN=A,dsa\n", "line 2: key_type"), (b"subject_id,name,dn\n", "nobody")):
             with self.subTest(text):
                 with open(self.csv, "wb") as f:
