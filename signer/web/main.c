@@ -75,6 +75,12 @@ static bool set_up(struct program *p, char *why)
                                  .body_max = BODY_MAX,
                                  .connections = config->limits.connections};
 
+    const struct client_target signer = {.endpoint = config->signer.endpoint,
+                                         .certificate = config->signer.certificate,
+                                         .key = config->signer.key,
+                                         .ca = config->signer.ca,
+                                         .server_name = config->signer.server_name};
+
     (void)snprintf(why, CLIENT_TEXT_MAX, "no memory");
     w->base = event_base_new();
     w->held = held_new(config->limits.held);
@@ -82,7 +88,7 @@ static bool set_up(struct program *p, char *why)
     if (w->base == NULL || w->held == NULL || p->routes == NULL || !ky_ok(parties_init(&w->parties, config)) ||
         !add_events(p))
         return false;
-    return ky_ok(link_new(w->base, &config->signer, &w->link, why)) &&
+    return ky_ok(link_new(w->base, &signer, "kyso.v1.Signer", &w->link, why)) &&
            ky_ok(http_server_open(w->base, &http, &w->http, why));
 }
 

@@ -6,17 +6,17 @@ import subprocess
 import sys
 
 ONLY = {
-    "libnghttp2": {"kyso-front", "kyso", "kyso-web"},
+    "libnghttp2": {"kyso-front", "kyso", "kyso-web", "kyso-approve"},
     "libsqlite3": {"kyso-authority"},
     "libp11-kit": {"kyso-vault", "kyso-ceremony"},
     "libgfshare": {"kyso-ceremony"},
-    "libssl": {"kyso-front", "kyso", "kyso-web"},
-    "libjansson": {"kyso", "kyso-ceremony", "kyso-web"},
+    "libssl": {"kyso-front", "kyso", "kyso-web", "kyso-approve"},
+    "libjansson": {"kyso", "kyso-ceremony", "kyso-web", "kyso-approve"},
     "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status"},
     "liboath": {"kyso-authority", "kyso"},
-    "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso", "kyso-web"},
+    "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso", "kyso-web", "kyso-approve"},
 }
-PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso", "kyso-ceremony", "kyso-web"]
+PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso", "kyso-ceremony", "kyso-web", "kyso-approve"]
 
 
 def main():

@@ -4,7 +4,7 @@
 import unittest
 
 from base import (AUTHORIZED, PENDING, REJECTED, ServerCase, approver_pb2, digest_of, grpc, k)
-from passkey import MAY_SYNC, PRESENT, SYNCED, VERIFIED, Passkey, packed
+from webauthn import MAY_SYNC, PRESENT, SYNCED, VERIFIED, Passkey, packed
 
 ORIGIN = "https://approve.example.vn"
 CODE = grpc.StatusCode

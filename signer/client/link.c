@@ -27,6 +27,7 @@ struct link_end { /* one connection */
 struct link {
     struct event_base *base;
     struct client_target target;
+    const char *service;
     struct link_end *ends; /* owned */
     struct link_end *now;  /* takes new calls; the others end theirs */
     uint64_t tried_us;
@@ -79,7 +80,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (lost && e == e->link->now)
-        log_event(LOG_WARN, "link-lost", LOG_STR("signer", e->link->target.endpoint));
+        log_event(LOG_WARN, "link-lost", LOG_STR("server", e->link->target.endpoint));
     if (lost || (e != e->link->now && client_in_flight(e->client) == 0))
         end_close(e);
     else
@@ -106,7 +107,7 @@ static struct link_end *end_open(struct link *l)
     l->ends = e;
     return e;
 failed:
-    log_event(LOG_WARN, "link-lost", LOG_STR("signer", l->target.endpoint), LOG_STR("why", why));
+    log_event(LOG_WARN, "link-lost", LOG_STR("server", l->target.endpoint), LOG_STR("why", why));
     if (e != NULL)
         client_close(&e->client);
     free(e);
@@ -149,7 +150,7 @@ struct ky_status link_call(struct link *l, const char *method, const ProtobufCMe
     if (w == NULL)
         return KY_STATUS(l->now != NULL ? KY_NOMEM : KY_UNAVAILABLE);
     *w = (struct link_wait){.type = reply_type, .done = done, .arg = arg};
-    (void)snprintf(path, sizeof(path), "/kyso.v1.Signer/%s", method);
+    (void)snprintf(path, sizeof(path), "/%s/%s", l->service, method);
     st = client_unary_start(l->now->client, path, request, timeout_us, &handler);
     if (!ky_ok(st))
         free(w);
@@ -158,8 +159,8 @@ struct ky_status link_call(struct link *l, const char *method, const ProtobufCMe
     return st;
 }
 
-struct ky_status link_new(struct event_base *base, const struct web_config_signer *signer, struct link **out_link,
-                          char *out_why)
+struct ky_status link_new(struct event_base *base, const struct client_target *target, const char *service,
+                          struct link **out_link, char *out_why)
 {
     struct link *l = calloc(1, sizeof(*l));
     struct ky_status st = KY_STATUS(KY_NOMEM);
@@ -168,11 +169,8 @@ struct ky_status link_new(struct event_base *base, const struct web_config_signe
     if (l == NULL)
         return st;
     l->base = base;
-    l->target = (struct client_target){.endpoint = signer->endpoint,
-                                       .certificate = signer->certificate,
-                                       .key = signer->key,
-                                       .ca = signer->ca,
-                                       .server_name = signer->server_name};
+    l->target = *target;
+    l->service = service;
     st = client_tls_load(&l->target, &l->target.tls, out_why);
     if (!ky_ok(st)) {
         free(l);

@@ -18,10 +18,6 @@ def b64url(data):
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-def unb64url(text):
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
 class Passkey:
     def __init__(self, authenticator_id, origin):
         self.key = ec.generate_private_key(ec.SECP256R1())
