@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/util.h>
+
 #include "party.h"
 #include "yaml.h"
 
@@ -148,8 +150,11 @@ static bool is_loopback(const char *listen)
     return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]", 5) == 0;
 }
 
-static struct ky_status check_parties(struct web_config *c, char **out_error)
+static struct ky_status check_relations(struct web_config *c, char **out_error)
 {
+    struct sockaddr_storage any;
+    int len = sizeof(any);
+
     for (uint32_t i = 0; i < c->relying_parties_count; i++) {
         struct web_party_config *p = &c->relying_parties[i];
 
@@ -170,6 +175,9 @@ static struct ky_status check_parties(struct web_config *c, char **out_error)
     if (c->tls.key == NULL && !is_loopback(c->listen))
         return refuse(out_error, "configuration: listen is \"%s\": without tls only a loopback "
                                  "address is served, behind a proxy", c->listen);
+    if (evutil_parse_sockaddr_port(c->signer.endpoint, (struct sockaddr *)&any, &len) != 0)
+        return refuse(out_error, "configuration: signer.endpoint is \"%s\": give an address and a port; "
+                                 "signer.server_name is the name in its certificate", c->signer.endpoint);
     return KY_STATUS(KY_OK);
 }
 
@@ -183,7 +191,7 @@ struct ky_status web_config_load(const char *path, struct web_config **out_confi
     if (ky_ok(st))
         st = check_values(loaded, out_error);
     if (ky_ok(st))
-        st = check_parties(loaded, out_error);
+        st = check_relations(loaded, out_error);
     if (ky_ok(st))
         *out_config = loaded;
     else

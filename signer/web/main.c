@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "confine.h"
 #include "csc.h"
 #include "kyso/secret.h"
 #include "log.h"
@@ -113,6 +114,7 @@ static void tear_down(struct program *p)
 static int serve(const char *path)
 {
     struct program p = {.on_term = NULL};
+    const struct confine rights = {.role = CONFINE_DOOR, .sockets = true}; /* the signer's door is opened again */
     char why[CLIENT_TEXT_MAX];
     char *error = NULL;
     int code = 1;
@@ -128,6 +130,8 @@ static int serve(const char *path)
         log_event(LOG_ERROR, "config-refused", LOG_STR("why", why));
         goto done;
     }
+    if (!ky_ok(confine_process(&rights)))
+        goto done;
     log_event(LOG_INFO, "listening", LOG_U64("port", http_server_port(p.web.http)));
     (void)event_base_dispatch(p.web.base);
     log_event(LOG_INFO, "stopped", LOG_STR("listen", p.web.config->listen));

@@ -35,8 +35,10 @@ class Web:
             f.write("\n".join([
                 "listen: 127.0.0.1:0", "signer:", f"  endpoint: {h.endpoints()['signer']}", f"  certificate: {pki}/{client}.pem",
                 f"  key: {pki}/{client}.key", f"  ca: {pki}/tls-ca.pem", "relying_parties:", *lines, options, ""]))
+        # what AddressSanitizer keeps back of freed memory would look like growth
+        env = {**h.env, "ASAN_OPTIONS": h.env.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"}
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([f"{h.bin}/kyso-web", "--config", self.config], stdout=log, stderr=log)
+            self.process = subprocess.Popen([f"{h.bin}/kyso-web", "--config", self.config], stdout=log, stderr=log, env=env)
         harness.Harness.wait_for(self._listens, "kyso-web to listen")
         self.tokens = {}
 

@@ -55,6 +55,7 @@ static const struct call loop_calls[] = {
 static const struct call door_calls[] = {
     ALWAYS(accept4), ALWAYS(accept), ALWAYS(getsockname), ALWAYS(getpeername), ALWAYS(getsockopt), ALWAYS(setsockopt),
 };
+static const struct call client_calls[] = {WHEN(socket, 0, AF_INET), WHEN(socket, 0, AF_INET6), ALWAYS(connect)};
 /* SQLite's, the checkpoint's, and how libevent starts. Landlock, or else file rights, say which files. */
 static const struct call authority_calls[] = {
     ALWAYS(open), ALWAYS(openat), ALWAYS(pread64), ALWAYS(pwrite64), ALWAYS(lseek), ALWAYS(fsync), ALWAYS(fdatasync),
@@ -105,6 +106,7 @@ static bool add(scmp_filter_ctx filter, uint32_t action, struct list from)
 static bool add_allowed(scmp_filter_ctx filter, const struct confine *c)
 {
     const struct list loop = LIST(loop_calls), door = LIST(door_calls), authority = LIST(authority_calls);
+    const struct list client = LIST(client_calls);
     bool files = c->role == CONFINE_AUTHORITY;
 
 #ifdef KYSO_INSTRUMENTED
@@ -114,6 +116,7 @@ static bool add_allowed(scmp_filter_ctx filter, const struct confine *c)
         return false;
 #endif
     return add(filter, SCMP_ACT_ALLOW, loop) && (c->role != CONFINE_DOOR || add(filter, SCMP_ACT_ALLOW, door)) &&
+           (c->role != CONFINE_DOOR || !c->sockets || add(filter, SCMP_ACT_ALLOW, client)) &&
            (!files || add(filter, SCMP_ACT_ALLOW, authority)) &&
            /* abort(3) */
            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,

@@ -13,14 +13,14 @@
 #include "kyso/status.h"
 
 enum confine_role {
-    CONFINE_DOOR,      /* fronts and status: descriptors that are open, memory and clocks; no file, no new socket */
+    CONFINE_DOOR,      /* fronts, status and the web processes: descriptors that are open, memory and clocks; no file, no new socket */
     CONFINE_AUTHORITY, /* the same without accepting, and files below `folders` */
     CONFINE_VAULT,     /* what a PKCS#11 module may want, without programs, other processes and sockets */
 };
 
 struct confine {
     enum confine_role role;
-    bool sockets;           /* a vault's: its module talks to a daemon or a network */
+    bool sockets;           /* a vault's: its module talks to a daemon or a network; a door's: it connects over TCP */
     const char *folders[2];  /* the authority's, absolute; NULL = none */
     const char *readable[2]; /* folders that it only reads */
 };

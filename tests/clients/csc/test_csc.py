@@ -431,6 +431,7 @@ class Start(unittest.TestCase):
                           (signer + party + f"  - name: a\n    secret: {secret}\n", "named twice"), (signer + party.replace("name: a", "name: a b"), "name must be"),
                           (signer + party + "listen: 0.0.0.0:80\n", "loopback"), (signer + party + "limits:\n  held: 1\n", "limits.held is 1"),
                           (signer + party + "unknown: 1\n", "unknown"), (signer.replace("/x", "x") + party, "absolute path"),
+                          (signer.replace("127.0.0.1:1", "signer:1") + party, "signer.endpoint is"),
                           (signer + party + "tls:\n  key: /x\n", "tls.certificate")):
             with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
                 f.write(text)
