@@ -127,6 +127,11 @@ class Csc(CscCase):
             self.assertEqual((status, body["error"]), (401, "invalid_token"))
             self.assertIn("invalid_token", headers["WWW-Authenticate"])
 
+    def test_every_method_is_described(self):
+        with open(os.path.join(harness.ROOT, "deploy/openapi/csc.yaml")) as f:
+            described = set(re.findall(r"^  (/csc/\S+):$", f.read(), re.M))
+        self.assertEqual(described, {f"/csc/v{v}/{m}" for v in (1, 2) for m in self.web.post(f"/csc/v{v}/info")[1]["methods"]})
+
     def test_what_is_not_served(self):
         for path in ("credentials/sendOTP", "signatures/signDoc", "signatures/timestamp"):
             self.assertEqual(self.web.post(f"/csc/v2/{path}")[0], 501)
