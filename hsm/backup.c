@@ -88,25 +88,43 @@ static struct ky_status unwrap(const struct hsm_session *s, const struct hsm_cap
                                                      b->blobs[which].len, t.attrs, t.count, out));
 }
 
+static struct ky_status make_one(const struct hsm_session *s, const struct hsm_caps *caps,
+                                 CK_OBJECT_HANDLE key, enum hsm_own_key which,
+                                 struct hsm_backup *b)
+{
+    CK_OBJECT_HANDLE born = CK_INVALID_HANDLE;
+    struct ky_status st = newborn(s, which, b, &born);
+
+    if (ky_ok(st))
+        st = wrap(s, caps, key, born, b->blobs[which].bytes, &b->blobs[which].len);
+    hsm_session_destroy(s, &born);
+    return st;
+}
+
 struct ky_status hsm_backup_make(const struct hsm_session *s, const struct hsm_caps *caps,
                                  CK_OBJECT_HANDLE key, struct hsm_backup *out)
 {
-    struct hsm_backup b = {.ledger_type = caps->wrappable & (1u << KY_KEY_ED25519) ? KY_KEY_ED25519
+    struct hsm_backup b = {.kek = 1,
+                           .ledger_type = caps->wrappable & (1u << KY_KEY_ED25519) ? KY_KEY_ED25519
                                                                                    : KY_KEY_P256};
     struct ky_status st = KY_STATUS(KY_OK);
 
     if (caps->wrap == 0 || !(caps->wrappable & (1u << b.ledger_type)))
         return KY_STATUS(KY_UNSUPPORTED);
-    for (enum hsm_own_key i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++) {
-        CK_OBJECT_HANDLE born = CK_INVALID_HANDLE;
-
-        st = newborn(s, i, &b, &born);
-        if (ky_ok(st))
-            st = wrap(s, caps, key, born, b.blobs[i].bytes, &b.blobs[i].len);
-        hsm_session_destroy(s, &born);
-    }
+    for (enum hsm_own_key i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++)
+        st = make_one(s, caps, key, i, &b);
     if (ky_ok(st))
         *out = b;
+    return st;
+}
+
+struct ky_status hsm_backup_renew_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+                                      CK_OBJECT_HANDLE key, struct hsm_backup *backup)
+{
+    struct ky_status st = make_one(s, caps, key, HSM_OWN_KEK, backup);
+
+    if (ky_ok(st))
+        backup->kek++;
     return st;
 }
 
@@ -134,21 +152,86 @@ static struct ky_status install_public(const struct hsm_session *s, const struct
     return hsm_ckr_status(s->module->fn->C_CreateObject(s->handle, t.attrs, t.count, &made));
 }
 
+static struct ky_status install_one(const struct hsm_session *s, const struct hsm_caps *caps,
+                                    CK_OBJECT_HANDLE key, const struct hsm_backup *backup,
+                                    enum hsm_own_key which)
+{
+    CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
+    struct hsm_own_template own;
+    struct ky_status st;
+
+    if (which == HSM_OWN_KEK)
+        hsm_kek_template(backup->kek, caps, &own);
+    else
+        hsm_own_key_template(which, backup->ledger_type, caps, &own);
+    st = unwrap(s, caps, key, backup, which, &own.t, &made);
+    return ky_ok(st) ? hsm_own_key_check(s, which, made, backup->ledger_type, caps) : st;
+}
+
 struct ky_status hsm_backup_install(const struct hsm_session *s, const struct hsm_caps *caps,
                                     CK_OBJECT_HANDLE key, const struct hsm_backup *backup)
 {
     struct ky_status st = KY_STATUS(KY_OK);
 
-    for (enum hsm_own_key i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++) {
-        CK_OBJECT_HANDLE made = CK_INVALID_HANDLE;
-        struct hsm_own_template own;
-
-        hsm_own_key_template(i, backup->ledger_type, caps, &own);
-        st = unwrap(s, caps, key, backup, i, &own.t, &made);
-        if (ky_ok(st))
-            st = hsm_own_key_check(s, i, made, backup->ledger_type, caps);
-    }
+    for (enum hsm_own_key i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++)
+        st = install_one(s, caps, key, backup, i);
     return ky_ok(st) ? install_public(s, backup) : st;
+}
+
+struct ky_status hsm_backup_install_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+                                        CK_OBJECT_HANDLE key, const struct hsm_backup *backup)
+{
+    CK_OBJECT_HANDLE there = CK_INVALID_HANDLE;
+    struct ky_status st = hsm_kek_find(s, backup->kek, &there);
+
+    return ky_ok(st) && there == CK_INVALID_HANDLE ? install_one(s, caps, key, backup, HSM_OWN_KEK)
+                                                   : st;
+}
+
+/* Key wrap has one result for one key: two KEKs that give the same are the same. */
+static struct ky_status same_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+                                 CK_OBJECT_HANDLE a, CK_OBJECT_HANDLE b)
+{
+    CK_OBJECT_HANDLE probe = CK_INVALID_HANDLE;
+    struct hsm_template t = {.count = 0};
+    uint8_t by_a[HSM_BACKUP_BLOB_MAX];
+    uint8_t by_b[HSM_BACKUP_BLOB_MAX];
+    size_t a_len = 0;
+    size_t b_len = 0;
+    struct ky_status st;
+
+    hsm_own_key_newborn(HSM_OWN_ROOT, &t);
+    st = hsm_ckr_status(hsm_own_secret_generate(s, HSM_OWN_ROOT, &t, &probe));
+    if (ky_ok(st))
+        st = wrap(s, caps, a, probe, by_a, &a_len);
+    if (ky_ok(st))
+        st = wrap(s, caps, b, probe, by_b, &b_len);
+    hsm_session_destroy(s, &probe);
+    if (ky_ok(st) && !ky_span_eq(KY_SPAN(by_a, a_len), KY_SPAN(by_b, b_len)))
+        st = KY_STATUS_CAUSE(KY_CORRUPT, CKA_VALUE);
+    return st;
+}
+
+struct ky_status hsm_backup_open_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+                                     CK_OBJECT_HANDLE key, const struct hsm_backup *backup,
+                                     struct hsm_kek *out)
+{
+    struct hsm_kek opened = {CK_INVALID_HANDLE, backup->kek};
+    CK_OBJECT_HANDLE there = CK_INVALID_HANDLE;
+    struct hsm_template t = {.count = 0};
+    struct ky_status st;
+
+    hsm_own_key_newborn(HSM_OWN_KEK, &t);
+    st = unwrap(s, caps, key, backup, HSM_OWN_KEK, &t, &opened.key);
+    if (ky_ok(st))
+        st = hsm_kek_find(s, backup->kek, &there);
+    if (ky_ok(st) && there != CK_INVALID_HANDLE)
+        st = same_kek(s, caps, there, opened.key);
+    if (ky_ok(st))
+        *out = opened;
+    else
+        hsm_session_destroy(s, &opened.key);
+    return st;
 }
 
 struct ky_status hsm_backup_compare(const struct hsm_session *s, const struct hsm_caps *caps,

@@ -17,6 +17,7 @@ struct hsm_backup { /* nothing secret: whoever has the backup key as well has th
         uint8_t bytes[HSM_BACKUP_BLOB_MAX];
         size_t len;
     } blobs[HSM_OWN_COUNT];
+    uint32_t kek;        /* generation of its KEK */
     uint8_t ledger_type; /* KY_KEY_ED25519 where the token wraps it, else KY_KEY_P256 */
     uint8_t ledger_spki[KY_SPKI_MAX];
     size_t ledger_spki_len;
@@ -34,6 +35,24 @@ KY_MUST_CHECK struct ky_status hsm_backup_make(const struct hsm_session *s,
 KY_MUST_CHECK struct ky_status hsm_backup_install(const struct hsm_session *s,
                                                   const struct hsm_caps *caps, CK_OBJECT_HANDLE key,
                                                   const struct hsm_backup *backup);
+/* Another KEK in the place of the backup's, of the next generation. Errors: as hsm_backup_make. */
+KY_MUST_CHECK struct ky_status hsm_backup_renew_kek(const struct hsm_session *s,
+                                                    const struct hsm_caps *caps,
+                                                    CK_OBJECT_HANDLE key, struct hsm_backup *backup);
+/* Its KEK beside the token's other keys, unless it is there. Errors: as hsm_backup_install. */
+KY_MUST_CHECK struct ky_status hsm_backup_install_kek(const struct hsm_session *s,
+                                                      const struct hsm_caps *caps,
+                                                      CK_OBJECT_HANDLE key,
+                                                      const struct hsm_backup *backup);
+/*
+ * Its KEK as a session object without CKA_UNWRAP_TEMPLATE: what it unwraps may be extractable. The caller destroys it. KY_CORRUPT:
+ * the token's KEK of that generation, if there is one, is another key.
+ */
+KY_MUST_CHECK struct ky_status hsm_backup_open_kek(const struct hsm_session *s,
+                                                   const struct hsm_caps *caps,
+                                                   CK_OBJECT_HANDLE key,
+                                                   const struct hsm_backup *backup,
+                                                   struct hsm_kek *out);
 /* Each blob unwrapped to a session object and wrapped again: KY_CORRUPT unless the bytes are the same. */
 KY_MUST_CHECK struct ky_status hsm_backup_compare(const struct hsm_session *s,
                                                   const struct hsm_caps *caps, CK_OBJECT_HANDLE key,

@@ -53,12 +53,8 @@ static struct ky_status pair_new(const struct hsm_session *s, uint8_t key_type,
                                                            &out->pub, &out->priv));
 }
 
-/*
- * Sign and verify something random: the private key is the public key's, and the token means what
- * it says.
- */
-static struct ky_status pairwise_test(struct hsm_worker *w, uint8_t key_type, CK_OBJECT_HANDLE key,
-                                      struct ky_span spki)
+struct ky_status hsm_pairwise_test(struct hsm_worker *w, uint8_t key_type, CK_OBJECT_HANDLE key,
+                                   struct ky_span spki)
 {
     const struct ky_algorithm a = {.scheme = ky_key_info(key_type)->scheme, .hash = KY_SHA256};
     uint8_t digest[32];
@@ -82,16 +78,20 @@ struct newborn { /* what a generation yields */
     size_t spki_len;
 };
 
-static struct ky_status generate_wrapped(struct hsm_worker *w, uint8_t key_type,
+static struct ky_status generate_wrapped(struct hsm_worker *w, uint8_t key_type, uint32_t kek,
                                          struct newborn *out)
 {
-    const struct hsm_vault *v = w->vault;
+    struct hsm_vault *v = w->vault;
+    struct hsm_kek under;
     struct pair p = {CK_INVALID_HANDLE, CK_INVALID_HANDLE};
     CK_OBJECT_HANDLE again = CK_INVALID_HANDLE;
     struct hsm_template t = {.count = 0};
     struct ky_status st = KY_STATUS(KY_UNSUPPORTED);
 
     if (!(v->caps.wrappable & (1u << key_type)))
+        return st;
+    st = hsm_kek_get(&w->session, &v->keys, &v->caps, kek, &under);
+    if (!ky_ok(st))
         return st;
     hsm_template_flags(&t, newborn_flags, HSM_COUNT(newborn_flags));
     st = pair_new(&w->session, key_type, &t, &p);
@@ -101,14 +101,14 @@ static struct ky_status generate_wrapped(struct hsm_worker *w, uint8_t key_type,
     if (!ky_ok(st))
         goto done;
     out->blob_len = sizeof(out->blob);
-    st = hsm_wrap(&w->session, &v->keys, &v->caps, p.priv, out->blob, &out->blob_len);
+    st = hsm_wrap(&w->session, &under, &v->caps, p.priv, out->blob, &out->blob_len);
     hsm_session_destroy(&w->session, &p.priv);
     if (!ky_ok(st))
         goto done;
     st = hsm_unwrap(&w->session, &v->keys, &v->caps, key_type,
                     KY_SPAN(out->blob, out->blob_len), &again);
     if (ky_ok(st))
-        st = pairwise_test(w, key_type, again, KY_SPAN(out->spki, out->spki_len));
+        st = hsm_pairwise_test(w, key_type, again, KY_SPAN(out->spki, out->spki_len));
 done:
     hsm_session_destroy(&w->session, &again);
     hsm_session_destroy(&w->session, &p.priv);
@@ -141,7 +141,7 @@ static struct ky_status generate_resident(struct hsm_worker *w, const struct job
     if (ky_ok(st))
         st = hsm_keys_spki(&w->session, p.pub, in->key_type, out->spki, &out->spki_len);
     if (ky_ok(st))
-        st = pairwise_test(w, in->key_type, p.priv, KY_SPAN(out->spki, out->spki_len));
+        st = hsm_pairwise_test(w, in->key_type, p.priv, KY_SPAN(out->spki, out->spki_len));
     if (ky_ok(st))
         st = hsm_residents_add(w->vault->residents, id, p.priv);
     if (!ky_ok(st))
@@ -166,7 +166,7 @@ struct ky_status hsm_job_generate(struct hsm_worker *w, struct hsm_job *job)
     if (!(w->vault->caps.key_types & (1u << in->key_type)))
         return KY_STATUS(KY_UNSUPPORTED);
     if (in->storage == KY_STORE_WRAPPED)
-        st = generate_wrapped(w, in->key_type, &born);
+        st = generate_wrapped(w, in->key_type, in->kek, &born);
     else if (in->storage == KY_STORE_RESIDENT)
         st = generate_resident(w, in, &born);
     if (!ky_ok(st))
@@ -192,7 +192,7 @@ struct ky_status hsm_job_generate_many(struct hsm_worker *w, struct hsm_job *job
     if (hsm_mechanism(in->key_type) == NULL || in->count == 0 || in->count > GENERATE_AT_ONCE)
         return KY_STATUS(KY_INVALID);
     for (uint16_t i = 0; i < in->count && ky_ok(st); i++) {
-        st = generate_wrapped(w, in->key_type, &born);
+        st = generate_wrapped(w, in->key_type, in->kek, &born);
         if (!ky_ok(st))
             break;
         ky_put_bytes(&job->bytes, KY_SPAN(born.blob, born.blob_len));

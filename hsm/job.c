@@ -74,6 +74,7 @@ static struct ky_status job_info(struct hsm_worker *w, struct hsm_job *job)
         .pss = v->caps.pss ? 1 : 0,
         .ledger_key = KY_SPAN(v->keys.ledger_spki, v->keys.ledger_spki_len),
         .ledger_key_type = v->keys.ledger_type,
+        .kek = v->keys.keks[0].generation,
     };
     job->reply = &job_r_info_schema;
     return KY_STATUS(KY_OK);

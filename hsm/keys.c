@@ -5,10 +5,13 @@
  */
 #include "keys.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "ckr.h"
 #include "spki.h"
+
+enum { SECRETS_MAX = 64 }; /* far more than a token of ours has */
 
 /* *out_key is CK_INVALID_HANDLE when there is none. KY_CORRUPT when there are several. */
 static struct ky_status find_one(const struct hsm_session *s, CK_OBJECT_CLASS class,
@@ -86,6 +89,94 @@ static struct ky_status learn_restricts(const struct hsm_session *s, CK_OBJECT_H
     return st;
 }
 
+/* --- KEKs ---------------------------------------------------------------------------------------- */
+
+struct ky_status hsm_kek_find(const struct hsm_session *s, uint32_t generation,
+                              CK_OBJECT_HANDLE *out)
+{
+    char label[HSM_KEK_LABEL_MAX];
+
+    hsm_kek_label(generation, label);
+    return find_one(s, CKO_SECRET_KEY, label, out);
+}
+
+/* 0: it is no KEK. */
+static uint32_t generation_of(const struct hsm_session *s, CK_OBJECT_HANDLE key)
+{
+    static const char first[] = HSM_LABEL_KEK;
+    char label[HSM_KEK_LABEL_MAX] = "";
+    char canonical[HSM_KEK_LABEL_MAX];
+    size_t len = 0;
+    unsigned long n = 1;
+
+    if (!ky_ok(hsm_session_attr(s, key, CKA_LABEL, label, sizeof(label) - 1, &len)) ||
+        strncmp(label, first, sizeof(first) - 1) != 0)
+        return 0;
+    label[len] = '\0';
+    if (label[sizeof(first) - 1] == '-')
+        n = strtoul(label + sizeof(first), NULL, 10);
+    if (n == 0 || n > UINT32_MAX)
+        return 0;
+    hsm_kek_label((uint32_t)n, canonical);
+    return strcmp(label, canonical) == 0 ? (uint32_t)n : 0;
+}
+
+/* All that the token has, the newest first. KY_CORRUPT: more than there can be, or two of one generation. */
+static struct ky_status find_keks(const struct hsm_session *s, struct hsm_kek out[HSM_KEKS])
+{
+    static const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    struct hsm_template t = {.count = 0};
+    CK_OBJECT_HANDLE found[SECRETS_MAX];
+    CK_ULONG count = 0;
+    struct ky_status st;
+
+    hsm_template_add(&t, CKA_CLASS, &class, sizeof(class));
+    st = hsm_session_find(s, t.attrs, t.count, found, SECRETS_MAX, &count);
+    for (CK_ULONG i = 0; ky_ok(st) && i < count; i++) {
+        struct hsm_kek kek = {found[i], generation_of(s, found[i])};
+
+        if (kek.generation == 0)
+            continue;
+        if (out[HSM_KEKS - 1].generation != 0 || kek.generation == out[0].generation)
+            return KY_STATUS_CAUSE(KY_CORRUPT, CKA_LABEL);
+        if (kek.generation > out[0].generation) {
+            out[1] = out[0];
+            out[0] = kek;
+        } else {
+            out[1] = kek;
+        }
+    }
+    return ky_ok(st) && count == SECRETS_MAX ? KY_STATUS_CAUSE(KY_CORRUPT, CKA_LABEL) : st;
+}
+
+struct ky_status hsm_kek_get(const struct hsm_session *s, struct hsm_keys *keys,
+                             const struct hsm_caps *caps, uint32_t generation, struct hsm_kek *out)
+{
+    const struct ky_status gone = KY_STATUS_CAUSE(KY_TOKEN_REQUEST, CKR_UNWRAPPING_KEY_HANDLE_INVALID);
+    struct hsm_kek kek = {CK_INVALID_HANDLE, generation};
+    struct ky_status st;
+
+    if (keys->keks[0].generation == 0)
+        return KY_STATUS(KY_UNSUPPORTED);
+    for (size_t i = 0; i < HSM_KEKS; i++)
+        if (generation == 0 || keys->keks[i].generation == generation) {
+            *out = keys->keks[i];
+            return KY_STATUS(KY_OK);
+        }
+    if (generation < keys->keks[0].generation)
+        return gone;
+    st = hsm_kek_find(s, generation, &kek.key);
+    if (ky_ok(st) && kek.key == CK_INVALID_HANDLE)
+        return gone;
+    if (ky_ok(st))
+        st = hsm_own_key_check(s, HSM_OWN_KEK, kek.key, 0, caps);
+    if (!ky_ok(st))
+        return st;
+    atomic_store_explicit(&keys->outdated, true, memory_order_relaxed);
+    *out = kek;
+    return st;
+}
+
 static struct ky_status make_kek(const struct hsm_session *s, const struct hsm_caps *caps,
                                  CK_OBJECT_HANDLE *out)
 {
@@ -126,9 +217,14 @@ struct ky_status hsm_keys_provision(const struct hsm_session *s, struct hsm_caps
 
     for (size_t i = 0; ky_ok(st) && i < HSM_OWN_COUNT; i++) {
         CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+        struct hsm_kek keks[HSM_KEKS] = {{.generation = 0}};
 
-        st = find_one(s, i == HSM_OWN_LEDGER ? CKO_PRIVATE_KEY : CKO_SECRET_KEY,
-                      hsm_own_label((enum hsm_own_key)i), &key);
+        st = i == HSM_OWN_KEK
+                 ? find_keks(s, keks)
+                 : find_one(s, i == HSM_OWN_LEDGER ? CKO_PRIVATE_KEY : CKO_SECRET_KEY,
+                            hsm_own_label((enum hsm_own_key)i), &key);
+        if (keks[0].generation != 0)
+            key = keks[0].key;
         if (ky_ok(st) && key == CK_INVALID_HANDLE)
             st = makers[i](s, caps, &key);
         if (ky_ok(st) && i == 0)
@@ -159,16 +255,18 @@ static struct ky_status load_root(const struct hsm_session *s, struct hsm_caps *
     return st;
 }
 
-static struct ky_status load_kek(const struct hsm_session *s, const struct hsm_caps *caps,
+static struct ky_status load_keks(const struct hsm_session *s, const struct hsm_caps *caps,
                                  struct hsm_keys *k)
 {
     struct ky_status st = KY_STATUS(KY_OK);
 
     if (caps->wrap == 0)
         return st;
-    st = load_secret(s, HSM_LABEL_KEK, &k->kek);
-    if (ky_ok(st))
-        st = hsm_own_key_check(s, HSM_OWN_KEK, k->kek, 0, caps);
+    st = find_keks(s, k->keks);
+    if (ky_ok(st) && k->keks[0].generation == 0)
+        st = KY_STATUS(KY_NOT_FOUND);
+    for (size_t i = 0; ky_ok(st) && i < HSM_KEKS && k->keks[i].generation != 0; i++)
+        st = hsm_own_key_check(s, HSM_OWN_KEK, k->keks[i].key, 0, caps);
     return st;
 }
 
@@ -203,7 +301,7 @@ struct ky_status hsm_keys_load(const struct hsm_session *s, struct hsm_caps *cap
     struct ky_status st = load_root(s, caps, &k);
 
     if (ky_ok(st))
-        st = load_kek(s, caps, &k);
+        st = load_keks(s, caps, &k);
     if (ky_ok(st))
         st = load_ledger(s, caps, &k);
     if (ky_ok(st))

@@ -95,8 +95,8 @@ static void send_reply(struct loop *l, struct hsm_job *job)
 }
 
 /*
- * A token that leaks is left behind in good time: the supervisor starts another vault, then this
- * one's channel ends.
+ * A token that leaks is left behind in good time, and a vault that does not know the newest KEK: the supervisor starts
+ * another vault, then this one's channel ends.
  */
 static void say_when_worn(struct loop *l)
 {
@@ -104,7 +104,9 @@ static void say_when_worn(struct loop *l)
     struct hsm_vault *v = l->vault;
     uint64_t limit = v->config->recycle_after;
 
-    if (limit == 0 || l->worn || atomic_load_explicit(&v->unwraps, memory_order_relaxed) < limit)
+    bool is_worn = limit != 0 && atomic_load_explicit(&v->unwraps, memory_order_relaxed) >= limit;
+
+    if (l->worn || !(is_worn || atomic_load_explicit(&v->keys.outdated, memory_order_relaxed)))
         return;
     l->worn = ky_ok(control_send(KY_CONTROL_FD, &worn, -1));
 }

@@ -7,6 +7,7 @@
  */
 #include "own.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ckr.h"
@@ -149,6 +150,19 @@ void hsm_own_key_template(enum hsm_own_key which, uint8_t ledger_type, const str
     hsm_template_flags(&out->t, fixed, HSM_COUNT(fixed));
 }
 
+void hsm_kek_label(uint32_t generation, char out[HSM_KEK_LABEL_MAX])
+{
+    (void)snprintf(out, HSM_KEK_LABEL_MAX, generation > 1 ? "%s-%u" : "%s", HSM_LABEL_KEK, generation);
+}
+
+void hsm_kek_template(uint32_t generation, const struct hsm_caps *caps,
+                      struct hsm_own_template *out)
+{
+    hsm_own_key_template(HSM_OWN_KEK, 0, caps, out);
+    hsm_kek_label(generation, out->label);
+    out->t.attrs[0] = (CK_ATTRIBUTE){CKA_LABEL, out->label, strlen(out->label)};
+}
+
 void hsm_own_key_newborn(enum hsm_own_key which, struct hsm_template *t)
 {
     static const struct hsm_flag born[] = {{CKA_TOKEN, CK_FALSE}, {CKA_EXTRACTABLE, CK_TRUE}};
@@ -197,15 +211,18 @@ void hsm_own_ledger_public(struct hsm_template *t)
 static struct ky_status check_secret(const struct hsm_session *s, CK_OBJECT_HANDLE key,
                                      CK_KEY_TYPE type)
 {
-    /* SoftHSM2 does not know how long a key is that it has unwrapped. */
-    const CK_ULONG lens[] = {SECRET_LEN, 0};
+    static const struct hsm_flag unwrapped = {CKA_LOCAL, CK_FALSE};
+    const CK_ULONG len = SECRET_LEN;
+    const CK_ULONG unknown = 0;
     struct ky_status st = hsm_attr_check(s, key, CKA_KEY_TYPE, &type, sizeof(type));
 
     if (!ky_ok(st))
         return st;
-    st = hsm_attr_check(s, key, CKA_VALUE_LEN, &lens[0], sizeof(lens[0]));
-    return st.code == KY_CORRUPT ? hsm_attr_check(s, key, CKA_VALUE_LEN, &lens[1], sizeof(lens[1]))
-                                 : st;
+    st = hsm_attr_check(s, key, CKA_VALUE_LEN, &len, sizeof(len));
+    /* SoftHSM2 does not know how long a key is that it has unwrapped. */
+    if (st.code == KY_CORRUPT && ky_ok(hsm_flags_check(s, key, &unwrapped, 1)))
+        st = hsm_attr_check(s, key, CKA_VALUE_LEN, &unknown, sizeof(unknown));
+    return st;
 }
 
 static struct ky_status check_unwrap_template(const struct hsm_session *s, CK_OBJECT_HANDLE kek)

@@ -11,9 +11,12 @@
 
 enum hsm_own_key { HSM_OWN_ROOT, HSM_OWN_KEK, HSM_OWN_LEDGER, HSM_OWN_COUNT };
 
+#define HSM_KEK_LABEL_MAX 20u
+
 struct hsm_own_template {
+    char label[HSM_KEK_LABEL_MAX]; /* a KEK's */
     struct hsm_template t;
-    struct hsm_template nested; /* t points into it: stays where it is */
+    struct hsm_template nested; /* t points into both: it stays where it is */
 };
 
 const char *hsm_own_label(enum hsm_own_key which);
@@ -22,6 +25,10 @@ void hsm_own_key_kind(enum hsm_own_key which, uint8_t ledger_type, struct hsm_te
 /* What such a key must be for good: label, rights, restrictions. caps is borrowed as long as out is. */
 void hsm_own_key_template(enum hsm_own_key which, uint8_t ledger_type, const struct hsm_caps *caps,
                           struct hsm_own_template *out);
+/* The same for a KEK that came by rotation: generation 1 is kyso-kek, 2 kyso-kek-2. */
+void hsm_kek_template(uint32_t generation, const struct hsm_caps *caps,
+                      struct hsm_own_template *out);
+void hsm_kek_label(uint32_t generation, char out[HSM_KEK_LABEL_MAX]);
 /* What it is at a ceremony, until it has been wrapped once: a session object that may leave. */
 void hsm_own_key_newborn(enum hsm_own_key which, struct hsm_template *t);
 /* One of the two secret keys, by either template. */

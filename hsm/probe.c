@@ -218,8 +218,9 @@ static const char *outcome(struct ky_status st)
 static void try_keys(struct probe *p)
 {
     struct hsm_vault *v = p->w->vault;
-    bool wraps = v->caps.wrap != 0 && make_aes(&p->w->session, &no, &plain, &v->keys.kek) == CKR_OK;
+    bool wraps = v->caps.wrap != 0 && make_aes(&p->w->session, &no, &plain, &v->keys.keks[0].key) == CKR_OK;
 
+    v->keys.keks[0].generation = wraps;
     v->caps.wrappable = wraps ? v->caps.key_types : 0;
     if (!wraps && p->unwrapped == NULL)
         p->unwrapped = "it has no AES key wrap with padding";
@@ -238,7 +239,7 @@ static void try_keys(struct probe *p)
         if (!ky_ok(resident) && (t == KY_KEY_P256 || t == KY_KEY_ED25519))
             v->caps.key_types &= ~(1u << t);
     }
-    hsm_session_destroy(&p->w->session, &v->keys.kek);
+    hsm_session_destroy(&p->w->session, &v->keys.keks[0].key);
     if (!(v->caps.key_types & (1u << KY_KEY_P256 | 1u << KY_KEY_ED25519)))
         p->refused = "neither P-256 nor Ed25519 for the ledger's key";
 }

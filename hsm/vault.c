@@ -160,12 +160,13 @@ static void announce(const struct hsm_vault *v)
 {
     char token[160];
     char caps[200];
-    char line[400];
+    char line[440];
 
     hsm_module_describe(&v->module, token, sizeof(token));
     hsm_caps_describe(&v->caps, caps, sizeof(caps));
-    (void)snprintf(line, sizeof(line), "%s %s ledger-key=%s resident-keys=%zu", token, caps,
-                   ky_key_info(v->keys.ledger_type)->name, hsm_residents_count(v->residents));
+    (void)snprintf(line, sizeof(line), "%s %s ledger-key=%s kek=%u older-kek=%u resident-keys=%zu", token,
+                   caps, ky_key_info(v->keys.ledger_type)->name, v->keys.keks[0].generation,
+                   v->keys.keks[1].generation, hsm_residents_count(v->residents));
     hsm_log(v->config, "token", line, 0);
     if (!v->caps.restricts)
         hsm_log(v->config, "token-unrestricted", "whoever has the PIN can copy this token's keys: it is for tests", 0);

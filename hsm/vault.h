@@ -2,7 +2,7 @@
 /*
  * What the vault's parts share: one hsm_vault per process, one hsm_worker per
  * thread. Everything in hsm_vault is fixed before the first job but the cache and
- * the map of residents, which lock themselves, and the counter.
+ * the map of residents, which lock themselves, the counter, and that the keys are outdated.
  */
 #ifndef HSM_VAULT_H
 #define HSM_VAULT_H
@@ -86,6 +86,13 @@ KY_MUST_CHECK struct ky_status hsm_job_generate_many(struct hsm_worker *w, struc
 KY_MUST_CHECK struct ky_status hsm_job_sign_each(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_write(struct hsm_worker *w, struct hsm_job *job);
 KY_MUST_CHECK struct ky_status hsm_job_anchor_read(struct hsm_worker *w, struct hsm_job *job);
+
+/*
+ * Signs and verifies something random: the private key is the public key's, and the token means what it says. The worker's
+ * thread. Errors: KY_TOKEN_*, KY_INVALID.
+ */
+KY_MUST_CHECK struct ky_status hsm_pairwise_test(struct hsm_worker *w, uint8_t key_type,
+                                                 CK_OBJECT_HANDLE key, struct ky_span spki);
 
 /*
  * n workers, a thread each; a single one has none and works in hsm_pool_take. NULL: out of memory,

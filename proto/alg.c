@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "endian_le.h"
+
 static const struct ky_key_info key_table[KY_KEY_TYPE_COUNT] = {
     [KY_KEY_P256] = {"p256", KY_ECDSA, 256, 64, "prime256v1"},
     [KY_KEY_P384] = {"p384", KY_ECDSA, 384, 96, "secp384r1"},
@@ -81,4 +83,13 @@ struct ky_status ky_algorithm_check(uint8_t key_type, const struct ky_algorithm 
     else if (fits)
         fits = a->scheme == key->scheme && a->mgf_hash == 0 && a->salt_len == 0;
     return KY_STATUS(fits ? KY_OK : KY_INVALID);
+}
+
+uint32_t ky_blob_kek(struct ky_span blob, struct ky_span *out_wrapped)
+{
+    const size_t tail = blob.len % 8;
+    uint32_t kek = tail == 0 ? 1 : tail == 4 ? le32_get(blob.data + blob.len - tail) : 0;
+
+    *out_wrapped = KY_SPAN(blob.data, blob.len - tail);
+    return blob.len < 8 || (tail != 0 && kek == 1) ? 0 : kek;
 }

@@ -112,6 +112,18 @@ static const struct ky_field operate_fields[] = {
 const struct ky_schema door_operate_schema =
     KY_SCHEMA("operate", DOOR_OPERATE, struct door_operate, operate_fields);
 
+static const struct ky_field kek_fields[] = {
+    KY_FU8(struct door_kek, step),
+    KY_FU32(struct door_kek, generation),
+    KY_FFIX(struct door_kek, proof),
+    KY_FFIX(struct door_kek, backup_sha256),
+    KY_FFIX(struct door_kek, transcript_sha256),
+    KY_FTEXT(struct door_kek, custodians, KY_NAME_MAX),
+    KY_FBYTES(struct door_kek, items, MAX_JOB_LIST),
+};
+const struct ky_schema door_kek_schema =
+    KY_SCHEMA("kek", DOOR_KEK, struct door_kek, kek_fields);
+
 static const struct ky_field cancel_fields[] = {
     KY_FU8(struct door_cancel, unused),
 };

@@ -117,6 +117,14 @@ static const struct ky_field passkey_fields[] = {
 const struct ky_schema door_r_passkey_schema =
     KY_SCHEMA("r-passkey", DOOR_R_PASSKEY, struct door_r_passkey, passkey_fields);
 
+static const struct ky_field kek_fields[] = {
+    KY_FFIX(struct door_r_kek, boot),      KY_FU32(struct door_r_kek, generation),
+    KY_FU32(struct door_r_kek, rows),      KY_FU8(struct door_r_kek, whole),
+    KY_FBYTES(struct door_r_kek, items, MAX_JOB_LIST),
+};
+const struct ky_schema door_r_kek_schema =
+    KY_SCHEMA("r-kek", DOOR_R_KEK, struct door_r_kek, kek_fields);
+
 static const struct ky_field heartbeat_fields[] = {
     KY_FU8(struct door_heartbeat, serving),
 };

@@ -28,7 +28,7 @@ const struct ky_schema job_sign_schema = KY_SCHEMA("sign", JOB_SIGN, struct job_
 static const struct ky_field generate_fields[] = {
     KY_FU32(struct job_generate, generation), KY_FU32(struct job_generate, attempt),
     KY_FU8(struct job_generate, key_type),    KY_FU8(struct job_generate, storage),
-    KY_FFIX(struct job_generate, key_id),
+    KY_FFIX(struct job_generate, key_id),     KY_FU32(struct job_generate, kek),
 };
 const struct ky_schema job_generate_schema =
     KY_SCHEMA("generate", JOB_GENERATE, struct job_generate, generate_fields);
@@ -38,6 +38,7 @@ static const struct ky_field generate_many_fields[] = {
     KY_FU32(struct job_generate_many, attempt),
     KY_FU8(struct job_generate_many, key_type),
     KY_FU16(struct job_generate_many, count),
+    KY_FU32(struct job_generate_many, kek),
 };
 const struct ky_schema job_generate_many_schema = KY_SCHEMA(
     "generate-many", JOB_GENERATE_MANY, struct job_generate_many, generate_many_fields);
@@ -134,6 +135,7 @@ static const struct ky_field r_info_fields[] = {
     KY_FU8(struct job_r_info, pss),
     KY_FBYTES(struct job_r_info, ledger_key, KY_SPKI_MAX),
     KY_FU8(struct job_r_info, ledger_key_type),
+    KY_FU32(struct job_r_info, kek),
 };
 const struct ky_schema job_r_info_schema =
     KY_SCHEMA("r-info", JOB_R_INFO, struct job_r_info, r_info_fields);

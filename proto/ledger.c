@@ -223,6 +223,19 @@ static const struct ky_field passkey_fields[] = {
 const struct ky_schema ledger_passkey_schema =
     KY_SCHEMA("passkey", LEDGER_PASSKEY, struct ledger_passkey, passkey_fields);
 
+static const struct ky_field kek_fields[] = {
+    KY_FU8(struct ledger_kek, event),
+    KY_FU32(struct ledger_kek, generation),
+    KY_FFIX(struct ledger_kek, backup_sha256),
+    KY_FFIX(struct ledger_kek, transcript_sha256),
+    KY_FTEXT(struct ledger_kek, custodians, KY_NAME_MAX),
+    KY_FU32(struct ledger_kek, credentials),
+    KY_FU32(struct ledger_kek, pool_keys),
+    KY_FFIX(struct ledger_kek, blobs_sha256),
+};
+const struct ky_schema ledger_kek_schema =
+    KY_SCHEMA("kek", LEDGER_KEK, struct ledger_kek, kek_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -243,6 +256,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_DESTROYED] = &ledger_destroyed_schema,
     [LEDGER_CRL] = &ledger_crl_schema,
     [LEDGER_PASSKEY] = &ledger_passkey_schema,
+    [LEDGER_KEK] = &ledger_kek_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

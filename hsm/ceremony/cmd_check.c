@@ -139,14 +139,15 @@ static int bench(struct sitting *s, double seconds)
     struct ky_status st;
 
     hsm_own_key_newborn(HSM_OWN_KEK, &t); /* of this session only */
-    st = hsm_ckr_status(hsm_own_secret_generate(&b.w->session, HSM_OWN_KEK, &t, &v->keys.kek));
+    st = hsm_ckr_status(hsm_own_secret_generate(&b.w->session, HSM_OWN_KEK, &t, &v->keys.keks[0].key));
+    v->keys.keks[0].generation = 1;
     (void)fprintf(s->cli->out, "\nOne session, one thread, per second\n%-10s %14s %14s %14s\n",
                   "key", "generated", "signed, hot", "signed, cold");
     for (uint32_t i = 0; ky_ok(st) && i < s->plan->key_type_count; i++) {
         b.type = ky_key_type_by_name(s->plan->key_types[i]);
         st = bench_type(&b, seconds, s->cli->out);
     }
-    hsm_session_destroy(&b.w->session, &v->keys.kek);
+    hsm_session_destroy(&b.w->session, &v->keys.keks[0].key);
     return ky_ok(st) ? CLI_OK : sitting_fail(s, "bench", st);
 }
 

@@ -12,19 +12,23 @@ static int read_backup(struct sitting *s, struct hsm_backup *out)
     char own[1024];
     struct ky_status st;
 
-    if (path == NULL && plan_path(s->plan, "backup.json", own, sizeof(own)))
+    if (path == NULL && backup_path(s, s->progress.kek, own, sizeof(own)))
         path = own;
     st = backup_read(s, path != NULL ? path : "", out);
     if (st.code == KY_CORRUPT)
         return cli_fail(s->cli, CLI_UNVERIFIED, "find the file that the transcript names",
                         "%s is not the backup of this ceremony, or was changed", path);
+    if (st.code == KY_CONFLICT)
+        return cli_fail(s->cli, CLI_UNVERIFIED, "give the one that was written then",
+                        "%s is stale: the KEK was rotated since", path);
     return ky_ok(st) ? CLI_OK : sitting_fail(s, path != NULL ? path : "--backup", st);
 }
 
 int cmd_kek_backup(struct cli *cli)
 {
     const char *to = cli_get(cli, "OUTPUT");
-    char from[1024];
+    char own[1024];
+    const char *from = cli_get(cli, "--backup");
     struct ky_buf bytes = KY_BUF_INIT(65536);
     struct hsm_backup b;
     struct sitting s;
@@ -35,8 +39,9 @@ int cmd_kek_backup(struct cli *cli)
         rc = read_backup(&s, &b);
     if (rc != CLI_OK)
         goto done;
-    (void)plan_path(s.plan, "backup.json", from, sizeof(from));
-    st = file_read(from, 65536, &bytes);
+    if (from == NULL && backup_path(&s, s.progress.kek, own, sizeof(own)))
+        from = own;
+    st = file_read(from != NULL ? from : "", 65536, &bytes);
     if (ky_ok(st))
         st = file_write(to, ky_buf_span(&bytes), 0644);
     if (ky_ok(st))

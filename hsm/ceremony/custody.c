@@ -284,6 +284,8 @@ static int gather_one(struct sitting *s, struct card cards[], uint8_t index[], u
         terminal_say("The share of %s is here already: it takes another custodian.", name);
         return CLI_OK;
     }
+    (void)snprintf(s->present + strlen(s->present), sizeof(s->present) - strlen(s->present), "%s%u",
+                   *count > 0 ? "," : "", custodian);
     index[(*count)++] = (uint8_t)custodian;
     terminal_say("The share of %s is right.", name);
     return sitting_record(s, json_pack("{s:s,s:i,s:s}", "event", "present", "custodian",

@@ -55,8 +55,9 @@ int sitting_try_token(struct sitting *s)
     terminal_say("The token is fit: %s %s", token, caps);
     if (s->transcript.fd < 0)
         return CLI_OK;
-    return sitting_record(
-        s, json_pack("{s:s,s:s,s:s}", "event", "token-fit", "token", token, "can", caps));
+    token_serial(&s->token, s->progress.serial);
+    return sitting_record(s, json_pack("{s:s,s:s,s:s,s:s}", "event", "token-fit", "token", token,
+                                       "serial", s->progress.serial, "can", caps));
 }
 
 static struct ky_status install(struct sitting *s, bool born, struct hsm_backup *b,
@@ -65,6 +66,7 @@ static struct ky_status install(struct sitting *s, bool born, struct hsm_backup 
     const struct hsm_session *session = &s->token.worker.session;
     struct hsm_caps *caps = &s->token.vault.caps;
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    struct hsm_backup former;
     struct ky_status st = hsm_backup_key(session, &s->secrets[SHARE_BACKUP], &key);
 
     if (ky_ok(st) && born)
@@ -73,6 +75,10 @@ static struct ky_status install(struct sitting *s, bool born, struct hsm_backup 
         st = backup_write(s, b, out_sha256);
     if (ky_ok(st))
         st = hsm_backup_install(session, caps, key, b);
+    if (ky_ok(st) && s->progress.rotating) /* the rest is under the one before */
+        st = backup_read_former(s, &former);
+    if (ky_ok(st) && s->progress.rotating)
+        st = hsm_backup_install_kek(session, caps, key, &former);
     if (ky_ok(st))
         st = hsm_backup_compare(session, caps, key, b);
     if (ky_ok(st))
@@ -88,9 +94,12 @@ int sitting_make_keys(struct sitting *s, const char *label, bool born, struct hs
 {
     uint8_t sha256[32];
     char token[160];
-    struct ky_status st = token_make(&s->token, &s->pins, label);
+    struct ky_status st = token_make(&s->token, &s->pins, label, s->progress.serial);
     int rc;
 
+    if (st.code == KY_NOT_FOUND)
+        return cli_fail(s->cli, CLI_FAILED, "connect it again; no other token is written to",
+                        "the token that was tried, serial %s, is not there", s->progress.serial);
     if (!ky_ok(st))
         return sitting_fail(s, "the token", st);
     hsm_module_describe(&s->token.vault.module, token, sizeof(token));

@@ -29,6 +29,15 @@ static const char *take_begin(struct progress *p, const json_t *f)
     return NULL;
 }
 
+static const char *take_token(struct progress *p, const json_t *f)
+{
+    const char *serial = json_string_value(json_object_get(f, "serial"));
+
+    return serial == NULL || ky_span_to_cstr(ky_span_text(serial), p->serial, sizeof(p->serial))
+               ? NULL
+               : "has a serial number that is none";
+}
+
 static const char *take_shares(struct progress *p, const json_t *f)
 {
     json_int_t m = json_integer_value(json_object_get(f, "threshold"));
@@ -74,6 +83,7 @@ static const char *take_keys(struct progress *p, const json_t *f)
         return "lacks a usable ledger key or the backup's hash";
     p->ledger_spki_len = len;
     p->keys_made = true;
+    p->kek = 1;
     return NULL;
 }
 
@@ -87,6 +97,8 @@ static const char *take_closed(struct progress *p, const json_t *f)
 static const char *take_restoring(struct progress *p, const json_t *f)
 {
     (void)f;
+    if (!p->restoring)
+        p->serial[0] = '\0'; /* that of the token that is in use */
     p->restoring = true;
     return p->closed ? NULL : "restores what was never closed";
 }
@@ -98,15 +110,39 @@ static const char *take_restored(struct progress *p, const json_t *f)
     return NULL;
 }
 
+static const char *take_rotation(struct progress *p, const json_t *f)
+{
+    if (!p->closed || p->rotating ||
+        json_integer_value(json_object_get(f, "kek")) != (json_int_t)p->kek + 1)
+        return "begins a rotation at a time when there can be none";
+    memcpy(p->former_sha256, p->backup_sha256, sizeof(p->former_sha256));
+    p->rotating = true;
+    p->kek++;
+    return transcript_unhex(json_object_get(f, "backup_sha256"), p->backup_sha256, 32)
+               ? NULL
+               : "lacks the backup's hash";
+}
+
+static const char *take_rotated(struct progress *p, const json_t *f)
+{
+    (void)f;
+    if (!p->rotating)
+        return "ends a rotation that was never begun";
+    p->rotating = false;
+    return NULL;
+}
+
 static const struct {
     const char *event;
     const char *(*take)(struct progress *p, const json_t *fields);
     bool is_signed;
 } events[] = {
-    {"begin", take_begin, false},           {"shares-made", take_shares, false},
+    {"begin", take_begin, false},           {"token-fit", take_token, false},
+    {"shares-made", take_shares, false},
     {"custody-whole", take_custody, false}, {"keys-made", take_keys, false},
     {"closed", take_closed, true},          {"restore-begun", take_restoring, false},
-    {"restored", take_restored, true},
+    {"restored", take_restored, true},      {"rotation-begun", take_rotation, false},
+    {"rotated", take_rotated, true},
 };
 
 static const char *take_signature(struct progress *p, const struct transcript_sums *sums)

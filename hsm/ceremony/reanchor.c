@@ -12,8 +12,7 @@
 #include "sitting.h"
 #include "terminal.h"
 
-/* As a vault derives it for the authority (HMAC of the label under kyso-root). */
-static struct ky_status state_key(struct sitting *s, struct ky_secret *out)
+struct ky_status sitting_state_key(struct sitting *s, struct ky_secret *out)
 {
     uint8_t key[32];
     struct ky_status st =
@@ -30,7 +29,7 @@ static struct ky_status write_anchor(struct sitting *s, const struct anchor *a)
     struct ky_secret key = {.bytes = NULL};
     struct ky_buf value = KY_BUF_INIT(ANCHOR_LEN);
     struct hsm_job job = {.type = JOB_ANCHOR_WRITE};
-    struct ky_status st = state_key(s, &key);
+    struct ky_status st = sitting_state_key(s, &key);
 
     if (ky_ok(st)) {
         anchor_encode(a, &key, &value);

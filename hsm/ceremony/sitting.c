@@ -80,9 +80,9 @@ static int open_token(struct sitting *s, unsigned needs)
         return sitting_fail(s, s->plan->token.module, st);
     if (uri != NULL)
         s->token.config.token_uri = uri;
-    /* One that a sitting of this ceremony had begun to make is wiped: it has no key that is in use. */
+    /* The very one that a sitting of this ceremony had begun to make is wiped: it has no key that is in use. */
     if ((needs & SITTING_BLANK) && token_is_there(&s->token, NULL) &&
-        !(p->closed ? p->restoring : p->custody_whole))
+        !((p->closed ? p->restoring : p->custody_whole) && token_is(&s->token, NULL, p->serial)))
         return cli_fail(s->cli, CLI_FAILED, "a ceremony never writes over a token that is in use",
                         "there is a token already that fits %s", s->token.config.token_uri);
     return CLI_OK;

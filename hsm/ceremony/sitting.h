@@ -8,6 +8,7 @@
 
 #include "backup.h"
 #include "command.h"
+#include "kyso/tx.h"
 #include "token.h"
 #include "transcript.h"
 
@@ -19,7 +20,11 @@ struct progress { /* read out of a transcript */
     bool keys_made;           /* the token has its keys and the backup is written */
     bool closed;              /* and the ledger key signed for it */
     bool restoring;           /* another token was begun since */
+    char serial[TOKEN_SERIAL]; /* of the token that was tried last: no other is written to */
     uint8_t backup_sha256[32];
+    uint32_t kek;              /* generation of the KEK in that backup */
+    bool rotating;             /* credentials may be under the one before, too */
+    uint8_t former_sha256[32]; /* of the backup that has that one; stale afterwards */
     uint8_t ledger_type;
     uint8_t ledger_spki[KY_SPKI_MAX];
     size_t ledger_spki_len;
@@ -36,6 +41,7 @@ struct sitting {
     struct ky_secret secrets[SHARE_KINDS]; /* while M custodians are here */
     struct token_pins pins;
     struct hsm_keys keys;
+    char present[KY_NAME_MAX + 1]; /* who has brought a share: "1,3" */
 };
 
 /* transcript_visit: folds a line into a struct progress, and verifies signatures. */
@@ -70,6 +76,8 @@ int sitting_try_token(struct sitting *s);
 int sitting_make_keys(struct sitting *s, const char *label, bool born, struct hsm_backup *b);
 /* --checkpoint, when it is given: the restored token takes that ledger. */
 int sitting_reanchor(struct sitting *s);
+/* As a vault derives it for the authority. Errors: KY_TOKEN_*, KY_NOMEM. */
+KY_MUST_CHECK struct ky_status sitting_state_key(struct sitting *s, struct ky_secret *out);
 /* --demo-pin-file, when it is given. */
 int sitting_demo_pin(struct sitting *s);
 
@@ -77,12 +85,15 @@ int sitting_demo_pin(struct sitting *s);
 int custody_give(struct sitting *s);   /* new secrets, shares, proofs; sets secrets and pins */
 int custody_gather(struct sitting *s); /* M custodians type theirs; sets secrets and pins */
 
-/* backup_file.c: FOLDER/ID.backup.json. */
+/* backup_file.c: FOLDER/ID.backup.json, and ID.backup-2.json and so on for KEKs that came by rotation. */
+bool backup_path(const struct sitting *s, uint32_t kek, char *out, size_t cap);
 KY_MUST_CHECK struct ky_status backup_write(const struct sitting *s, const struct hsm_backup *b,
                                             uint8_t out_sha256[32]);
-/* KY_CORRUPT: it is not the one that the transcript names. */
+/* KY_CORRUPT: it is not the one that the transcript names; KY_CONFLICT: it is, of before a rotation that has ended. */
 KY_MUST_CHECK struct ky_status backup_read(const struct sitting *s, const char *path,
                                            struct hsm_backup *out);
+/* The one with the KEK before, while a rotation is on its way. */
+KY_MUST_CHECK struct ky_status backup_read_former(const struct sitting *s, struct hsm_backup *out);
 
 /* One per row of the table. */
 int cmd_plan(struct cli *cli);
@@ -91,6 +102,7 @@ int cmd_init(struct cli *cli);
 int cmd_verify(struct cli *cli);
 int cmd_kek_backup(struct cli *cli);
 int cmd_kek_restore(struct cli *cli);
+int cmd_kek_rotate(struct cli *cli);
 int cmd_drill(struct cli *cli);
 int cmd_bench(struct cli *cli);
 

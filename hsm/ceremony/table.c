@@ -29,6 +29,16 @@ static const struct cli_arg restore_args[] = {
     DEMO_PIN,
     END,
 };
+static const struct cli_arg rotate_args[] = {
+    PLAN,
+    {.name = "--socket",
+     .value = "PATH",
+     .kind = CLI_PATH,
+     .flags = CLI_REQUIRED,
+     .help = "of the running server: run/kek.sock in its state_dir"},
+    URI,
+    END,
+};
 static const struct cli_arg drill_args[] = {PLAN, BACKUP, URI, END};
 static const struct cli_arg bench_args[] = {
     PLAN,
@@ -68,6 +78,9 @@ static const struct cli_command commands[] = {
     {"kek restore", "bring the keys back onto a blank token, with M custodians",
      "kyso-ceremony kek restore ceremony.yaml --backup /media/safe/keys.json", restore_args, 0,
      cmd_kek_restore},
+    {"kek rotate", "another KEK: every credential is wrapped again while the server runs, with M custodians; run again, it goes on",
+     "kyso-ceremony kek rotate ceremony.yaml --socket /var/lib/kyso/run/kek.sock", rotate_args, 0,
+     cmd_kek_rotate},
     {"drill", "restore onto a blank token, compare, sign a report, wipe it",
      "kyso-ceremony drill ceremony.yaml --backup /media/safe/keys.json", drill_args, 0, cmd_drill},
     {"bench", "how fast a blank token makes keys and signs", "kyso-ceremony bench ceremony.yaml",

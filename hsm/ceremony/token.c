@@ -5,6 +5,7 @@
  */
 #include "token.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "ckr.h"
@@ -49,6 +50,29 @@ bool token_is_there(struct token *t, const char *label)
     return ky_ok(st) || (st.code == KY_NOT_FOUND && st.cause > 1);
 }
 
+void token_serial(const struct token *t, char out[TOKEN_SERIAL])
+{
+    const struct hsm_module *m = &t->vault.module;
+    size_t len = sizeof(m->token.serialNumber);
+
+    while (len > 0 && (m->token.serialNumber[len - 1] == ' ' || m->token.serialNumber[len - 1] == '\0'))
+        len--;
+    (void)snprintf(out, TOKEN_SERIAL, "%.*s", (int)len, (const char *)m->token.serialNumber);
+}
+
+static bool has_serial(const struct token *t, const char *serial)
+{
+    char own[TOKEN_SERIAL];
+
+    token_serial(t, own);
+    return own[0] != '\0' && strcmp(own, serial) == 0;
+}
+
+bool token_is(struct token *t, const char *label, const char *serial)
+{
+    return ky_ok(find(t, label)) && has_serial(t, serial);
+}
+
 static struct ky_secret trial(void)
 {
     return (struct ky_secret){.bytes = (uint8_t *)(uintptr_t)trial_pin,
@@ -84,6 +108,13 @@ static struct ky_status user_login(struct token *t, const struct ky_secret *pin)
         hsm_caps_probe(m, &t->vault.caps);
     t->vault.caps.restricts = true; /* a token that does not restrict keys is not taken at all */
     return st;
+}
+
+struct ky_status token_login(struct token *t, const struct token_pins *pins)
+{
+    struct ky_status st = find(t, NULL);
+
+    return ky_ok(st) ? user_login(t, &pins->user) : st;
 }
 
 /* Wipes the token, names it, sets the user's PIN, logs the user in. */
@@ -193,7 +224,8 @@ static struct ky_status change_so(struct token *t, const struct ky_secret *from,
     return hsm_ckr_status(rv);
 }
 
-struct ky_status token_make(struct token *t, const struct token_pins *pins, const char *label)
+struct ky_status token_make(struct token *t, const struct token_pins *pins, const char *label,
+                            const char *serial)
 {
     struct hsm_module *m = &t->vault.module;
     const struct ky_secret pin = trial();
@@ -206,14 +238,16 @@ struct ky_status token_make(struct token *t, const struct token_pins *pins, cons
         st = hsm_module_label(t->config.token_uri, name);
     if (!ky_ok(st))
         return st;
-    st = find(t, label);
-    if (ky_ok(st))
+    if (token_is(t, label, serial))
         return init(t, name, &pins->so, &pins->user);
+    st = KY_STATUS(KY_NOT_FOUND);
     for (unsigned skip = 0; !ky_ok(st); skip++) {
         struct ky_status found = hsm_module_find_other(m, t->config.token_uri, TOKEN_TRIAL, skip);
 
         if (!ky_ok(found))
             return st;
+        if (!has_serial(t, serial))
+            continue;
         st = change_so(t, &pin, &pins->so);
         if (ky_ok(st))
             st = init(t, name, &pins->so, &pins->user);

@@ -20,6 +20,7 @@ struct token_pins { /* of the activation secret, so M custodians can always make
     struct ky_secret so, user;
 };
 
+enum { TOKEN_SERIAL = 17 };
 #define TOKEN_TRIAL "kyso-trial"
 #define TOKEN_DRILL "kyso-drill"
 
@@ -27,11 +28,16 @@ struct token_pins { /* of the activation secret, so M custodians can always make
 KY_MUST_CHECK struct ky_status token_open(const struct plan *plan, struct token *t);
 void token_close(struct token *t);
 bool token_is_there(struct token *t, const char *label); /* label: NULL for the plan's */
+/* The only token of that name is the one with this serial number. */
+bool token_is(struct token *t, const char *label, const char *serial);
+void token_serial(const struct token *t, char out[TOKEN_SERIAL]); /* of the one that was found last */
 /*
  * A blank token, or the one on trial, initialised for trial; the user is logged in. KY_NOT_FOUND: there is
  * none. KY_TOKEN_LOGIN: it takes no PIN of 32 characters.
  */
 KY_MUST_CHECK struct ky_status token_try(struct token *t);
+/* The plan's own, as it is: its user is logged in. Errors: KY_NOT_FOUND (none, or several), KY_TOKEN_*. */
+KY_MUST_CHECK struct ky_status token_login(struct token *t, const struct token_pins *pins);
 /* secret: SHARE_LEN bytes. Errors: KY_NOMEM. */
 KY_MUST_CHECK struct ky_status token_pins_derive(const struct share_set *set,
                                                  const struct ky_secret *secret,
@@ -39,10 +45,11 @@ KY_MUST_CHECK struct ky_status token_pins_derive(const struct share_set *set,
 void token_pins_wipe(struct token_pins *pins);
 /*
  * The token on trial, or one that was begun under these PINs, wiped, named and given them; the user is logged
- * in. label: NULL for the plan's. Errors: KY_TOKEN_*, KY_NOT_FOUND.
+ * in. label: NULL for the plan's. serial: the one that it must be, whatever else fits. Errors: KY_TOKEN_*,
+ * KY_NOT_FOUND.
  */
 KY_MUST_CHECK struct ky_status token_make(struct token *t, const struct token_pins *pins,
-                                          const char *label);
+                                          const char *label, const char *serial);
 /* Wipes what token_make made and puts it back on trial. */
 KY_MUST_CHECK struct ky_status token_unmake(struct token *t, const struct token_pins *pins);
 

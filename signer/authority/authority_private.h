@@ -192,6 +192,20 @@ struct keypool {      /* keypool.c */
     uint64_t not_before_us;          /* after a failure */
 };
 
+struct kek_rotation {    /* kek.c */
+    uint32_t sitting;    /* generation of the custodians' channel that has begun one; 0 = none has since the start */
+    uint32_t generation; /* of the new KEK */
+    uint64_t record;     /* LEDGER_KEK: the rows' operation */
+    struct ledger_kek facts; /* what both records say, and the counts of the pass; custodians is empty */
+    char custodians[KY_NAME_MAX + 1];
+    uint8_t table; /* where the pass is */
+    uint32_t row;
+    bool found;     /* in this pass a row was under an older KEK, or has been written so */
+    bool whole;     /* the last pass found none, and since then none has been written so */
+    uint64_t turn;  /* that ended it */
+    uint32_t ended; /* generation below which no blob may be written any more */
+};
+
 struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
     uint64_t checkpoint_size, checkpoint_us;
     bool checkpoint_busy;
@@ -239,6 +253,7 @@ struct authority {
     struct ledger_side side;
     struct crl_watch crl;
     struct keypool pool;
+    struct kek_rotation kek;
     struct ky_buf scratch; /* replies' variable parts; reset before each use */
     bool tx_moved;         /* a transaction changed in this turn: waiters are looked at */
     uint64_t tick_us;
@@ -299,6 +314,7 @@ void dispatch_cancel(
 /* There has been no vault for so long that a request had better be refused at once, its proof unspent. */
 bool dispatch_dark(const struct authority *a);
 bool dispatch_idle(const struct authority *a);
+bool dispatch_has_older(const struct authority *a, uint64_t turn); /* a job that was submitted no later than it */
 
 /* recover.c */
 void boot_step(struct authority *a);
@@ -308,6 +324,11 @@ KY_MUST_CHECK struct ky_status keypool_load(struct authority *a);
 void keypool_tick(struct authority *a); /* after a commit: makes keys when nothing else is to do */
 uint32_t keypool_wanted(const struct authority *a, uint8_t key_type);
 uint32_t keypool_sum(const struct authority *a, bool wanted); /* over all types */
+
+/* kek.c */
+void kek_request(struct authority *a, const struct request *r, struct ky_span payload); /* DOOR_KEK */
+/* Told of each row before it is written. False: its key is under a KEK that is gone, or may be by now. */
+bool kek_allows(struct authority *a, enum row_table table, const void *row);
 
 /* ledger.c */
 void ledger_idle(struct authority *a); /* after a commit: checkpoint, anchor, snapshot when due */

@@ -140,6 +140,14 @@ bool dispatch_idle(const struct authority *a)
     return a->jobs.queue.count == 0 && a->jobs.in_flight == 0;
 }
 
+bool dispatch_has_older(const struct authority *a, uint64_t turn)
+{
+    for (uint32_t i = 0; i < a->jobs.slot_count; i++)
+        if (a->jobs.slots[i]->used && a->jobs.slots[i]->turn <= turn)
+            return true;
+    return false;
+}
+
 struct ky_status job_submit(struct authority *a, const struct job *job, const void *msg)
 {
     return job_submit_part(a, job, msg, (struct job_part){0});

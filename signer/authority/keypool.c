@@ -143,7 +143,8 @@ static void make_keys(struct authority *a, uint8_t type)
     struct job job = {
         .for_what = JOB_FOR_POOL, .schema = &job_generate_many_schema, .key_type = type};
     struct job_generate_many m = {.key_type = type,
-                                  .count = (uint16_t)(missing < most ? missing : most)};
+                                  .count = (uint16_t)(missing < most ? missing : most),
+                                  .kek = a->info.kek};
 
     a->pool.busy = ky_ok(job_submit(a, &job, &m));
 }

@@ -63,7 +63,7 @@ static struct ky_status submit(struct run *r, const struct job *what, const void
 static struct ky_status ask_keys(struct run *r)
 {
     struct job job = {.schema = &job_generate_many_schema};
-    struct job_generate_many message = {.count = 0};
+    struct job_generate_many message = {.kek = authority_token_info(r->o->a)->kek};
 
     for (size_t i = 0; i < r->m->n_citizens; i++) {
         struct citizen *c = &r->b->citizens[i];

@@ -44,7 +44,9 @@ static struct ky_status submit_generate(struct operation *o, const struct creden
                       .to = o->to,
                       .schema = &job_generate_schema,
                       .context = context};
-    struct job_generate message = {.key_type = wish->key_type, .storage = wish->storage};
+    struct job_generate message = {.key_type = wish->key_type,
+                                  .storage = wish->storage,
+                                  .kek = authority_token_info(o->a)->kek};
     struct ky_status status = KY_STATUS(KY_BUSY);
 
     if (context == NULL)

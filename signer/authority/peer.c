@@ -128,7 +128,7 @@ void peers_heartbeat(struct authority *a)
     a->heartbeat_us = a->mono_us;
     a->beating = beat.serving;
     for (struct peer *p = a->peers; p != NULL; p = p->next)
-        if (p->door != 0 && !p->ended &&
+        if (p->door != 0 && p->door != KY_DOOR_CUSTODIAN && !p->ended &&
             !ky_ok(ky_channel_send(&p->channel, &door_heartbeat_schema, &beat, 0, 0)))
             p->ended = true;
 }
@@ -195,7 +195,7 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd)
 {
     switch (m->type) {
     case CONTROL_PEER:
-        if (fd < 0 || m->door > KY_DOOR_OPERATOR)
+        if (fd < 0 || m->door > KY_DOOR_CUSTODIAN)
             break;
         if (ky_ok(peer_add(a, (uint8_t)m->door, m->index, m->generation, fd, NULL)))
             log_event(LOG_INFO, m->door == 0 ? "vault-joined" : "front-joined",

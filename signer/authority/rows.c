@@ -133,6 +133,8 @@ struct ky_status authority_row_put(struct authority *a, enum row_table table, ui
 
     if (a->store == NULL || a->failed || a->phase == PHASE_SEALED)
         return KY_STATUS(KY_SEALED);
+    if (!kek_allows(a, table, msg))
+        return KY_STATUS(KY_INVALID);
     struct ky_status status =
         store_row_put(a->store, table, row, msg, operation, a->wall_us, &written);
     if (status.code == KY_INVALID)

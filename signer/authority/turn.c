@@ -26,6 +26,7 @@ static const struct door_row door_table[] = {
     [DOOR_PASSKEY_GET] = {KY_DOOR_APPROVER, false, passkey_get_request},
     [DOOR_PASSKEY_ENROLL] = {KY_DOOR_APPROVER, false, passkey_enroll_request},
     [DOOR_OPERATE] = {KY_DOOR_OPERATOR, false, operate_request},
+    [DOOR_KEK] = {KY_DOOR_CUSTODIAN, false, kek_request},
     [DOOR_CANCEL] = {0, true, cancel_request},
     [DOOR_EVENT] = {0, true, event_request},
 };
@@ -130,7 +131,7 @@ static void bury(struct authority *a)
 
     for (struct peer *p = a->peers; p != NULL; p = next) {
         next = p->next;
-        if (!p->dead)
+        if (!p->dead && !(p->door == KY_DOOR_CUSTODIAN && p->ended)) /* that one no supervisor waits for */
             continue;
         if (p->door == 0)
             dispatch_vault_gone(a, p);

@@ -18,7 +18,9 @@ static const char *const intents[] = {[LEDGER_INTENT_SIGN] = "sign", [LEDGER_INT
 static const char *const states[] = {[1] = "pending",  [2] = "authorized", [3] = "spent",
                                      [4] = "rejected", [5] = "expired",    [6] = "cancelled"};
 static const char *const doors[] = {
-    [KY_DOOR_SIGNER] = "signer", [KY_DOOR_APPROVER] = "approver", [KY_DOOR_OPERATOR] = "operator"};
+    [KY_DOOR_SIGNER] = "signer", [KY_DOOR_APPROVER] = "approver", [KY_DOOR_OPERATOR] = "operator",
+    [KY_DOOR_CUSTODIAN] = "custodian"};
+static const char *const keks[] = {[LEDGER_KEK_BEGUN] = "begun", [LEDGER_KEK_ENDED] = "ended"};
 static const char *const events[] = {[DOOR_EVENT_NO_CERTIFICATE] = "no-certificate",
                                      [DOOR_EVENT_BAD_CERTIFICATE] = "bad-certificate",
                                      [DOOR_EVENT_BAD_TLS] = "bad-tls",
@@ -38,7 +40,8 @@ static const char *const requests[] = {[DOOR_INFO] = "info",
                                        [DOOR_APPROVAL_DECIDE] = "decide",
                                        [DOOR_PASSKEY_GET] = "get-passkey",
                                        [DOOR_PASSKEY_ENROLL] = "enroll-passkey",
-                                       [DOOR_OPERATE] = "operate"};
+                                       [DOOR_OPERATE] = "operate",
+                                       [DOOR_KEK] = "kek"};
 
 static const char *const row_tables[] = {[ROW_SUBJECT] = "subject",
                                          [ROW_CREDENTIAL] = "credential",
@@ -58,6 +61,7 @@ static const struct {
     {NULL, "outcome", WORDS(outcomes)},      {NULL, "proof", WORDS(proofs)},
     {"intent", "kind", WORDS(intents)},      {"event", "kind", WORDS(events)},
     {"ended", "state", WORDS(states)},       {NULL, "door", WORDS(doors)},
+    {"kek", "event", WORDS(keks)},
     {NULL, "request_type", WORDS(requests)}, {"admin", "table", WORDS(row_tables)},
 };
 

@@ -26,6 +26,7 @@ static const char *const log_events[] = {
     "opened", "sealed", "recovered", "anchor-mismatch", "anchor-late", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
     "provisioned", "client-suspended", "codes-suspended", "codes-resumed", "turn-slow", "key-quarantined",
+    "kek-rotation", "row-refused",
     "crl-taken", "crl-refused", "crl-stale",
     "record-refused",
     /* vault */

@@ -76,7 +76,7 @@ static struct ky_status open_tcp(struct listener *l, const char *listen_on)
     return st;
 }
 
-static struct ky_status open_unix(struct listener *l, const char *path)
+static struct ky_status open_unix(struct listener *l, const char *path, mode_t mode)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     struct stat left;
@@ -87,11 +87,24 @@ static struct ky_status open_unix(struct listener *l, const char *path)
     if (lstat(path, &left) == 0 && S_ISSOCK(left.st_mode))
         (void)unlink(path); /* an earlier server's: the state's lock is held. Anything else stays, and bind says so. */
     l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) != 0 || chmod(path, 0660) != 0 ||
+    if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) != 0 || chmod(path, mode) != 0 ||
         listen(l->fd, BACKLOG) != 0)
         return KY_STATUS_CAUSE(KY_IO, errno);
     (void)snprintf(l->address, sizeof(l->address), "%s", path);
     return KY_STATUS(KY_OK);
+}
+
+/* Nobody but who started this server: kyso-ceremony, while the KEK is rotated. */
+static void open_custodians(struct supervisor *s)
+{
+    char path[sizeof(s->custodians.address)];
+    struct ky_status st = KY_STATUS(KY_INVALID);
+
+    s->custodians = (struct listener){ .fd = -1, .door = KY_DOOR_CUSTODIAN };
+    if ((size_t)snprintf(path, sizeof(path), "%s/run/kek.sock", s->config->state_dir) < sizeof(path))
+        st = open_unix(&s->custodians, path, 0600);
+    if (!ky_ok(st)) /* the server does without */
+        log_event(LOG_WARN, "listening", LOG_STR("not", "run/kek.sock"), LOG_CODE(st));
 }
 
 struct ky_status listen_open_all(struct supervisor *s)
@@ -111,7 +124,7 @@ struct ky_status listen_open_all(struct supervisor *s)
         if (!wanted[i].where || !*wanted[i].where)
             continue;
         *l = (struct listener){ .fd = -1, .door = wanted[i].door };
-        st = wanted[i].door == KY_DOOR_OPERATOR ? open_unix(l, wanted[i].where)
+        st = wanted[i].door == KY_DOOR_OPERATOR ? open_unix(l, wanted[i].where, 0660)
                                                 : open_tcp(l, wanted[i].where);
         s->listener_count++;
         if (!ky_ok(st)) {
@@ -120,6 +133,7 @@ struct ky_status listen_open_all(struct supervisor *s)
         }
         log_event(LOG_INFO, "listening", LOG_U64("door", l->door), LOG_STR("address", l->address));
     }
+    open_custodians(s);
     return KY_STATUS(KY_OK);
 }
 
@@ -165,6 +179,10 @@ void listen_close_all(struct supervisor *s)
             (void)unlink(s->listeners[i].address);
     }
     s->listener_count = 0;
+    if (s->custodians.fd >= 0) {
+        close(s->custodians.fd);
+        (void)unlink(s->custodians.address);
+    }
     if ((size_t)snprintf(path, sizeof(path), "%s/run/endpoints.json", s->config->state_dir) < sizeof(path))
         (void)unlink(path);
 }

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -389,6 +390,29 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
         roles_start_next_vault(s);
 }
 
+static void on_custodian(evutil_socket_t fd, short what, void *arg)
+{
+    struct supervisor *s = arg;
+    const struct control_msg m = { .type = CONTROL_PEER, .door = KY_DOOR_CUSTODIAN,
+                                   .generation = ++s->custodian_count };
+    int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    (void)what;
+    if (peer < 0)
+        return;
+    (void)!ky_ok(supervisor_tell_authority(s, &m, peer));
+    close(peer);
+}
+
+static void watch_custodians(struct supervisor *s)
+{
+    if (s->custodians.fd <= 0) /* 0: a run without doors has none */
+        return;
+    s->custodian_event = event_new(s->base, s->custodians.fd, EV_READ | EV_PERSIST, on_custodian, s);
+    if (s->custodian_event)
+        event_add(s->custodian_event, NULL);
+}
+
 static void start_all(struct supervisor *s)
 {
     for (int i = 0; i < s->role_count; i++)
@@ -420,6 +444,7 @@ int supervisor_run(struct supervisor *s)
         goto done;
     s->exit_code = 0;
     roles_build(s);
+    watch_custodians(s);
     start_all(s);
     event_base_dispatch(s->base);
     roles_free(s);
@@ -429,6 +454,8 @@ done:
             event_free(signals[i]);
     if (s->drain_timer)
         event_free(s->drain_timer);
+    if (s->custodian_event)
+        event_free(s->custodian_event);
     event_base_free(s->base);
     return s->exit_code;
 }

@@ -95,6 +95,9 @@ struct supervisor {
     int role_count;
     struct listener listeners[SUPERVISOR_LISTENERS_MAX];
     int listener_count;
+    struct listener custodians; /* the ceremony's door: this process takes the connection, the authority gets it */
+    struct event *custodian_event;
+    uint32_t custodian_count;
 };
 
 /* latch.c: the PIN, and the marker that keeps a wrong one from being tried twice */

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import unittest
 
 from ceremony import BIN, Room
@@ -153,6 +154,44 @@ class Killed(unittest.TestCase):
                 t.kill()
         self.assertEqual(t.wait(), 0)
         self.whole(room)
+
+    def test_60_another_token_is_not_taken_for_the_one_that_was_begun(self):
+        room = Room(m=2, n=2)
+        self.addCleanup(room.close)
+        room.init()
+        objects, served, begun = (f"{room.dir}/{name}" for name in ("objects", "served", "begun"))
+        os.rename(objects, served)
+        os.mkdir(objects)
+        t = room.terminal("kek", "restore", room.plan)
+        room.bring(t, 1, 2)
+        t.expect("has its name and PINs")
+        t.kill()
+        os.rename(objects, begun)
+        shutil.copytree(served, objects)  # the one that a server uses: the same name, the same PINs
+        t = room.terminal("kek", "restore", room.plan)
+        t.expect("there is a token already that fits")
+        self.assertEqual(t.wait(), 1)
+        self.assertEqual(self.contents(objects), self.contents(served))
+        shutil.rmtree(objects)
+        os.mkdir(objects)  # a blank one, which fits no less
+        t = room.terminal("kek", "restore", room.plan)
+        room.bring(t, 2, 1)
+        t.expect("The transcript is signed")
+        self.assertEqual(t.wait(), 0, t.text[-2000:])
+        room.lose_token()
+        shutil.copytree(begun, objects, dirs_exist_ok=True)  # restored meanwhile: what was begun is anybody's
+        t = room.terminal("kek", "restore", room.plan)
+        t.expect("there is a token already that fits")
+        self.assertEqual(t.wait(), 1)
+
+    @staticmethod
+    def contents(folder):
+        found = {}
+        for path, _, names in os.walk(folder):
+            for name in names:
+                with open(f"{path}/{name}", "rb") as f:
+                    found[os.path.relpath(f"{path}/{name}", folder)] = f.read()
+        return found
 
     def test_ctrl_c_leaves_no_share_on_the_screen(self):
         room = Room(m=2, n=2)

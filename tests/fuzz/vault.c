@@ -228,7 +228,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct hsm_vault v = {.config = &config,
                           .module = {.fn = &token, .initialised = true},
                           .caps = {.key_types = ~0u, .wrappable = ~0u, .pss = true, .wrap = 1},
-                          .keys = {.root = 1, .kek = 2, .ledger = 3}};
+                          .keys = {.root = 1, .keks = {{.key = 2, .generation = 1}}, .ledger = 3}};
     struct hsm_worker w = {.vault = &v, .session = {.module = &v.module, .handle = 7}};
     struct hsm_job job = {0};
 

@@ -45,6 +45,12 @@ enum ky_purpose {
 #define KY_CERTIFICATE_MAX 8192u  /* DER */
 #define KY_CHAIN_MAX       32768u /* repeated ky_put_bytes of DER */
 
+/*
+ * Which KEK a wrapped key is under. Key wrap gives a multiple of 8 bytes; that is a blob of the first KEK's. Under one that came
+ * by rotation its number, from 2, follows as a u32. *out_wrapped: the bytes without it. 0: this is no blob.
+ */
+uint32_t ky_blob_kek(struct ky_span blob, struct ky_span *out_wrapped);
+
 struct ky_algorithm {  /* how a digest is signed */
     uint8_t scheme;    /* enum ky_scheme */
     uint8_t hash;      /* enum ky_hash of the digests */

@@ -12,7 +12,12 @@
 #include "kyso/msg.h"
 #include "kyso/tx.h"
 
-enum ky_door { KY_DOOR_SIGNER = 1, KY_DOOR_APPROVER = 2, KY_DOOR_OPERATOR = 3 };
+enum ky_door {
+    KY_DOOR_SIGNER = 1,
+    KY_DOOR_APPROVER = 2,
+    KY_DOOR_OPERATOR = 3,
+    KY_DOOR_CUSTODIAN = 4, /* kyso-ceremony on this machine: no front, these very records */
+};
 
 #define KY_SPKI_HASH_LEN 32u
 #define KY_SAD_LEN       32u
@@ -46,6 +51,8 @@ enum door_type {
     DOOR_PASSKEY_ENROLL,
     /* operator's door */
     DOOR_OPERATE = 30,
+    /* custodians' door */
+    DOOR_KEK = 36,
     /* any door, no reply */
     DOOR_CANCEL = 40, /* the caller of this tag went away: stop what is not yet dispatched */
     DOOR_EVENT,       /* something refused before it became a request */
@@ -62,6 +69,7 @@ enum door_type {
     DOOR_R_DECISION,
     DOOR_R_OPERATE,
     DOOR_R_PASSKEY,
+    DOOR_R_KEK,
     DOOR_HEARTBEAT = 140, /* tag 0, each 20 ms, from the turn itself */
 };
 
@@ -132,6 +140,31 @@ struct door_operate {
     uint32_t uid;              /* SO_PEERCRED of the socket's peer: a filter, not a proof */
     struct ky_span operation;  /* serialized kyso.v1.Operation */
     struct ky_span signatures; /* repeated: bytes operator id, bytes signature (ky_put_bytes) */
+};
+/*
+ * Rotation of the KEK. The ceremony pulls: each NEXT brings what was wrapped again and fetches what is to be. Its answer comes
+ * after the commit, so what was brought is durable.
+ */
+enum door_kek_step { DOOR_KEK_HELLO = 1, DOOR_KEK_BEGIN, DOOR_KEK_NEXT, DOOR_KEK_END };
+struct door_kek {
+    uint8_t step;
+    /* BEGIN */
+    uint32_t generation; /* of the KEK that all shall be under */
+    /* HMAC(state key, "kyso.kek" || boot || generation u32 || the two hashes): whoever says this holds the token's login */
+    uint8_t proof[32];
+    uint8_t backup_sha256[32]; /* of the file that has it */
+    uint8_t transcript_sha256[32]; /* of the last line, which begins this rotation */
+    struct ky_span custodians; /* who is present: "1,3" */
+    /* NEXT: repeated u8 table, u32 row, SHA-256 of the blob that it had, ky_put_bytes of the new one */
+    struct ky_span items;
+};
+struct door_r_kek {
+    uint8_t boot[16];    /* HELLO: to be proved with */
+    uint32_t generation; /* the newest that the server knows */
+    uint32_t rows;       /* credentials and pool keys, with and without a wrapped key */
+    uint8_t whole;       /* NEXT: END may be said. END: it is on the ledger; 0: go on */
+    /* repeated u8 table, u32 row, u8 key_type, ky_put_bytes of blob and of public key */
+    struct ky_span items;
 };
 struct door_cancel {
     uint8_t unused;
@@ -243,10 +276,11 @@ struct door_heartbeat {
 extern const struct ky_schema door_info_schema, door_cred_list_schema, door_cred_get_schema,
     door_tx_begin_schema, door_tx_authorize_schema, door_sign_schema, door_tx_wait_schema,
     door_tx_cancel_schema, door_approval_list_schema, door_approval_get_schema,
-    door_approval_decide_schema, door_passkey_get_schema, door_passkey_enroll_schema, door_operate_schema, door_cancel_schema, door_event_schema;
+    door_approval_decide_schema, door_passkey_get_schema, door_passkey_enroll_schema, door_operate_schema, door_kek_schema, door_cancel_schema, door_event_schema;
 extern const struct ky_schema door_refused_schema, door_r_info_schema, door_r_cred_list_schema,
     door_r_cred_schema, door_r_tx_schema, door_r_sign_schema, door_r_approval_list_schema,
     door_r_approval_schema, door_r_decision_schema, door_r_operate_schema, door_r_passkey_schema,
+    door_r_kek_schema,
     door_heartbeat_schema;
 
 #endif

@@ -58,12 +58,14 @@ struct job_generate {
     uint8_t key_type;
     uint8_t storage;
     uint8_t key_id[16]; /* random, becomes CKA_ID of a resident key */
+    uint32_t kek;       /* WRAPPED: under which; 0 = the newest that the vault knows */
 };
 struct job_generate_many {
     uint32_t generation;
     uint32_t attempt;
     uint8_t key_type;
     uint16_t count;
+    uint32_t kek; /* as in job_generate */
 };
 struct job_sign_each {
     uint32_t generation;
@@ -128,6 +130,7 @@ struct job_r_info {
     uint8_t pss;               /* 1 when RSA-PSS works */
     struct ky_span ledger_key; /* DER SubjectPublicKeyInfo */
     uint8_t ledger_key_type;   /* KY_KEY_ED25519 or KY_KEY_P256 */
+    uint32_t kek;              /* the newest; 0 = none */
 };
 /* Repeated ky_put_bytes. GENERATE_MANY: blob and public key of each. SIGN_EACH: the raw signature, empty where that key failed. */
 struct job_r_list {

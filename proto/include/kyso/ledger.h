@@ -35,6 +35,7 @@ enum ledger_type {
     LEDGER_DESTROYED, /* a credential's key is gone: backups are to forget the blob */
     LEDGER_CRL,       /* a revocation list was taken; the rows that it changes name this record */
     LEDGER_PASSKEY,   /* a person's browser brought the key of their passkey; the row that has it names this record */
+    LEDGER_KEK,       /* a sitting of a KEK's rotation; the rows that are wrapped again name its begin */
 };
 
 struct ledger_genesis {
@@ -199,13 +200,25 @@ struct ledger_passkey {
     uint32_t authenticator_row;
     uint8_t key_sha256[32];
 };
+enum ledger_kek_event { LEDGER_KEK_BEGUN = 1, LEDGER_KEK_ENDED = 2 };
+struct ledger_kek {
+    uint8_t event;
+    uint32_t generation;           /* of the new KEK */
+    uint8_t backup_sha256[32];     /* of the file that has it */
+    uint8_t transcript_sha256[32]; /* of the ceremony's last line */
+    struct ky_span custodians;     /* their numbers in the plan, comma-separated */
+    /* ENDED: no blob is under an older KEK */
+    uint32_t credentials;
+    uint32_t pool_keys;
+    uint8_t blobs_sha256[32]; /* from zeros, for each row in order: SHA-256(it || table u8 || row u32 || SHA-256(blob)) */
+};
 
 extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger_stop_schema,
     ledger_admin_schema, ledger_operation_schema, ledger_begin_schema, ledger_authorized_schema,
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
     ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
     ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema,
-    ledger_passkey_schema;
+    ledger_passkey_schema, ledger_kek_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

@@ -31,6 +31,8 @@ RECORDS = {
     "destroyed": (17, "credential_row u32|storage u8|blob_sha256 fix32|operation u64"),
     "crl": (18, "sha256 fix32|issuer_sha256 fix32|this_update_s u64|next_update_s u64"),
     "passkey": (19, "client_row u32|authenticator_row u32|key_sha256 fix32"),
+    "kek": (20, "event u8|generation u32|backup_sha256 fix32|transcript_sha256 fix32|custodians text|credentials u32|"
+                "pool_keys u32|blobs_sha256 fix32"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "

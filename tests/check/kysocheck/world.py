@@ -218,11 +218,11 @@ def apply_anchored(w, r):
     w.void, w.anchored = r.index, True
 
 
-def apply_crl(w, r):
-    w.operations[r.index] = ("crl", "")
+def apply_own(w, r):
+    w.operations[r.index] = (r.type, "")
 
 
 STEPS = {"genesis": apply_genesis, "start": apply_start, "stop": apply_stop, "admin": apply_admin,
          "operation": apply_operation, "begin": apply_begin, "authorized": apply_authorized, "ended": apply_ended,
          "intent": apply_intent, "receipt": apply_receipt, "unlocked": apply_unlocked, "client-state": apply_client_state,
-         "anchored": apply_anchored, "crl": apply_crl}
+         "anchored": apply_anchored, "crl": apply_own, "passkey": apply_own, "kek": apply_own}

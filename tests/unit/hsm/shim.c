@@ -3,9 +3,9 @@
  * A PKCS#11 module that passes everything to a real one and misbehaves on order.
  * KYSO_SHIM_MODULE names the real module; KYSO_SHIM is a list "what:first:count:effect", separated
  * by commas: calls first .. first+count-1 (from 1) of `what` (open, init, sign, unwrap, token,
- * generate: C_GenerateKey, copyable: C_GetAttributeValue of that alone) meet `effect`: a CK_RV in
- * hexadecimal, or flip (one bit of the signature), short (its length), alias (signs with another
- * key), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For token, the effect
+ * generate: C_GenerateKey, copyable and length: C_GetAttributeValue of that alone) meet `effect`: a
+ * CK_RV in hexadecimal, or flip (one bit of the signature), short (its length), alias (signs with another
+ * key), zero (the length), hold (waits until somebody writes to the named pipe KYSO_SHIM_HOLD). For token, the effect
  * is token flags to add. KYSO_SHIM_LOGINS names a file that gets one byte per C_Login.
  */
 #include <dlfcn.h>
@@ -17,11 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum what { OPEN, INIT, SIGN, UNWRAP, TOKEN, GENERATE, COPYABLE, WHAT_COUNT };
+enum what { OPEN, INIT, SIGN, UNWRAP, TOKEN, GENERATE, COPYABLE, LENGTH, WHAT_COUNT };
 enum { FAULTS_MAX = 8 };
 
-static const char *const what_names[WHAT_COUNT] = {"open",  "init",     "sign",    "unwrap",
-                                                   "token", "generate", "copyable"};
+static const char *const what_names[WHAT_COUNT] = {"open",  "init",     "sign",     "unwrap",
+                                                   "token", "generate", "copyable", "length"};
 
 struct fault {
     enum what what;
@@ -134,8 +134,16 @@ static CK_RV shim_generate(CK_SESSION_HANDLE s, CK_MECHANISM *m, CK_ATTRIBUTE *t
 static CK_RV shim_attribute(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *t,
                             CK_ULONG n)
 {
-    const char *effect = n == 1 && t->type == CKA_COPYABLE ? effect_now(COPYABLE) : NULL;
+    const char *effect = n != 1                       ? NULL
+                         : t->type == CKA_COPYABLE    ? effect_now(COPYABLE)
+                         : t->type == CKA_VALUE_LEN   ? effect_now(LENGTH)
+                                                      : NULL;
 
+    if (effect != NULL && strcmp(effect, "zero") == 0) {
+        if (t->pValue != NULL)
+            memset(t->pValue, 0, t->ulValueLen);
+        return CKR_OK;
+    }
     return effect != NULL ? rv_of(effect) : shim.real->C_GetAttributeValue(s, object, t, n);
 }
 

@@ -328,6 +328,14 @@ static void test_a_token_that_restricts_nobody_is_taken_only_where_allowed(void 
     assert_int_equal(provision_code(true, knows_no_copyable), HSM_EXIT_OK);
 }
 
+/* No length is believed of a key that was unwrapped, where the token does not know it; of one that it made it must be right. */
+static void test_a_key_that_the_token_made_has_its_length(void **state)
+{
+    (void)state;
+    assert_int_equal(provision_code(false, "length:99:1:zero"), HSM_EXIT_OK);
+    assert_int_equal(provision_code(false, "length:2:1:zero"), HSM_EXIT_KEYS); /* the KEK's */
+}
+
 /*
  * The shim's answer to the first kyso-root, and whether one without restrictions is made then. The
  * last test: the root is gone.
@@ -381,6 +389,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_blob_unwraps_only_as_the_template_says),
         cmocka_unit_test(test_one_wrong_attribute_and_the_vault_does_not_serve),
         cmocka_unit_test(test_a_token_that_restricts_nobody_is_taken_only_where_allowed),
+        cmocka_unit_test(test_a_key_that_the_token_made_has_its_length),
         cmocka_unit_test(test_root_without_restrictions_only_where_allowed),
     };
 

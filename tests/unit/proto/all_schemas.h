@@ -18,7 +18,7 @@ static const struct ky_schema *const door_schemas[] = {
     &door_r_info_schema,       &door_r_cred_list_schema,     &door_r_cred_schema,
     &door_r_tx_schema,         &door_r_sign_schema,          &door_r_approval_list_schema,
     &door_r_approval_schema,   &door_r_decision_schema,      &door_r_operate_schema,
-    &door_heartbeat_schema,
+    &door_heartbeat_schema,    &door_kek_schema,             &door_r_kek_schema,
 };
 static const struct ky_schema *const job_schemas[] = {
     &job_sign_schema,   &job_generate_schema,     &job_derive_schema,      &job_destroy_schema,
@@ -36,6 +36,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     &ledger_client_state_schema, &ledger_event_schema,     &ledger_anchored_schema,
     &ledger_ceremony_schema,
     &ledger_destroyed_schema,    &ledger_crl_schema,
+    &ledger_passkey_schema,     &ledger_kek_schema,
 };
 static const struct ky_schema *const row_schemas[] = {
     &row_subject_schema, &row_credential_schema, &row_authenticator_schema,
