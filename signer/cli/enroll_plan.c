@@ -11,16 +11,17 @@
 
 #define TEXT_MAX     ((size_t)1024 * 1024 * 1024)
 #define BATCH_WEIGHT 100u
-#define RSA_WEIGHT   20u /* five keys: some seconds of a token in software */
-#define OWN_WEIGHT   4u  /* a certificate of their own travels with the row */
+#define RSA_WEIGHT   20u  /* five keys: some seconds of a token in software */
+#define OWN_WEIGHT   3u   /* a certificate of their own travels with the row */
+#define BYTES_WEIGHT 500u /* of text: an operation has 64 KiB */
+#define FIELD_MAX    1000u
 
 enum column { SUBJECT_ID, NAME, DN, KEY_TYPE, SEAL_TO, COLUMNS };
 static const struct {
     const char *name;
     bool needed;
 } columns[COLUMNS] = {
-    {"subject_id", true}, {"name", true},     {"dn", true},
-    {"key_type", false},  {"seal_to", false},
+    {"subject_id", true}, {"name", true}, {"dn", true}, {"key_type", false}, {"seal_to", false},
 };
 
 struct layout {
@@ -81,8 +82,12 @@ static const char *read_person(const struct csv *c, char *const *fields, const s
     };
     if (out->subject_id == NULL || out->name == NULL || out->dn == NULL)
         return "subject_id, name and dn may not be empty";
-    return out->key_type == KY_KEY_NONE ? "key_type is none of p256, p384, rsa2048, rsa3072, rsa4096"
-                                        : NULL;
+    if (strlen(out->subject_id) > FIELD_MAX || strlen(out->name) > FIELD_MAX ||
+        strlen(out->dn) > FIELD_MAX)
+        return "subject_id, name or dn is too long";
+    return out->key_type == KY_KEY_NONE
+               ? "key_type is none of p256, p384, rsa2048, rsa3072, rsa4096"
+               : NULL;
 }
 
 static void *grow(void *list, size_t n, size_t size)
@@ -114,12 +119,14 @@ static int read_people(struct cli *cli, const char *path, struct csv *c, struct 
     return rc == CLI_OK && p->people_count == 0 ? wrong(cli, path, 1, "nobody is named") : rc;
 }
 
-static unsigned weight_of(const struct enroll_person *p)
+static size_t weight_of(const struct enroll_person *p)
 {
     bool rsa = p->key_type == KY_KEY_RSA2048 || p->key_type == KY_KEY_RSA3072 ||
                p->key_type == KY_KEY_RSA4096;
+    size_t own = p->seal_to != NULL ? OWN_WEIGHT : 0;
+    size_t text = (strlen(p->subject_id) + strlen(p->name) + strlen(p->dn)) / BYTES_WEIGHT;
 
-    return rsa ? RSA_WEIGHT : p->seal_to != NULL ? OWN_WEIGHT : 1;
+    return rsa ? RSA_WEIGHT : 1 + own + text;
 }
 
 static bool cut(struct enroll_plan *p)
@@ -128,7 +135,7 @@ static bool cut(struct enroll_plan *p)
 
     while (at < p->people_count) {
         struct enroll_batch *more = grow(p->batches, p->batch_count, sizeof *more);
-        unsigned weight = 0;
+        size_t weight = 0;
         size_t from = at;
 
         if (more == NULL)

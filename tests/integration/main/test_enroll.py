@@ -59,6 +59,12 @@ class Enroll(ServerCase):
         shown = self.h.kyso("subject", "show", "all-4", json_out=True)
         self.assertEqual(shown["name"], 'Nguyễn "Tí", Văn')
 
+    def test_long_lines_go_in_more_batches(self):
+        name, dn = "N" * 128, "CN=N" + 7 * f",OU={'u' * 64}"
+        self.write([(f"{12 * 'long-'}{i}", name, dn, "p256") for i in range(100)])
+        self.enroll()
+        self.assertEqual(len({x["credential_id"] for x in self.lines()}), 100)
+
     def test_a_bad_line_fails_alone(self):
         rows = self.people(5, "bad-")
         rows[1] = ("not a name", *rows[1][1:])
@@ -98,6 +104,7 @@ class Enroll(ServerCase):
                            (good.encode() + b'2,"B" ,CN=B\n', "line 3"), (good.encode() + b"2,,CN=B\n", "line 3"),
                            (good.encode() + b'2,B"b,CN=B\n', "line 3"), (good.encode() + b"2,B\0,CN=B\n", "line 3: a zero byte"),
                            (good.encode() + b'2,"B\0",CN=B\n', "line 3: a zero byte"),
+                           (good.encode() + b"2," + b"B" * 1001 + b",CN=B\n", "line 3: subject_id, name or dn"),
                            (b"subject_id,name,dn,key_type\n1,A,CN=A,dsa\n", "line 2: key_type"), (b"subject_id,name,dn\n", "nobody")):
             with self.subTest(text):
                 with open(self.csv, "wb") as f:
