@@ -170,6 +170,7 @@ function say(where, what) {
   if (!what) return;
   $(where).textContent = what;
   $(where).hidden = false;
+  $(where).scrollIntoView({ block: "nearest" });
 }
 
 function show(name) {
