@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
@@ -109,6 +110,7 @@ static bool read_pss(struct ky_span der, struct csc_algorithm *out)
 
     out->salt_len = (uint16_t)salt;
     RSA_PSS_PARAMS_free(p);
+    ERR_clear_error(); /* TLS on this thread reads the same queue */
     return good;
 }
 

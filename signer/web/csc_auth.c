@@ -38,7 +38,7 @@ static void give_token(struct csc_call *c)
     const uint32_t life_s = c->web->config->limits.token_s;
     struct held *h;
 
-    if (!ky_ok(held_put(c->web->held, HELD_TOKEN, c->party, life_s, c->text, &h)))
+    if (!ky_ok(held_put(c->web->held, HELD_TOKEN, c->party, life_s, 0, c->text, &h)))
         csc_fail(c, 429, "temporarily_unavailable", "Too many requests");
     else
         csc_reply(c, 200, json_pack("{s:s,s:s,s:i}", "access_token", c->text, "token_type", "Bearer", "expires_in",

@@ -181,7 +181,7 @@ static const struct grant *hold(struct csc_call *c, struct grant *g)
     const struct web_config_limits *l = &c->web->config->limits;
     struct held *h;
 
-    if (!ky_ok(held_put(c->web->held, HELD_GRANT, c->party, l->pending_s + 60, c->text, &h))) {
+    if (!ky_ok(held_put(c->web->held, HELD_GRANT, c->party, l->pending_s + 60, g->count * ky_hash_len(g->hash), c->text, &h))) {
         csc_fail(c, 429, "temporarily_unavailable", "Too many requests");
         return NULL;
     }
@@ -330,7 +330,7 @@ void csc_credentials_extend(struct csc_call *c)
         csc_fail(c, 400, "invalid_request", "Hash is not authorized by the SAD");
         return;
     }
-    if (!ky_ok(held_put(c->web->held, HELD_GRANT, c->party, 1, c->text, &h))) {
+    if (!ky_ok(held_put(c->web->held, HELD_GRANT, c->party, 1, c->grant->count * ky_hash_len(c->grant->hash), c->text, &h))) {
         csc_fail(c, 429, "temporarily_unavailable", "Too many requests");
         return;
     }

@@ -2,6 +2,7 @@
 /* A credential as the API shows it: key, certificates, and how its owner authorizes. The loop's thread. */
 #include <string.h>
 
+#include <openssl/err.h>
 #include <openssl/x509.h>
 
 #include "base64.h"
@@ -67,6 +68,7 @@ static void add_details(json_t *cert, struct ky_span der)
                             serial_json(x), "subjectDN", name_json(X509_get_subject_name(x)), "validFrom",
                             time_json(X509_get0_notBefore(x)), "validTo", time_json(X509_get0_notAfter(x))));
     X509_free(x);
+    ERR_clear_error(); /* TLS on this thread reads the same queue */
 }
 
 static const char *certificate_status(int state)

@@ -156,7 +156,7 @@ static bool answer_later(struct csc_call *c)
     struct result *r = calloc(1, sizeof(*r));
     struct held *h;
 
-    if (r == NULL || !ky_ok(held_put(c->web->held, HELD_RESULT, c->party, c->web->config->limits.result_s, c->text, &h))) {
+    if (r == NULL || !ky_ok(held_put(c->web->held, HELD_RESULT, c->party, c->web->config->limits.result_s, c->grant->count * SIGNATURE_TEXT_MAX, c->text, &h))) {
         free(r);
         csc_fail(c, 429, "temporarily_unavailable", "Too many requests");
         return false;

@@ -10,7 +10,8 @@
 #include "kyso/secret.h"
 
 struct held_table {
-    uint32_t most, count, slots; /* slots: a power of two */
+    uint32_t most, count; /* in units */
+    uint32_t slots;       /* a power of two */
     struct held *chains[];
 };
 
@@ -39,8 +40,8 @@ static struct held **chain_of(struct held_table *t, const uint8_t key[32])
 
 static void release(struct held_table *t, struct held *h)
 {
-    t->count--;
-    h->party->held--;
+    t->count -= h->units;
+    h->party->held -= h->units;
     if (h->kind == HELD_RESULT && h->result != NULL) {
         json_decref(h->result->body);
         free(h->result);
@@ -92,12 +93,13 @@ static bool new_text(char out[HELD_TEXT_MAX])
 }
 
 struct ky_status held_put(struct held_table *t, enum held_kind kind, struct party *party, uint32_t life_s,
-                          char *out_text, struct held **out_held)
+                          size_t bytes, char *out_text, struct held **out_held)
 {
+    const uint32_t units = 1 + (uint32_t)(bytes / 1024u);
     struct held *h, **chain;
 
     /* One party alone has half of the table. */
-    if (t->count >= t->most || party->held >= t->most / 2)
+    if (t->count + units > t->most || party->held + units > t->most / 2)
         return KY_STATUS(KY_BUSY);
     h = calloc(1, sizeof(*h));
     if (h == NULL || !new_text(out_text)) {
@@ -106,13 +108,14 @@ struct ky_status held_put(struct held_table *t, enum held_kind kind, struct part
     }
     ky_sha256(ky_span_text(out_text), h->key);
     h->kind = kind;
+    h->units = units;
     h->party = party;
     h->until_us = ky_now_us() + (uint64_t)life_s * 1000000u;
     chain = chain_of(t, h->key);
     h->next = *chain;
     *chain = h;
-    t->count++;
-    party->held++;
+    t->count += units;
+    party->held += units;
     *out_held = h;
     return KY_STATUS(KY_OK);
 }

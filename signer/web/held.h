@@ -39,6 +39,7 @@ struct result {
 struct held {
     uint8_t key[32];
     enum held_kind kind;
+    uint32_t units;
     uint64_t until_us;
     struct party *party; /* borrowed */
     union {
@@ -53,11 +54,12 @@ struct held_table;
 struct held_table *held_new(uint32_t most); /* NULL: no memory */
 void held_free(struct held_table **table);
 /*
- * Makes an entry that a new random text names (out_text: HELD_TEXT_MAX bytes). KY_BUSY: the table, or this
+ * Makes an entry that a new random text names (out_text: HELD_TEXT_MAX bytes); bytes: what else it will own. The table
+ * counts both: a unit for the entry and one for each KiB. KY_BUSY: the table, or this
  * party's share of it, is full. KY_NOMEM.
  */
 KY_MUST_CHECK struct ky_status held_put(struct held_table *t, enum held_kind kind, struct party *party,
-                                        uint32_t life_s, char *out_text, struct held **out_held);
+                                        uint32_t life_s, size_t bytes, char *out_text, struct held **out_held);
 /* NULL: not there, over, of another kind or (party not NULL) another party's. Good until the next held_put or held_drop. */
 struct held *held_get(struct held_table *t, enum held_kind kind, const struct party *party, const char *text);
 void held_drop(struct held_table *t, struct held *held); /* with what it owns */

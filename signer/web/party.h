@@ -16,7 +16,7 @@ struct bucket { /* of tokens, filled by time */
 struct party {
     const struct web_party_config *config; /* borrowed for the program's life */
     struct bucket requests, logins;
-    uint32_t held;         /* of held.h */
+    uint32_t held;         /* units of held.h */
     uint8_t known[32];     /* the last secret that was right, under the process' key: scrypt is for strangers */
     bool has_known;
 };

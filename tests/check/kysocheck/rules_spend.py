@@ -140,7 +140,7 @@ def says_when_it_ends(w, r):
         yield f"says ends_transaction {r.ends_transaction}", r.index
 
 
-@rule("I3-same", "what is signed is what was begun: client, party, credential, key, algorithm, digest, nonce", "intent")
+@rule("I3-same", "what is signed is what was begun: client, party, credential, key, algorithm (but a scheme left open), digest, nonce", "intent")
 def signs_what_was_begun(w, r):
     tx = w.tx.get(r.transaction_id)
     if r.proof not in (APPROVAL, SAD) or tx is None:

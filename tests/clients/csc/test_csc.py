@@ -6,7 +6,9 @@ import base64
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -387,6 +389,13 @@ class Csc(CscCase):
             self.h.wait_for(lambda: self.call("credentials/list", {"userID": "alice"})[0] == 200, "the signer to be reached again")
         self.assertRegex(self.web.log_text(), "link-lost")
 
+    def test_z_the_ledger_of_all_this(self):
+        path = f"{self.h.dir}/ledger.jsonl"
+        with open(path, "w") as f:
+            f.write(self.h.kyso("ledger", "export").stdout)
+        done = subprocess.run([sys.executable, f"{harness.ROOT}/tests/check/kyso-check", "--ledger", path], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
 
 class Short(CscCase):
     options = "limits:\n  sad_s: 1\n  token_s: 10\n  held: 16\n"
@@ -425,8 +434,6 @@ class Short(CscCase):
 
 class Start(unittest.TestCase):
     def test_wrong_configurations_are_refused(self):
-        import subprocess
-        import tempfile
         program = f"{os.environ.get('KYSO_BIN') or os.path.join(harness.ROOT, 'build/dev/bin')}/kyso-web"
         said = subprocess.run([program, "--new-secret"], capture_output=True, text=True, check=True).stdout
         secret = re.search(r"(scrypt:\S+)", said)[1]
