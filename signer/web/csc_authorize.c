@@ -105,7 +105,7 @@ static void drop(struct csc_call *c)
 static void fail_authorize(struct csc_call *c, const struct client_outcome *o)
 {
     drop(c);
-    if (o->code == KY_DENIED || o->code == KY_PROOF_NEEDED)
+    if (o->code == KY_DENIED || o->code == KY_PROOF_NEEDED || o->code == KY_TX_ENDED)
         (void)refuse_proof(c);
     else if (o->code == KY_INACTIVE)
         csc_fail_inactive(c);
@@ -144,16 +144,16 @@ static void on_authorized(void *arg, const struct client_outcome *o, const Proto
     struct csc_call *c = arg;
     struct held *h = held_get(c->web->held, HELD_GRANT, c->party, c->text);
 
-    if (reply == NULL) {
-        fail_authorize(c, o);
-        return;
-    }
-    if (h != NULL)
+    if (reply != NULL && h != NULL)
         take_sad(h->grant, t);
-    if (h == NULL || !h->grant->has_sad)
-        csc_reply(c, 503, NULL);
-    else
+    if (reply != NULL && h != NULL && h->grant->has_sad) {
         reply_sad(c, h);
+    } else if (reply != NULL) { /* a repeat of what is spent or over by now */
+        drop(c);
+        (void)refuse_proof(c);
+    } else {
+        fail_authorize(c, o);
+    }
 }
 
 static void on_begun(void *arg, const struct client_outcome *o, const ProtobufCMessage *reply)
@@ -191,6 +191,27 @@ static const struct grant *hold(struct csc_call *c, struct grant *g)
     return g;
 }
 
+/*
+ * With a code, a repeat of the same request has the same id: its answer was lost, and the code is spent. Without one
+ * each request asks the citizen anew. The key is this process': who reads the ledger learns no code.
+ */
+static void request_id_of(const struct csc_call *c, const struct grant *g, const struct asked *asked, char out[33])
+{
+    const char *texts[] = {"authorize", c->party->config->name, c->credential_id, asked->code, asked->description};
+    struct ky_buf bytes = KY_BUF_INIT(KY_HASHES_MAX * KY_DIGEST_MAX + 1024u);
+    uint8_t id[32];
+
+    for (size_t i = 0; asked->code != NULL && i < sizeof(texts) / sizeof(texts[0]); i++)
+        ky_buf_put(&bytes, texts[i], strlen(texts[i]) + 1);
+    if (asked->code != NULL)
+        ky_buf_put(&bytes, g->hashes, g->count * ky_hash_len(g->hash));
+    else
+        ky_buf_put(&bytes, c->text, strlen(c->text)); /* random */
+    ky_hmac_sha256(KY_SPAN_OF(c->web->parties.key), ky_buf_span(&bytes), id);
+    csc_request_id(id, out);
+    ky_buf_free(&bytes);
+}
+
 static void ask_signer(struct csc_call *c, const struct grant *g, const struct asked *asked)
 {
     Kyso__V1__Algorithm algorithm = KYSO__V1__ALGORITHM__INIT;
@@ -199,11 +220,9 @@ static void ask_signer(struct csc_call *c, const struct grant *g, const struct a
     Kyso__V1__BeginTransactionRequest begin = KYSO__V1__BEGIN_TRANSACTION_REQUEST__INIT;
     Kyso__V1__TotpProof totp = KYSO__V1__TOTP_PROOF__INIT;
     ProtobufCBinaryData hashes[KY_HASHES_MAX];
-    uint8_t name[32];
     char id[33];
 
-    ky_sha256(ky_span_text(c->text), name); /* random: the name itself is for the relying party only */
-    csc_request_id(name, id);
+    request_id_of(c, g, asked, id);
     csc_put_hashes(g, hashes);
     algorithm.hash = (Kyso__V1__HashAlgorithm)g->hash;
     request.relying_party = c->party->config->name;

@@ -311,6 +311,15 @@ class Csc(CscCase):
         self.assertEqual(self.sign(self.alice, sad, digests), one)
         self.assertEqual((one[0], len(self.h.ledger("intent"))), (200, before))
 
+    def test_a_repeated_authorization_is_the_same(self):
+        digests = self.digests()
+        ask = self.ask(self.alice, digests, authData=self.code(self.alice))
+        one, two = (self.call("credentials/authorize", ask) for _ in range(2))
+        self.assertEqual((one[0], two[0]), (200, 200), (one, two))
+        self.assertEqual(self.sign(self.alice, one[1]["SAD"], digests), self.sign(self.alice, two[1]["SAD"], digests))
+        for spent in (ask, {**ask, "description": "other"}):
+            self.invalid("The authentication data is invalid", self.call("credentials/authorize", spent), "invalid_authentication_data")
+
     def test_each_party_has_its_own(self):
         digests = self.digests()
         sad = self.authorize(self.alice, digests)
