@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "approve.h"
+#include "confine.h"
 #include "kyso/secret.h"
 #include "log.h"
 
@@ -89,10 +90,12 @@ static void tear_down(struct approve *a)
 
 static bool dispatch(struct approve *a)
 {
+    const struct confine rights = {.role = CONFINE_DOOR, .sockets = true}; /* the approvers' door is opened again */
     struct event *term = evsignal_new(a->base, SIGTERM, on_signal, a);
     struct event *interrupt = evsignal_new(a->base, SIGINT, on_signal, a);
     bool ok = term != NULL && interrupt != NULL && event_add(term, NULL) == 0 &&
-              event_add(interrupt, NULL) == 0 && event_base_dispatch(a->base) >= 0;
+              event_add(interrupt, NULL) == 0 && ky_ok(confine_process(&rights)) &&
+              event_base_dispatch(a->base) >= 0;
 
     if (term != NULL)
         event_free(term);

@@ -12,7 +12,7 @@ ONLY = {
     "libgfshare": {"kyso-ceremony"},
     "libssl": {"kyso-front", "kyso", "kyso-web", "kyso-approve"},
     "libjansson": {"kyso", "kyso-ceremony", "kyso-web", "kyso-approve"},
-    "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso-web"},
+    "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso-web", "kyso-approve"},
     "liboath": {"kyso-authority", "kyso"},
     "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso", "kyso-web", "kyso-approve"},
 }
