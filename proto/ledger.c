@@ -236,6 +236,13 @@ static const struct ky_field kek_fields[] = {
 const struct ky_schema ledger_kek_schema =
     KY_SCHEMA("kek", LEDGER_KEK, struct ledger_kek, kek_fields);
 
+static const struct ky_field activated_fields[] = {
+    KY_FFIX(struct ledger_activated, start_sha256),
+    KY_FTEXT(struct ledger_activated, custodians, KY_NAME_MAX),
+};
+const struct ky_schema ledger_activated_schema =
+    KY_SCHEMA("activated", LEDGER_ACTIVATED, struct ledger_activated, activated_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -257,6 +264,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_CRL] = &ledger_crl_schema,
     [LEDGER_PASSKEY] = &ledger_passkey_schema,
     [LEDGER_KEK] = &ledger_kek_schema,
+    [LEDGER_ACTIVATED] = &ledger_activated_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

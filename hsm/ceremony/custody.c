@@ -66,20 +66,13 @@ static struct ky_status show(const struct share_set *set, uint32_t custodian,
     return st;
 }
 
-enum typed { TYPED_FINE, TYPED_AGAIN, TYPED_GONE };
-
-/*
- * Four lines into a card. *custodian: 0 for whoever's they are. A mistyped line is asked for again; the word
- * "again" gives the card up.
- */
-static enum typed type_card(const struct share_set *set, uint32_t *custodian, struct card *card)
+enum custody_typed custody_type(const struct share_set *set, enum share_kind kind,
+                                uint32_t *custodian, struct ky_secret *share)
 {
     struct ky_secret typed = {.bytes = NULL};
-    enum typed result = TYPED_FINE;
+    enum custody_typed result = TYPED_FINE;
 
-    for (uint32_t i = 0; result == TYPED_FINE && i < SHARE_KINDS * SHARE_LINES; i++) {
-        enum share_kind kind = (enum share_kind)(i / SHARE_LINES);
-        uint32_t line = i % SHARE_LINES + 1;
+    for (uint32_t line = 1; result == TYPED_FINE && line <= SHARE_LINES; line++) {
         enum share_fault fault = SHARE_MISTYPED;
         char prompt[64];
 
@@ -90,13 +83,22 @@ static enum typed type_card(const struct share_set *set, uint32_t *custodian, st
             else if (ky_span_eq(ky_secret_span(&typed), ky_span_text("again")))
                 result = TYPED_AGAIN;
             else
-                fault = share_read(set, kind, custodian, line, ky_secret_span(&typed),
-                                   &card->shares[kind]);
+                fault = share_read(set, kind, custodian, line, ky_secret_span(&typed), share);
             if (result == TYPED_FINE && fault != SHARE_FINE)
                 terminal_say("  This line is %s. Type it once more.", share_faults[fault]);
         }
     }
     ky_secret_wipe(&typed);
+    return result;
+}
+
+static enum custody_typed type_card(const struct share_set *set, uint32_t *custodian,
+                                    struct card *card)
+{
+    enum custody_typed result = TYPED_FINE;
+
+    for (enum share_kind k = 0; result == TYPED_FINE && k < SHARE_KINDS; k++)
+        result = custody_type(set, k, custodian, &card->shares[k]);
     return result;
 }
 
@@ -147,14 +149,17 @@ static struct ky_status split_all(struct sitting *s, struct share_set *set,
         for (uint32_t i = 0; ky_ok(st) && i < set->n; i++)
             share_commit(set, k, i + 1, &shares[k][i], set->commitments[k][i]);
     }
+    if (ky_ok(st))
+        share_commit(set, SHARE_ACTIVATION, 0, &s->secrets[SHARE_ACTIVATION], set->joined);
     return st;
 }
 
 static int record_commitments(struct sitting *s, const struct share_set *set)
 {
     json_t *fields =
-        json_pack("{s:s,s:i,s:i,s:o}", "event", "shares-made", "threshold", (int)set->m,
-                  "custodians", (int)set->n, "nonce", output_hex(KY_SPAN_OF(set->nonce)));
+        json_pack("{s:s,s:i,s:i,s:o,s:o}", "event", "shares-made", "threshold", (int)set->m,
+                  "custodians", (int)set->n, "nonce", output_hex(KY_SPAN_OF(set->nonce)),
+                  "activation_secret", output_hex(KY_SPAN_OF(set->joined)));
 
     for (enum share_kind k = 0; k < SHARE_KINDS; k++) {
         json_t *list = json_array();
@@ -173,7 +178,7 @@ static int give_one(struct sitting *s, const struct share_set *set, uint32_t cus
     const char *name = s->plan->custodians[custodian - 1].name;
     struct card given;
     struct card typed = {{{.bytes = NULL}}};
-    enum typed how = TYPED_AGAIN;
+    enum custody_typed how = TYPED_AGAIN;
     struct ky_status st = blank_card(&typed);
     int rc = CLI_OK;
 
@@ -259,7 +264,7 @@ static int gather_one(struct sitting *s, struct card cards[], uint8_t index[], u
     struct card *card = &cards[*count];
     uint32_t custodian = 0;
     enum share_kind kind;
-    enum typed how;
+    enum custody_typed how;
     const char *name;
     struct ky_status st = blank_card(card);
 

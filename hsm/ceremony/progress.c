@@ -5,7 +5,8 @@
  */
 #include <string.h>
 
-#include "sitting.h"
+#include "kyso/alg.h"
+#include "progress.h"
 
 static bool take_commitments(const json_t *list, uint32_t n, uint8_t out[][32])
 {
@@ -55,6 +56,8 @@ static const char *take_shares(struct progress *p, const json_t *f)
         if (!take_commitments(json_object_get(f, share_kinds[k]), p->custody.n,
                               p->custody.commitments[k]))
             return "lacks commitments";
+    if (!transcript_unhex(json_object_get(f, "activation_secret"), p->custody.joined, 32))
+        memset(p->custody.joined, 0, sizeof(p->custody.joined));
     return NULL;
 }
 
@@ -170,7 +173,7 @@ const char *progress_take(void *progress, const json_t *fields, const struct tra
         return "is not the beginning of a ceremony";
     if (sums->is_signed)
         no = take_signature(p, sums);
-    for (size_t i = 0; no == NULL && i < HSM_COUNT(events); i++) {
+    for (size_t i = 0; no == NULL && i < sizeof(events) / sizeof(events[0]); i++) {
         if (strcmp(event, events[i].event) != 0)
             continue;
         no = events[i].is_signed && !sums->is_signed ? "is not signed" : events[i].take(p, fields);

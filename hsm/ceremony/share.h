@@ -16,6 +16,7 @@ struct share_set {              /* public: what the transcript holds of a custod
     uint8_t nonce[SHARE_NONCE]; /* of this custody alone: shares of another do not fit */
     uint32_t m, n;
     uint8_t commitments[SHARE_KINDS][SHARE_MAX][32];
+    uint8_t joined[32]; /* to the activation secret itself; zeros: an older program's custody */
 };
 
 enum share_fault { /* what is wrong with a line, or with a whole share */
@@ -40,6 +41,7 @@ KY_MUST_CHECK struct ky_status share_split(const struct ky_secret *secret, uint3
 KY_MUST_CHECK struct ky_status share_join(const uint8_t index[],
                                           const struct ky_secret *const shares[], uint32_t count,
                                           struct ky_secret *out);
+/* custodian 0: a commitment to the secret that the shares give. */
 void share_commit(const struct share_set *set, enum share_kind kind, uint32_t custodian,
                   const struct ky_secret *share, uint8_t out[32]);
 enum share_fault share_check(const struct share_set *set, enum share_kind kind, uint32_t custodian,

@@ -9,28 +9,9 @@
 #include "backup.h"
 #include "command.h"
 #include "kyso/tx.h"
+#include "progress.h"
 #include "token.h"
 #include "transcript.h"
-
-struct progress { /* read out of a transcript */
-    char id[64];  /* of the ceremony */
-    uint8_t plan_sha256[32];
-    struct share_set custody; /* the last one that was begun */
-    bool custody_whole;       /* every custodian proved possession, every subset was tried */
-    bool keys_made;           /* the token has its keys and the backup is written */
-    bool closed;              /* and the ledger key signed for it */
-    bool restoring;           /* another token was begun since */
-    char serial[TOKEN_SERIAL]; /* of the token that was tried last: no other is written to */
-    uint8_t backup_sha256[32];
-    uint32_t kek;              /* generation of the KEK in that backup */
-    bool rotating;             /* credentials may be under the one before, too */
-    uint8_t former_sha256[32]; /* of the backup that has that one; stale afterwards */
-    uint8_t ledger_type;
-    uint8_t ledger_spki[KY_SPKI_MAX];
-    size_t ledger_spki_len;
-    struct hsm_verifier verifier; /* of the ledger key; sitting_forget frees it */
-    uint32_t signatures;          /* how many lines were signed */
-};
 
 struct sitting {
     struct cli *cli;
@@ -43,9 +24,6 @@ struct sitting {
     struct hsm_keys keys;
     char present[KY_NAME_MAX + 1]; /* who has brought a share: "1,3" */
 };
-
-/* transcript_visit: folds a line into a struct progress, and verifies signatures. */
-const char *progress_take(void *progress, const json_t *fields, const struct transcript_sums *sums);
 
 enum sitting_needs {
     SITTING_NEW = 1,   /* a transcript is begun where there is none */
@@ -84,6 +62,13 @@ int sitting_demo_pin(struct sitting *s);
 /* custody.c: both return an enum cli_exit. */
 int custody_give(struct sitting *s);   /* new secrets, shares, proofs; sets secrets and pins */
 int custody_gather(struct sitting *s); /* M custodians type theirs; sets secrets and pins */
+enum custody_typed { TYPED_FINE, TYPED_AGAIN, TYPED_GONE };
+/*
+ * The two lines of one share, into SHARE_LEN bytes. *custodian: 0 for whoever's they are. A mistyped line is asked
+ * for again; the word "again" gives the share up.
+ */
+enum custody_typed custody_type(const struct share_set *set, enum share_kind kind,
+                                uint32_t *custodian, struct ky_secret *share);
 
 /* backup_file.c: FOLDER/ID.backup.json, and ID.backup-2.json and so on for KEKs that came by rotation. */
 bool backup_path(const struct sitting *s, uint32_t kek, char *out, size_t cap);
@@ -99,6 +84,7 @@ KY_MUST_CHECK struct ky_status backup_read_former(const struct sitting *s, struc
 int cmd_plan(struct cli *cli);
 int cmd_check(struct cli *cli);
 int cmd_init(struct cli *cli);
+int cmd_activate(struct cli *cli);
 int cmd_verify(struct cli *cli);
 int cmd_kek_backup(struct cli *cli);
 int cmd_kek_restore(struct cli *cli);

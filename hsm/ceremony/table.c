@@ -5,6 +5,8 @@
 
 #define END      {.kind = CLI_END}
 #define PLAN     {.name = "PLAN", .kind = CLI_PATH, .flags = CLI_REQUIRED, .help = "the ceremony's YAML file"}
+#define TRANSCRIPT \
+    {.name = "TRANSCRIPT", .kind = CLI_PATH, .flags = CLI_REQUIRED, .help = "ID.transcript.jsonl"}
 #define URI      {.name = "--uri", .value = "URI", .kind = CLI_TEXT, .help = "another token than the plan's: RFC 7512"}
 #define BACKUP   {.name = "--backup", .value = "FILE", .kind = CLI_PATH, .help = "the wrapped keys (default: FOLDER/ID.backup.json)"}
 #define DEMO_PIN {.name = "--demo-pin-file", .value = "FILE", .kind = CLI_PATH, .help = "of a plan with demo: true only: write the user's PIN there"}
@@ -46,8 +48,14 @@ static const struct cli_arg bench_args[] = {
     {.name = "--seconds", .value = "N", .kind = CLI_NUMBER, .help = "for each figure (default 2)"},
     END,
 };
+static const struct cli_arg activate_args[] = {
+    TRANSCRIPT,
+    {.name = "--socket", .value = "PATH", .kind = CLI_PATH, .flags = CLI_REQUIRED,
+     .help = "where the server waits: its token.custodian_socket, or an ssh tunnel's end of it"},
+    END,
+};
 static const struct cli_arg verify_args[] = {
-    {.name = "TRANSCRIPT", .kind = CLI_PATH, .flags = CLI_REQUIRED, .help = "ID.transcript.jsonl"},
+    TRANSCRIPT,
     {.name = "--key", .value = "PEM", .kind = CLI_PATH, .help = "the ledger's public key, kept from before"},
     {.name = "--ledger-sha256", .value = "HEX", .kind = CLI_TEXT,
      .help = "what a server's ledger recorded of this ceremony"},
@@ -73,6 +81,9 @@ static const struct cli_command commands[] = {
      token_args, 0, cmd_check},
     {"init", "hold the ceremony: custody, token, keys, transcript; run again, it goes on",
      "kyso-ceremony init ceremony.yaml", init_args, 0, cmd_init},
+    {"activate", "give one custodian's share to a server that waits for its PIN",
+     "kyso-ceremony activate first.transcript.jsonl --socket /run/kyso/custodians.sock", activate_args, 0,
+     cmd_activate},
     {"kek backup", "copy the wrapped keys, and read the copy back",
      "kyso-ceremony kek backup ceremony.yaml /media/safe/keys.json", backup_args, 0, cmd_kek_backup},
     {"kek restore", "bring the keys back onto a blank token, with M custodians",

@@ -7,6 +7,7 @@
 #ifndef CEREMONY_TOKEN_H
 #define CEREMONY_TOKEN_H
 
+#include "pins.h"
 #include "plan.h"
 #include "vault.h"
 
@@ -16,11 +17,6 @@ struct token {
     struct hsm_worker worker; /* its session: the user's, once there is one */
 };
 
-struct token_pins { /* of the activation secret, so M custodians can always make them again */
-    struct ky_secret so, user;
-};
-
-enum { TOKEN_SERIAL = 17 };
 #define TOKEN_TRIAL "kyso-trial"
 #define TOKEN_DRILL "kyso-drill"
 
@@ -38,11 +34,6 @@ void token_serial(const struct token *t, char out[TOKEN_SERIAL]); /* of the one 
 KY_MUST_CHECK struct ky_status token_try(struct token *t);
 /* The plan's own, as it is: its user is logged in. Errors: KY_NOT_FOUND (none, or several), KY_TOKEN_*. */
 KY_MUST_CHECK struct ky_status token_login(struct token *t, const struct token_pins *pins);
-/* secret: SHARE_LEN bytes. Errors: KY_NOMEM. */
-KY_MUST_CHECK struct ky_status token_pins_derive(const struct share_set *set,
-                                                 const struct ky_secret *secret,
-                                                 struct token_pins *out);
-void token_pins_wipe(struct token_pins *pins);
 /*
  * The token on trial, or one that was begun under these PINs, wiped, named and given them; the user is logged
  * in. label: NULL for the plan's. serial: the one that it must be, whatever else fits. Errors: KY_TOKEN_*,

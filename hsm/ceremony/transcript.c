@@ -92,37 +92,42 @@ static const char *read_line(struct reader *r, struct ky_span file, struct ky_sp
     return no;
 }
 
-struct ky_status transcript_read(const char *path, bool allow_cut, transcript_visit visit,
-                                 void *context, struct transcript *out, const char **out_error)
+struct ky_status transcript_parse(struct ky_span file, bool allow_cut, transcript_visit visit,
+                                  void *context, struct transcript *out, const char **out_error)
 {
     struct reader r = {.visit = visit, .context = context, .t = {.fd = -1}};
-    struct ky_buf file = KY_BUF_INIT(FILE_MAX);
-    const uint8_t *at = NULL;
-    size_t left = 0;
-    struct ky_status st = file_read(path, FILE_MAX, &file);
+    struct ky_span left = file;
 
-    *out_error = NULL;
-    if (!ky_ok(st))
-        goto done;
-    for (at = file.data, left = file.len; left > 0 && r.error == NULL;) {
-        const uint8_t *end = memchr(at, '\n', left);
+    while (left.len > 0 && r.error == NULL) {
+        const uint8_t *end = memchr(left.data, '\n', left.len);
+        size_t len = end != NULL ? (size_t)(end - left.data) : left.len;
 
         if (end == NULL) {
             r.t.cut = allow_cut;
             r.error = allow_cut ? NULL : "the last line has no end";
             break;
         }
-        r.error = read_line(&r, ky_buf_span(&file), KY_SPAN(at, (size_t)(end - at)));
-        left -= (size_t)(end - at) + 1;
-        at = end + 1;
+        r.error = read_line(&r, file, KY_SPAN(left.data, len));
+        left = KY_SPAN(end + 1, left.len - len - 1);
     }
-    if (r.error != NULL)
-        st = KY_STATUS_CAUSE(KY_CORRUPT, r.t.lines);
-    if (ky_ok(st) && r.t.cut && truncate(path, (off_t)(file.len - left)) != 0)
-        st = KY_STATUS_CAUSE(KY_IO, errno);
     *out_error = r.error;
     *out = r.t;
-done:
+    return r.error != NULL ? KY_STATUS_CAUSE(KY_CORRUPT, r.t.lines) : KY_STATUS(KY_OK);
+}
+
+struct ky_status transcript_read(const char *path, bool allow_cut, transcript_visit visit,
+                                 void *context, struct transcript *out, const char **out_error)
+{
+    struct ky_buf file = KY_BUF_INIT(FILE_MAX);
+    struct ky_status st = file_read(path, FILE_MAX, &file);
+
+    *out_error = NULL;
+    if (ky_ok(st))
+        st = transcript_parse(ky_buf_span(&file), allow_cut, visit, context, out, out_error);
+    while (ky_ok(st) && out->cut && file.len > 0 && file.data[file.len - 1] != '\n')
+        file.len--;
+    if (ky_ok(st) && out->cut && truncate(path, (off_t)file.len) != 0)
+        st = KY_STATUS_CAUSE(KY_IO, errno);
     ky_buf_free(&file);
     return st;
 }

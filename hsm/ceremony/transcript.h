@@ -39,6 +39,10 @@ typedef const char *(*transcript_visit)(void *context, const json_t *fields,
 KY_MUST_CHECK struct ky_status transcript_read(const char *path, bool allow_cut,
                                                transcript_visit visit, void *context,
                                                struct transcript *out, const char **out_error);
+/* The same of bytes that were read already; nothing is cut off. Errors: KY_CORRUPT. */
+KY_MUST_CHECK struct ky_status transcript_parse(struct ky_span file, bool allow_cut,
+                                                transcript_visit visit, void *context,
+                                                struct transcript *out, const char **out_error);
 /* Opens for appending after transcript_read; creates it when there is none. Errors: KY_IO. */
 KY_MUST_CHECK struct ky_status transcript_open(const char *path, struct transcript *t);
 /*

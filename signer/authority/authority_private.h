@@ -178,6 +178,8 @@ struct boot {
     size_t anchor_len[2];
     const struct anchor *best; /* of the two, the younger that holds; NULL = none */
     uint8_t boot_id[16];
+    uint8_t activation[32]; /* what CONTROL_ACTIVATED said */
+    uint32_t custodians;
     bool anchoring; /* open, but not serving before the token knows of this start */
     bool opened;    /* READY is to be told after this turn's commit */
     bool closing;   /* the last snapshot is written, the last anchor asked for */
@@ -343,6 +345,7 @@ bool boot_open_store(struct authority *a, enum store_mode mode);
 bool boot_provisions(const struct authority *a); /* this run serves nobody: it writes operators, and ends */
 void provision_create(struct authority *a);
 void provision_add(struct authority *a);
+bool provision_activation(struct authority *a); /* what this start runs under, on the ledger; false: sealed */
 
 /* sign.c, transaction.c, approve.c, query.c */
 void sign_request(struct authority *a, const struct request *r, struct ky_span payload);

@@ -218,6 +218,10 @@ void peer_control(struct authority *a, const struct control_msg *m, int fd)
     case CONTROL_STATUS:
         note_role(a, m);
         break;
+    case CONTROL_ACTIVATED:
+        memcpy(a->boot.activation, m->text, sizeof(a->boot.activation));
+        a->boot.custodians = (uint32_t)m->arg;
+        break;
     default:
         break;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runs of the authority that serve nobody: a new state with its first operators, and more operators for a state in which too few
- * are left to add one. Whoever starts them has the host and the token's PIN. Authority's thread, in a turn of the start.
+ * are left to add one. Whoever starts them has the host and the token's PIN. And of any run: which custodians gave that PIN.
+ * Authority's thread, in a turn of the start.
  */
 #include "authority_private.h"
 
@@ -100,6 +101,22 @@ static void take_away(struct authority *a)
     (void)unlink(path);
 }
 
+/* Who gave the PIN, and to which key: what custodians compared by eye is on the ledger. */
+bool provision_activation(struct authority *a)
+{
+    char text[KY_NAME_MAX + 1] = "";
+    struct ledger_activated m;
+
+    if (a->boot.custodians == 0)
+        return true;
+    memcpy(m.start_sha256, a->boot.activation, sizeof(m.start_sha256));
+    for (unsigned i = 0; i < 16; i++)
+        if (a->boot.custodians & 1u << i)
+            (void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", *text ? "," : "", i + 1);
+    m.custodians = ky_span_text(text);
+    return ky_ok(authority_append(a, &ledger_activated_schema, &m, (struct ky_span){0}, NULL));
+}
+
 void provision_create(struct authority *a)
 {
     struct ledger_genesis m = {.server_id = authority_server_id(a),
@@ -115,7 +132,7 @@ void provision_create(struct authority *a)
         return;
     memcpy(m.config_sha256, a->config->sha256, sizeof(m.config_sha256));
     if (ky_ok(authority_append(a, &ledger_genesis_schema, &m, (struct ky_span){0}, NULL)) &&
-        put_ceremony(a) && put_operators(a))
+        put_ceremony(a) && put_operators(a) && provision_activation(a))
         a->phase = PHASE_CLOSE; /* snapshot, first anchor, done */
     else
         take_away(a);

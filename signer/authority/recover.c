@@ -389,7 +389,8 @@ static void open_existing(struct authority *a)
     memcpy(start.config_sha256, a->config->sha256, sizeof(start.config_sha256));
     memcpy(start.boot, a->boot.boot_id, sizeof(start.boot));
     if ((!start.clean && !distrust(a, head)) || !abandon_orphans(a) ||
-        !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)))
+        !ky_ok(authority_append(a, &ledger_start_schema, &start, (struct ky_span){0}, NULL)) ||
+        !provision_activation(a))
         return; /* sealed */
     if (boot_provisions(a)) {
         provision_add(a);

@@ -272,6 +272,7 @@ static const apply_fn apply_table[] = {
     [LEDGER_ANCHORED] = apply_anchored,
     [LEDGER_CEREMONY] = apply_nothing,
     [LEDGER_DESTROYED] = apply_nothing,
+    [LEDGER_ACTIVATED] = apply_nothing,
     [LEDGER_CRL] = apply_nothing, /* the rows that it changes have records of their own */
     [LEDGER_PASSKEY] = apply_nothing,
     [LEDGER_KEK] = apply_nothing, /* as of a CRL */

@@ -42,6 +42,8 @@ static const cyaml_schema_field_t token_fields[] = {
     TEXT("init_args", config_token, init_args),
     TEXT("pin_file", config_token, pin_file),
     TEXT("pin_credential", config_token, pin_credential),
+    TEXT("custodian_socket", config_token, custodian_socket),
+    UINT("custodian_wait_s", config_token, custodian_wait_s),
     UINT("vaults", config_token, vaults),
     UINT("sessions", config_token, sessions),
     UINT("cache_keys", config_token, cache_keys),

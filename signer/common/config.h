@@ -33,8 +33,10 @@ struct config_token {
     char *module;
     char *uri;
     char *init_args;      /* optional */
-    char *pin_file;       /* one of pin_file and */
-    char *pin_credential; /* a systemd credential's name */
+    char *pin_file;       /* one of pin_file, */
+    char *pin_credential; /* a systemd credential's name, or */
+    char *custodian_socket; /* where M custodians bring their shares; ledger.ceremony_transcript says whose */
+    uint32_t custodian_wait_s; /* 900: from the first share to the last */
     uint32_t vaults;      /* 0 = one per core */
     uint32_t sessions;
     uint32_t cache_keys;
@@ -72,7 +74,7 @@ struct config_policy {
 };
 struct config_ledger {
     char *checkpoint_file;          /* default state_dir/checkpoint */
-    char *ceremony_transcript;      /* read by --init only; its hash is the second record */
+    char *ceremony_transcript;      /* --init: its hash is the second record; custodian_socket */
     uint32_t checkpoint_interval_s; /* 10 */
     uint32_t anchor_interval_ms;    /* 1000 */
     uint32_t anchor_records;        /* 10000 */

@@ -37,6 +37,7 @@ static const struct number_rule numbers[] = {
     N("doors.max_streams", doors.max_streams, 256, 1, 4096),
     N("doors.max_connection_age_s", doors.max_connection_age_s, 3600, 10, 86400),
     N("token.sessions", token.sessions, 1, 1, 256),
+    N("token.custodian_wait_s", token.custodian_wait_s, 900, 1, 86400),
     N("token.pool.p256", token.pool.p256, 0, 0, 10000),
     N("token.pool.p384", token.pool.p384, 0, 0, 10000),
     N("token.pool.rsa2048", token.pool.rsa2048, 0, 0, 10000),
@@ -79,6 +80,7 @@ static const struct text_rule texts[] = {
     T("token.verify", token.verify, "always", NULL, NULL, false),
     T("doors.signer_listen", doors.signer_listen, "127.0.0.1:8443", NULL, NULL, false),
     T("doors.operator_socket", doors.operator_socket, NULL, "/run/operator.sock", NULL, true),
+    T("token.custodian_socket", token.custodian_socket, NULL, NULL, NULL, true),
     T("ledger.checkpoint_file", ledger.checkpoint_file, NULL, "/checkpoint", NULL, true),
     T("ledger.ceremony_transcript", ledger.ceremony_transcript, NULL, NULL, NULL, true),
     T("certificates.crl", certificates.crl, NULL, NULL, NULL, true),
@@ -193,17 +195,22 @@ static bool is_origin(const char *text)
 static struct ky_status check_relations(const struct config *c, char **out_error)
 {
     struct ky_span id = ky_span_text(c->server_id);
+    const int sources = (c->token.pin_file != NULL) + (c->token.pin_credential != NULL) +
+                        (c->token.custodian_socket != NULL);
 
     if (!ky_span_is_name(id, 64))
         return refuse(out_error,
                       "configuration: server_id must be 1 to 64 of A-Z a-z 0-9 . _ : @ -");
-    if (c->token.pin_file && c->token.pin_credential)
+    if (sources > 1)
+        return refuse(out_error, "configuration: give one of token.pin_file, token.pin_credential "
+                                 "and token.custodian_socket, not both");
+    if (sources == 0)
         return refuse(out_error,
-                      "configuration: give token.pin_file or token.pin_credential, not both");
-    if (!c->token.pin_file && !c->token.pin_credential)
-        return refuse(out_error,
-                      "configuration: token.pin_file or token.pin_credential is missing: name "
-                      "where the PIN is read from");
+                      "configuration: token.pin_file, token.pin_credential or "
+                      "token.custodian_socket is missing: name where the PIN comes from");
+    if (c->token.custodian_socket && !c->ledger.ceremony_transcript)
+        return refuse(out_error, "configuration: ledger.ceremony_transcript is missing: it says "
+                                 "whose shares token.custodian_socket waits for");
     if (strstr(c->token.uri, "pin-value") || strstr(c->token.uri, "pin-source"))
         return refuse(out_error,
                       "configuration: token.uri must not carry the PIN: use token.pin_file");

@@ -21,7 +21,7 @@ static const char *const log_events[] = {
     "started", "confined", "stopped", "draining", "config-refused", "control-lost",
     /* supervisor */
     "role-started", "role-ended", "role-backoff", "vault-killed", "latch-closed", "listening",
-    "serving", "all-as-root",
+    "serving", "all-as-root", "activated",
     /* authority */
     "opened", "sealed", "recovered", "anchor-mismatch", "anchor-late", "vault-joined", "vault-left",
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
@@ -31,6 +31,8 @@ static const char *const log_events[] = {
     "record-refused",
     /* vault */
     "token", "token-unrestricted", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",
+    /* custody */
+    "custodians-awaited", "share-taken", "share-refused", "shares-forgotten",
     /* front */
     "connection-refused", "flood", "link-lost", "tls-failed", "front"};
 

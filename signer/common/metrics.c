@@ -35,6 +35,8 @@ static const struct metric_info infos[METRIC_COUNT] = {
                                "Times a front was started again"},
     [METRIC_LATCH_CLOSED] = {"kyso_pin_latch_closed", "gauge",
                              "1 while no vault may log in until an operator acts"},
+    [METRIC_SHARES_MISSING] = {"kyso_custodian_shares_missing", "gauge",
+                               "Shares without which the server has no PIN; 0 once it has"},
 };
 
 const struct metric_info *metric_info(enum metric m)

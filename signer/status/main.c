@@ -79,7 +79,10 @@ static void on_readyz(struct evhttp_request *r, void *arg)
 
     answer(r,
            alive(s) && metrics_get(s->page, METRIC_SERVING) && metrics_get(s->page, METRIC_VAULTS),
-           "ready", metrics_get(s->page, METRIC_SEALED) ? "sealed" : "not ready");
+           "ready",
+           metrics_get(s->page, METRIC_SEALED)           ? "sealed"
+           : metrics_get(s->page, METRIC_SHARES_MISSING) ? "waiting for custodians"
+                                                         : "not ready");
 }
 
 static void on_other(struct evhttp_request *r, void *arg)

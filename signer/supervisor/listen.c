@@ -76,6 +76,11 @@ static struct ky_status open_tcp(struct listener *l, const char *listen_on)
     return st;
 }
 
+static bool is_unix(const struct listener *l)
+{
+    return l->door == KY_DOOR_OPERATOR || l->door == DOOR_CUSTODY;
+}
+
 static struct ky_status open_unix(struct listener *l, const char *path, mode_t mode)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -100,7 +105,6 @@ static void open_custodians(struct supervisor *s)
     char path[sizeof(s->custodians.address)];
     struct ky_status st = KY_STATUS(KY_INVALID);
 
-    s->custodians = (struct listener){ .fd = -1, .door = KY_DOOR_CUSTODIAN };
     if ((size_t)snprintf(path, sizeof(path), "%s/run/kek.sock", s->config->state_dir) < sizeof(path))
         st = open_unix(&s->custodians, path, 0600);
     if (!ky_ok(st)) /* the server does without */
@@ -110,22 +114,24 @@ static void open_custodians(struct supervisor *s)
 struct ky_status listen_open_all(struct supervisor *s)
 {
     const struct config_doors *d = &s->config->doors;
+    const bool all = s->phase == PHASE_RUN;
     const struct { uint32_t door; const char *where; } wanted[] = {
         { KY_DOOR_SIGNER, d->signer_listen },
         { KY_DOOR_APPROVER, d->approver_listen },
         { KY_DOOR_OPERATOR, d->operator_socket },
         { 0, s->config->status_listen },
+        { DOOR_CUSTODY, s->config->token.custodian_socket },
     };
 
+    s->custodians = (struct listener){ .fd = -1, .door = KY_DOOR_CUSTODIAN };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         struct listener *l = &s->listeners[s->listener_count];
         struct ky_status st;
 
-        if (!wanted[i].where || !*wanted[i].where)
+        if (!wanted[i].where || !*wanted[i].where || (!all && wanted[i].door != DOOR_CUSTODY))
             continue;
         *l = (struct listener){ .fd = -1, .door = wanted[i].door };
-        st = wanted[i].door == KY_DOOR_OPERATOR ? open_unix(l, wanted[i].where, 0660)
-                                                : open_tcp(l, wanted[i].where);
+        st = is_unix(l) ? open_unix(l, wanted[i].where, 0660) : open_tcp(l, wanted[i].where);
         s->listener_count++;
         if (!ky_ok(st)) {
             log_event(LOG_ERROR, "config-refused", LOG_STR("listen", wanted[i].where), LOG_CODE(st));
@@ -133,7 +139,8 @@ struct ky_status listen_open_all(struct supervisor *s)
         }
         log_event(LOG_INFO, "listening", LOG_U64("door", l->door), LOG_STR("address", l->address));
     }
-    open_custodians(s);
+    if (all)
+        open_custodians(s);
     return KY_STATUS(KY_OK);
 }
 
@@ -175,7 +182,7 @@ void listen_close_all(struct supervisor *s)
     for (int i = 0; i < s->listener_count; i++) {
         if (s->listeners[i].fd >= 0)
             close(s->listeners[i].fd);
-        if (s->listeners[i].door == KY_DOOR_OPERATOR)
+        if (is_unix(&s->listeners[i]))
             (void)unlink(s->listeners[i].address);
     }
     s->listener_count = 0;

@@ -315,9 +315,28 @@ static int check_operators(const struct supervisor *s, const struct options *o)
     return EXIT_REFUSED;
 }
 
+/* Or those who will bring it. */
+static int find_pin(struct supervisor *s)
+{
+    const struct config_token *t = &s->config->token;
+    const char *transcript = s->config->ledger.ceremony_transcript;
+    struct ky_status st = KY_STATUS(KY_OK);
+
+    if (t->custodian_socket) {
+        s->transcript_fd = open(transcript, O_RDONLY | O_CLOEXEC);
+        return s->transcript_fd >= 0 ? 0 : complain("cannot read ledger.ceremony_transcript", transcript);
+    }
+    st = latch_read_pin(s->config, &s->pin);
+    if (!ky_ok(st)) {
+        fprintf(stderr, "kysod: cannot read the PIN from %s: %s\n", t->pin_file ? t->pin_file : t->pin_credential,
+                st.code == KY_IO ? strerror((int)st.cause) : "empty or too long");
+        return EXIT_REFUSED;
+    }
+    return 0;
+}
+
 static int serve(struct supervisor *s, const struct options *o)
 {
-    struct ky_status st;
     int bad;
 
     s->creates = o->init;
@@ -329,31 +348,24 @@ static int serve(struct supervisor *s, const struct options *o)
     (void)signal(SIGHUP, SIG_IGN); /* --clear-latch may come before the loop listens */
     if ((bad = users_choose(s)) || (bad = check_operators(s, o)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) ||
         (bad = check_state(s)) || (o->init && (bad = users_give_state(s))) || (!o->probe && (bad = users_check_state(s))) ||
-        (bad = read_operators(s, o)) || (o->init && (bad = read_ceremony(s))) || (bad = find_programs(s)))
+        (bad = read_operators(s, o)) || (o->init && (bad = read_ceremony(s))) || (bad = find_programs(s)) ||
+        (bad = find_pin(s)))
         return bad;
-    st = latch_read_pin(s->config, &s->pin);
-    if (!ky_ok(st)) {
-        fprintf(stderr, "kysod: cannot read the PIN from %s: %s\n",
-                s->config->token.pin_file ? s->config->token.pin_file : s->config->token.pin_credential,
-                st.code == KY_IO ? strerror((int)st.cause) : "empty or too long");
-        return EXIT_REFUSED;
-    }
     if (geteuid() == 0 && !s->apart)
         log_event(LOG_WARN, "all-as-root", LOG_STR("why", "a demo, and no users for the roles"));
     const bool doors = s->phase == PHASE_RUN;
-    if (doors && (!ky_ok(listen_open_all(s)) || !ky_ok(listen_publish(s))))
+    if (!ky_ok(listen_open_all(s)) || (doors && !ky_ok(listen_publish(s))))
         bad = EXIT_REFUSED;
     if (!bad)
         bad = supervisor_run(s);
-    if (doors)
-        listen_close_all(s);
+    listen_close_all(s);
     log_event(LOG_INFO, "stopped", LOG_U64("exit", (uint64_t)bad));
     return bad;
 }
 
 int main(int argc, char **argv)
 {
-    static struct supervisor s = { .config_fd = -1, .metrics_fd = -1, .lock_fd = -1 };
+    static struct supervisor s = { .config_fd = -1, .metrics_fd = -1, .lock_fd = -1, .transcript_fd = -1 };
     struct options o;
     char *error = NULL;
     int code = parse_options(argc, argv, &o);

@@ -32,12 +32,13 @@ static const struct role_program {
     [ROLE_VAULT] = { "vault", "kyso-vault", METRIC_RESTARTS_VAULT },
     [ROLE_FRONT] = { "front", "kyso-front", METRIC_RESTARTS_FRONT },
     [ROLE_STATUS] = { "status", "kyso-status", METRIC_RESTARTS_FRONT },
+    [ROLE_CUSTODY] = { "custody", "kyso-custody", METRIC_RESTARTS_FRONT },
 };
 
 static const char *door_word(uint32_t door)
 {
-    static const char *const words[] = { "none", "signer", "approver", "operator" };
-    return words[door < 4 ? door : 0];
+    static const char *const words[] = { "none", "signer", "approver", "operator", "kek", "custodians" };
+    return words[door <= DOOR_CUSTODY ? door : 0];
 }
 
 static uint32_t vault_count(const struct supervisor *s)
@@ -79,9 +80,10 @@ void roles_build(struct supervisor *s)
         add_role(s, (struct role){ .kind = ROLE_VAULT, .index = i, .listen_fd = -1 });
     for (int l = 0; l < s->listener_count; l++) {
         const struct listener *from = &s->listeners[l];
+        const uint8_t kind = from->door == 0 ? ROLE_STATUS : from->door == DOOR_CUSTODY ? ROLE_CUSTODY : ROLE_FRONT;
         uint32_t n = from->door == KY_DOOR_SIGNER ? s->config->doors.signer_fronts : 1;
         for (uint32_t i = 0; i < n; i++)
-            add_role(s, (struct role){ .kind = from->door ? ROLE_FRONT : ROLE_STATUS, .door = from->door,
+            add_role(s, (struct role){ .kind = kind, .door = from->door,
                                        .index = i, .listen_fd = from->fd });
     }
 }
@@ -162,12 +164,12 @@ static void child_exec(const struct role *r, pid_t parent, int control, int chan
     const struct supervisor *s = r->sup;
     /* The shared page is for those who write or show figures: a front or a module has no business there. */
     const int figures = r->kind == ROLE_AUTHORITY ? s->metrics_fd : r->kind == ROLE_STATUS ? s->metrics_view_fd : -1;
-    const int wanted[] = { control, s->config_fd, channel, r->listen_fd, figures };
+    const int wanted[] = { control, s->config_fd, r->kind == ROLE_CUSTODY ? s->transcript_fd : channel, r->listen_fd, figures };
     const char *argv[64];
     char path[640], index[12];
     sigset_t none;
 
-    if (s->apart && !users_become(&s->users[r->kind]))
+    if (s->apart && !users_become(&s->users[r->kind == ROLE_CUSTODY ? ROLE_VAULT : r->kind]))
         _exit(124);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after that: a change of user clears it */
     if (getppid() != parent)
@@ -225,12 +227,16 @@ static bool wants_channel(const struct role *r)
     return (r->kind == ROLE_VAULT && r->sup->phase > PHASE_PROVISION_TOKEN) || r->kind == ROLE_FRONT;
 }
 
-/* A vault starts only when no other is starting (SoftHSM2 races) and the latch is open. */
-static bool vault_may_start(const struct role *r)
+/* A vault starts only when there is a PIN, the latch is open, and no other is starting (SoftHSM2 races). */
+static bool may_start(const struct role *r)
 {
     const struct supervisor *s = r->sup;
 
-    if (s->latched)
+    if (r->kind == ROLE_CUSTODY)
+        return !s->latched;
+    if (r->kind != ROLE_VAULT)
+        return true;
+    if (s->latched || s->pin.len == 0)
         return false;
     for (int i = 0; i < s->role_count; i++) {
         const struct role *other = &s->roles[i];
@@ -279,7 +285,7 @@ void role_start(struct role *r)
     int control[2] = { -1, -1 }, channel[2] = { -1, -1 };
     const pid_t self = getpid();
 
-    if (r->pid != 0 || !r->wanted || s->phase > PHASE_RUN || (r->kind == ROLE_VAULT && !vault_may_start(r)))
+    if (r->pid != 0 || !r->wanted || s->phase > PHASE_RUN || !may_start(r))
         return;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0 ||
         (wants_channel(r) &&
@@ -375,7 +381,7 @@ void role_ended(struct role *r, int wait_status)
         !(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
         s->exit_code = 1; /* no clean stop: the next start will say so too */
     supervisor_on_end(r, was_ready && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
-    if (s->phase != PHASE_RUN || !r->wanted)
+    if ((s->phase != PHASE_RUN && r->kind != ROLE_CUSTODY) || !r->wanted)
         return;
     metrics_add(s->metrics, programs[r->kind].restarts, 1);
     if (r->backoff_ms)

@@ -42,9 +42,20 @@ static void tell_status(const struct role *r)
         (void)!ky_ok(supervisor_tell_authority(r->sup, &m, -1));
 }
 
+/* For the ledger, before it meets a vault. */
+static void tell_activation(struct supervisor *s)
+{
+    struct control_msg m = { .type = CONTROL_ACTIVATED, .arg = s->pin_givers };
+
+    memcpy(m.text, s->activation, sizeof(s->activation));
+    if (s->pin_givers)
+        (void)!ky_ok(supervisor_tell_authority(s, &m, -1));
+}
+
 /* Those that were ready, or came up, while there was no authority. */
 void supervisor_authority_started(struct supervisor *s)
 {
+    tell_activation(s);
     for (int i = 0; i < s->role_count; i++) {
         struct role *r = &s->roles[i];
         if (r->kind == ROLE_FRONT || (r->kind == ROLE_VAULT && r->state == ROLE_READY)) {
@@ -150,6 +161,25 @@ static void vault_ready(struct role *r)
     roles_start_next_vault(r->sup);
 }
 
+/* --- custodians ---------------------------------------------------------------------------------- */
+
+/* Vaults start when the process that had the shares is gone. Whatever it does with its end of the pipe: one read, no waiting. */
+static void take_pin(struct role *r, const struct control_msg *m, int fd)
+{
+    struct supervisor *s = r->sup;
+    uint8_t bytes[KY_SECRET_MAX];
+    ssize_t n = fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 ? read(fd, bytes, sizeof(bytes)) : 0;
+
+    if (n > 0 && s->pin.len == 0 && ky_ok(ky_secret_set(&s->pin, KY_SPAN(bytes, (size_t)n)))) {
+        memcpy(s->activation, m->text, sizeof(s->activation));
+        s->pin_givers = (uint32_t)m->arg;
+        r->wanted = false; /* until the latch was closed and an operator has acted */
+        log_event(LOG_INFO, "activated", LOG_U64("custodians", (uint64_t)__builtin_popcount(s->pin_givers)));
+        tell_activation(s);
+    }
+    ky_wipe(bytes, sizeof(bytes));
+}
+
 /* --- messages -------------------------------------------------------------------------------------- */
 
 static void finish(struct supervisor *s, int exit_code)
@@ -158,10 +188,12 @@ static void finish(struct supervisor *s, int exit_code)
     event_base_loopbreak(s->base);
 }
 
-static void role_ready(struct role *r)
+static void role_ready(struct role *r, const struct control_msg *m)
 {
     r->state = ROLE_READY;
     tell_status(r);
+    if (r->kind == ROLE_CUSTODY)
+        metrics_set(r->sup->metrics, METRIC_SHARES_MISSING, m->arg);
     if (r->kind == ROLE_VAULT && !r->ending)
         vault_ready(r);
     if (r->kind == ROLE_AUTHORITY)
@@ -179,13 +211,13 @@ static void kill_vault(struct supervisor *s, const struct control_msg *m)
     role_kill(r);
 }
 
-static void handle(struct role *r, const struct control_msg *m)
+static void handle(struct role *r, const struct control_msg *m, int fd)
 {
     struct supervisor *s = r->sup;
     const bool vault = r->kind == ROLE_VAULT, authority = r->kind == ROLE_AUTHORITY;
 
     if (m->type == CONTROL_READY)
-        role_ready(r);
+        role_ready(r, m);
     else if (vault && m->type == CONTROL_HELLO && !r->ending)
         vault_hello(r);
     else if (vault && m->type == CONTROL_LOGGED_IN)
@@ -194,6 +226,8 @@ static void handle(struct role *r, const struct control_msg *m)
         vault_login_failed(r, m->arg);
     else if (vault && m->type == CONTROL_WORN)
         vault_worn(r);
+    else if (r->kind == ROLE_CUSTODY && m->type == CONTROL_PIN)
+        take_pin(r, m, fd);
     else if (authority && m->type == CONTROL_KILL)
         kill_vault(s, m);
     else if (authority && m->type == CONTROL_SEALED)
@@ -214,10 +248,10 @@ void supervisor_on_control(struct role *r)
                 event_del(r->control_event); /* end of file: waitpid tells the rest */
             return;
         }
-        if (fd >= 0)
-            close(fd); /* no role sends us one */
         m.text[sizeof(m.text) - 1] = '\0';
-        handle(r, &m);
+        handle(r, &m, fd);
+        if (fd >= 0)
+            close(fd);
     }
 }
 
@@ -301,13 +335,17 @@ void supervisor_on_end(struct role *r, bool finished)
     const struct control_msg m = { .type = CONTROL_PEER_DEAD, .door = r->door, .index = r->index,
                                    .generation = r->generation };
 
+    if (r->kind == ROLE_CUSTODY && s->phase <= PHASE_RUN) {
+        roles_start_next_vault(s); /* if it has given the PIN */
+        return;
+    }
     if (s->phase <= PHASE_PROVISION_STATE) {
         provision_step(s, r, finished);
         return;
     }
     if (r->kind == ROLE_AUTHORITY && s->phase != PHASE_DRAIN_REST)
         authority_ended(s);
-    else if (r->kind != ROLE_STATUS) {
+    else if (r->kind == ROLE_VAULT || r->kind == ROLE_FRONT) {
         (void)!ky_ok(supervisor_tell_authority(s, &m, -1));
         tell_status(r);
     }
@@ -374,6 +412,7 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
     struct supervisor *s = arg;
+    struct role *custody = role_find(s, ROLE_CUSTODY, DOOR_CUSTODY, 0);
     char reason[64];
 
     (void)sig;
@@ -382,12 +421,16 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
         return;
     s->latched = false;
     metrics_set(s->metrics, METRIC_LATCH_CLOSED, 0);
-    /* the operator may have mended the PIN's source: read it again */
+    /* the operator may have mended the PIN's source: read it again, or ask for it again */
     ky_secret_wipe(&s->pin);
-    if (!ky_ok(latch_read_pin(s->config, &s->pin)))
+    if (custody) {
+        custody->wanted = true;
+        role_start(custody);
+    } else if (!ky_ok(latch_read_pin(s->config, &s->pin))) {
         close_latch(s, "the PIN cannot be read");
-    else
+    } else {
         roles_start_next_vault(s);
+    }
 }
 
 static void on_custodian(evutil_socket_t fd, short what, void *arg)

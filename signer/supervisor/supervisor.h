@@ -18,7 +18,10 @@
 #include "log.h"
 #include "metrics.h"
 
-enum role_kind { ROLE_AUTHORITY, ROLE_VAULT, ROLE_FRONT, ROLE_STATUS, ROLE_KIND_COUNT };
+enum role_kind { ROLE_AUTHORITY, ROLE_VAULT, ROLE_FRONT, ROLE_STATUS, ROLE_USERS, /* each a user of its own */
+                 ROLE_CUSTODY = ROLE_USERS, /* as the vaults' user: it has the PIN in its hands as they have */
+                 ROLE_KIND_COUNT };
+#define DOOR_CUSTODY 5u /* of a listener; beside enum ky_door */
 
 enum role_state {
     ROLE_IDLE,       /* not running; a vault may wait for its turn to start */
@@ -49,7 +52,7 @@ struct role { /* one slot: a process that is started again when it ends */
 };
 
 #define SUPERVISOR_ROLES_MAX 224 /* 64 vaults, their stand-ins, 64 fronts and the rest */
-#define SUPERVISOR_LISTENERS_MAX 4
+#define SUPERVISOR_LISTENERS_MAX 5
 #define SUPERVISOR_OPERATORS_MAX 16
 
 struct listener {
@@ -82,9 +85,12 @@ struct supervisor {
     int metrics_fd;
     int metrics_view_fd;        /* the same, read-only */
     int lock_fd;
+    int transcript_fd;          /* for ROLE_CUSTODY; -1: the PIN is read from somewhere */
     struct metrics_page *metrics;
-    struct ky_secret pin;
-    struct role_user users[ROLE_KIND_COUNT]; /* if apart */
+    struct ky_secret pin;       /* empty while custodians are awaited */
+    uint8_t activation[32];     /* which start's key their shares were sealed to */
+    uint32_t pin_givers;        /* whose they were, a bit each; 0: nobody was asked */
+    struct role_user users[ROLE_USERS]; /* if apart */
     bool apart;                 /* root started this: each kind of role runs as a user of its own */
     bool latched;               /* no vault may log in until an operator acts */
     uint8_t phase;
@@ -112,7 +118,7 @@ const char *latch_login_failed(const struct config *c, uint64_t ckr);
 bool latch_is_armed(const struct config *c, char *out_reason, size_t cap);
 
 /* listen.c */
-KY_MUST_CHECK struct ky_status listen_open_all(struct supervisor *s);
+KY_MUST_CHECK struct ky_status listen_open_all(struct supervisor *s); /* the custodians' alone unless PHASE_RUN */
 KY_MUST_CHECK struct ky_status listen_publish(const struct supervisor *s); /* state_dir/run/endpoints.json */
 void listen_close_all(struct supervisor *s);
 
@@ -125,7 +131,7 @@ bool users_become(const struct role_user *u);      /* in the child; for good */
 /* roles.c: one process each */
 void roles_build(struct supervisor *s);            /* the table, by configuration and phase */
 void roles_free(struct supervisor *s);             /* none may be running */
-void role_start(struct role *r);
+void role_start(struct role *r);                   /* if it may now: a vault needs the PIN, and no other that starts */
 void role_kill(struct role *r);                    /* SIGKILL; the slot is freed when waitpid has seen it end */
 /* Gives the authority its end of a front's or a ready vault's channel. While none runs the end is kept for the next one. */
 void role_hand_over(struct role *r);

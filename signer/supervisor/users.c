@@ -18,7 +18,7 @@
 
 #define NUMBER_MAX 4294967294u
 
-static const char *const standard_names[ROLE_KIND_COUNT] = {
+static const char *const standard_names[ROLE_USERS] = {
     [ROLE_AUTHORITY] = "kyso-authority",
     [ROLE_VAULT] = "kyso-vault",
     [ROLE_FRONT] = "kyso-front",
@@ -75,7 +75,7 @@ static bool in_group(const struct role_user *u, gid_t group)
 /* The authority's group may write in the state's folder. */
 static int check_apart(const struct supervisor *s, const char *const *names)
 {
-    for (int i = 0; i < ROLE_KIND_COUNT; i++) {
+    for (int i = 0; i < ROLE_USERS; i++) {
         const struct role_user *u = &s->users[i];
 
         if (u->group_count > ROLE_GROUPS_MAX)
@@ -94,18 +94,18 @@ static int check_apart(const struct supervisor *s, const char *const *names)
 int users_choose(struct supervisor *s)
 {
     const struct config_users *u = &s->config->users;
-    const char *names[ROLE_KIND_COUNT] = { [ROLE_AUTHORITY] = u->authority, [ROLE_VAULT] = u->vault,
-                                           [ROLE_FRONT] = u->front, [ROLE_STATUS] = u->status };
+    const char *names[ROLE_USERS] = { [ROLE_AUTHORITY] = u->authority, [ROLE_VAULT] = u->vault,
+                                      [ROLE_FRONT] = u->front, [ROLE_STATUS] = u->status };
     const char *missing = NULL;
     bool configured = false;
 
-    for (int i = 0; i < ROLE_KIND_COUNT; i++) {
+    for (int i = 0; i < ROLE_USERS; i++) {
         configured = configured || names[i];
         names[i] = names[i] ? names[i] : standard_names[i];
     }
     if (geteuid() != 0)
         return configured ? refuse("only root can start the roles as others", "users") : 0;
-    for (int i = 0; i < ROLE_KIND_COUNT && !missing; i++)
+    for (int i = 0; i < ROLE_USERS && !missing; i++)
         if (!find(names[i], &s->users[i]))
             missing = names[i];
     s->apart = !missing;

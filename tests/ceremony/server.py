@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../harness"))
 import harness  # noqa: E402
-from harness import HarnessError  # noqa: E402,F401
+from harness import HarnessError, command_line  # noqa: E402,F401
 
 
 class ServerOn(harness.Harness):

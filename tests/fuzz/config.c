@@ -14,7 +14,7 @@ static void check_taken(const struct config *c)
 {
     FUZZ_CHECK(ky_span_is_name(ky_span_text(c->server_id), 64));
     FUZZ_CHECK(c->state_dir[0] == '/' && c->token.module[0] == '/' && c->tls.key[0] == '/');
-    FUZZ_CHECK((c->token.pin_file == NULL) != (c->token.pin_credential == NULL));
+    FUZZ_CHECK((c->token.pin_file != NULL) + (c->token.pin_credential != NULL) + (c->token.custodian_socket != NULL) == 1);
     FUZZ_CHECK(strstr(c->token.uri, "pin-value") == NULL);
     FUZZ_CHECK(c->limits.queue > 0 && c->limits.max_hashes > 0 && c->limits.heartbeat_ms >= 50);
     FUZZ_CHECK(c->doors.max_connections > 0 && c->doors.max_connections <= 65536);

@@ -101,7 +101,8 @@ def rule_headers_compile_alone(root):
                            capture_output=True, text=True).stdout.split()
     generated = os.environ.get("KYSO_GENERATED")
     include = ["-Iproto/include", "-Ipolicy/include", "-Ihsm/include"] + ([f"-I{generated}"] if generated else [])
-    private = {"signer/": ["signer/common", "signer/common/ledger", "signer/client", "signer/http", "proto/command", "proto/head"],
+    private = {"signer/": ["signer/common", "signer/common/ledger", "signer/client", "signer/http", "proto/command", "proto/head",
+                           "hsm", "hsm/ceremony"],
                "hsm/ceremony/": ["hsm", "proto/command", "proto/yaml"]}
     for path, _ in files(root, ".h", dirs=("proto", "hsm", "policy", "signer")):
         # a private header sees its own folder, and those that its library names

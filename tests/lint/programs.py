@@ -9,14 +9,15 @@ ONLY = {
     "libnghttp2": {"kyso-front", "kyso", "kyso-web", "kyso-approve"},
     "libsqlite3": {"kyso-authority"},
     "libp11-kit": {"kyso-vault", "kyso-ceremony"},
-    "libgfshare": {"kyso-ceremony"},
+    "libgfshare": {"kyso-custody", "kyso-ceremony"},
     "libssl": {"kyso-front", "kyso", "kyso-web", "kyso-approve"},
-    "libjansson": {"kyso", "kyso-ceremony", "kyso-web", "kyso-approve"},
-    "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso-web", "kyso-approve"},
+    "libjansson": {"kyso", "kyso-custody", "kyso-ceremony", "kyso-web", "kyso-approve"},
+    "libseccomp": {"kyso-front", "kyso-authority", "kyso-vault", "kyso-custody", "kyso-status", "kyso-web", "kyso-approve"},
     "liboath": {"kyso-authority", "kyso"},
     "libprotobuf-c": {"kyso-front", "kyso-authority", "kyso", "kyso-web", "kyso-approve"},
 }
-PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-status", "kyso", "kyso-ceremony", "kyso-web", "kyso-approve"]
+PROGRAMS = ["kysod", "kyso-front", "kyso-authority", "kyso-vault", "kyso-custody", "kyso-status", "kyso",
+            "kyso-ceremony", "kyso-web", "kyso-approve"]
 
 
 def main():

@@ -4,7 +4,7 @@
  * SOCK_SEQPACKET pair that a role finds at descriptor KY_CONTROL_FD; the
  * configuration's text is at KY_CONFIG_FD (a sealed memory file: every role reads
  * the same bytes); a front's listening socket is at KY_LISTEN_FD, and a front's or
- * vault's channel to the authority at KY_CHANNEL_FD.
+ * vault's channel to the authority at KY_CHANNEL_FD; kyso-custody has the ceremony's transcript there.
  *
  * Start of a vault:  HELLO -> (supervisor writes the login-pending marker, then)
  * PIN with a pipe's read end -> LOGGED_IN or LOGIN_FAILED -> READY.
@@ -20,7 +20,7 @@ enum { KY_CONTROL_FD = 3, KY_CONFIG_FD = 4, KY_CHANNEL_FD = 5, KY_LISTEN_FD = 6 
 
 enum control_type {
     /* to a role */
-    /* vault; carries the read end of a pipe with the PIN's bytes, then end of file */
+    /* vault, and from custody (with what CONTROL_ACTIVATED has); carries the read end of a pipe with the PIN's bytes, then end of file */
     CONTROL_PIN = 1,
     /* authority; carries a channel: door (front) or 0 (vault), index, generation */
     CONTROL_PEER,
@@ -32,11 +32,13 @@ enum control_type {
      * authority; role table for the status screen: door, index, generation = restarts, arg = state
      */
     CONTROL_STATUS,
+    /* authority; custodians (arg, bit i: the i+1st) have given the PIN; text: 32 bytes that name the key they sealed to */
+    CONTROL_ACTIVATED,
     /* from a role */
     CONTROL_HELLO = 20, /* vault: C_Initialize is done, send the PIN */
     CONTROL_LOGGED_IN,
     CONTROL_LOGIN_FAILED, /* arg = CK_RV, 0: not tried; the vault exits after it */
-    CONTROL_READY,        /* arg = port for a front */
+    CONTROL_READY,        /* arg = port for a front; shares that are missing, for custody */
     CONTROL_KILL,         /* authority: SIGKILL vault (index, generation); it missed a deadline */
     CONTROL_SEALED,       /* authority: seals itself, text says why */
     CONTROL_DONE,         /* provisioning finished (kysod --init) */

@@ -36,6 +36,7 @@ enum ledger_type {
     LEDGER_CRL,       /* a revocation list was taken; the rows that it changes name this record */
     LEDGER_PASSKEY,   /* a person's browser brought the key of their passkey; the row that has it names this record */
     LEDGER_KEK,       /* a sitting of a KEK's rotation; the rows that are wrapped again name its begin */
+    LEDGER_ACTIVATED, /* beside start: custodians gave the PIN that the server runs under */
 };
 
 struct ledger_genesis {
@@ -194,6 +195,10 @@ struct ledger_crl {
     uint64_t this_update_s;
     uint64_t next_update_s;
 };
+struct ledger_activated {
+    uint8_t start_sha256[32];  /* names the key that their shares were sealed to; they saw its first half */
+    struct ky_span custodians; /* "1,3" */
+};
 
 struct ledger_passkey {
     uint32_t client_row; /* who brought it */
@@ -218,7 +223,7 @@ extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
     ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
     ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema,
-    ledger_passkey_schema, ledger_kek_schema;
+    ledger_passkey_schema, ledger_kek_schema, ledger_activated_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

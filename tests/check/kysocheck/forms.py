@@ -33,6 +33,7 @@ RECORDS = {
     "passkey": (19, "client_row u32|authenticator_row u32|key_sha256 fix32"),
     "kek": (20, "event u8|generation u32|backup_sha256 fix32|transcript_sha256 fix32|custodians text|credentials u32|"
                 "pool_keys u32|blobs_sha256 fix32"),
+    "activated": (21, "start_sha256 fix32|custodians text"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
