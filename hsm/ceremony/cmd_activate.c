@@ -66,6 +66,8 @@ static int not_met(struct visit *v)
     return cli_fail(v->cli, CLI_UNREACHABLE,
                     errno == ENOENT || errno == ECONNREFUSED
                         ? "a server listens there only while it waits for its custodians"
+                    : errno == EAGAIN
+                        ? "the server has its PIN, or is busy with others: see its log"
                         : NULL,
                     "%s: %s", v->socket, strerror(errno));
 }

@@ -173,6 +173,16 @@ class Room:
             self.give(t, self.forms[number])
             t.expect(rf"The share of {NAMES[number - 1]} is right")
 
+    def unlock(self, t, *custodians):
+        """`kyso-ceremony activate`, once for each of them."""
+        for number in custodians:
+            t.expect(r"\(yes\) ")
+            t.type("yes")
+            for i, line in enumerate(self.forms[number][:2]):
+                t.expect(f"activation, line {i + 1}: ")
+                t.type(line)
+            t.expect(f"The share of custodian {number} is taken")
+
     def init(self, *words):
         """The whole ceremony, to its end."""
         t = self.terminal("init", self.plan, *words)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,18 @@ class ServerOn(harness.Harness):
         self.config.update({"token.pin_file": f"{self.room.dir}/pin", "token.vaults": 1,
                             "ledger.ceremony_transcript": self.room.transcript})
         self.configure()
+
+    def ask_custodians(self):
+        """From now on its configuration names no PIN, only where custodians come: that path."""
+        path = f"{self.room.dir}/custodians.sock"
+        self.config.pop("token.pin_file", None)
+        self.config["token.custodian_socket"] = path
+        self.configure()
+        with open(f"{self.state}/kyso.yaml") as f:
+            text = f.read()
+        with open(f"{self.state}/kyso.yaml", "w") as f:
+            f.write(re.sub(r"^  pin_file:.*\n", "", text, flags=re.M))
+        return path
 
     def sign(self, citizen):
         """One signature by a code."""

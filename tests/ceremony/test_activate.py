@@ -21,19 +21,9 @@ from server import HarnessError, ServerOn, command_line
 class Sealed(ServerOn):
     """Its configuration names no PIN, only where custodians come."""
 
-    def __init__(self, room, **options):
-        super().__init__(room, **options)
-        self.socket = f"{room.dir}/custodians.sock"
-
-    def configure(self):
-        self.config.pop("token.pin_file", None)
-        self.config["token.custodian_socket"] = self.socket
-        super().configure()
-        path = f"{self.state}/kyso.yaml"
-        with open(path) as f:
-            text = f.read()
-        with open(path, "w") as f:
-            f.write(re.sub(r"^  pin_file:.*\n", "", text, flags=re.M))
+    def make_state(self):
+        super().make_state()
+        self.socket = self.ask_custodians()
 
     def init(self):
         """kysod --init, which waits for custodians too."""

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each runbook of deploy/runbooks, as it is written, on a server with a ceremony's token."""
 
+import os
 import shutil
+import signal
 import unittest
 
 from runbook import Host, Room
@@ -42,6 +44,41 @@ class Runbooks(unittest.TestCase):
         t.expect("The ledger verifies")
         self.finish(t)
         h.sign_by_approval(alice)
+
+    def test_activation_after_power_cut(self):
+        h = self.host()
+        alice = h.add_citizen("alice")
+        h.stop_server()
+        h.variables.update(M="2", CUSTODIANS=h.ask_custodians())
+        h.launch()
+        with open(f"{h.dir}/kysod.pid") as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+        t = h.follow("activation-after-power-cut")
+        self.room.unlock(t, 3, 1)
+        t.expect("SERVING")
+        t.expect("1,3")
+        self.finish(t)
+        h.sign_by_approval(alice)
+
+
+class FirstCeremony(unittest.TestCase):
+    def test_first_ceremony(self):
+        room = Room(m=2, n=3)
+        self.addCleanup(room.close)
+        h = Host(room)
+        self.addCleanup(h.stop)
+        h.make_state()
+        h.variables.update(M="2", CUSTODIANS=h.ask_custodians())
+        t = h.follow("first-ceremony")
+        for number in (1, 2, 3):
+            room.receive(t, number)
+        t.expect("Press Enter to go on")
+        t.type()
+        t.expect("The transcript is signed")
+        room.unlock(t, 2, 3)
+        room.unlock(t, 1, 2)
+        t.expect("^--- the end")
+        self.assertEqual(t.wait(), 0, t.text[-3000:])
 
 
 if __name__ == "__main__":
