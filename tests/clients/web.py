@@ -21,16 +21,16 @@ PARTIES = ("ministry-a", "ministry-b")  # the gateway's certificate may act for 
 class Web:
     """kyso-web as the client "gateway" of a running server."""
 
-    def __init__(self, h, options="", parties=PARTIES, client="gateway"):
+    def __init__(self, h, options="", parties=PARTIES, client="gateway", name="kyso-web"):
         self.h = h
-        self.log_path = f"{h.dir}/kyso-web.log"
+        self.log_path = f"{h.dir}/{name}.log"
         self.secrets, lines = {}, []
         for name in parties:
             said = subprocess.run([f"{h.bin}/kyso-web", "--new-secret"], check=True, capture_output=True, text=True).stdout
             self.secrets[name], hashed = (line.rpartition(": ")[2] for line in said.splitlines())
             lines += [f"  - name: {name}", f"    secret: {hashed}"]
         pki = f"{h.state}/pki"
-        self.config = f"{h.dir}/kyso-web.yaml"
+        self.config = f"{h.dir}/{name}.yaml"
         with open(self.config, "w") as f:
             f.write("\n".join([
                 "listen: 127.0.0.1:0", "signer:", f"  endpoint: {h.endpoints()['signer']}", f"  certificate: {pki}/{client}.pem",

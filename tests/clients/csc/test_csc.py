@@ -3,9 +3,11 @@
 word. Signatures are verified by another library."""
 
 import base64
+import http.client
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -429,6 +431,16 @@ class Short(CscCase):
         self.assertEqual((answers[0], answers[-1]), (200, 429))
         self.assertEqual(self.web.login("ministry-a")[0], 200)
         self.h.wait_for(lambda: self.web.login("ministry-b")[0] == 200, "tokens to end")
+
+    def test_tls_of_its_own(self):
+        pki = f"{self.h.state}/pki"
+        web = Web(self.h, f"tls:\n  certificate: {pki}/server.pem\n  key: {pki}/server.key\n", name="tls")
+        self.addCleanup(web.stop)
+        c = http.client.HTTPSConnection("127.0.0.1", web.port, timeout=60, context=ssl.create_default_context(cafile=f"{pki}/tls-ca.pem"))
+        self.addCleanup(c.close)
+        for _ in range(2):  # one connection
+            c.request("POST", "/csc/v2/info", b"{}", {"Content-Type": "application/json"})
+            self.assertIn("signatures/signHash", c.getresponse().read().decode())
 
     def test_certificate_expires(self):
         csr, pem = f"{self.h.dir}/old.csr", f"{self.h.dir}/old.pem"
