@@ -25,10 +25,10 @@ class Web:
         self.h = h
         self.log_path = f"{h.dir}/{name}.log"
         self.secrets, lines = {}, []
-        for name in parties:
+        for party in parties:
             said = subprocess.run([f"{h.bin}/kyso-web", "--new-secret"], check=True, capture_output=True, text=True).stdout
-            self.secrets[name], hashed = (line.rpartition(": ")[2] for line in said.splitlines())
-            lines += [f"  - name: {name}", f"    secret: {hashed}"]
+            self.secrets[party], hashed = (line.rpartition(": ")[2] for line in said.splitlines())
+            lines += [f"  - name: {party}", f"    secret: {hashed}"]
         pki = f"{h.state}/pki"
         self.config = f"{h.dir}/{name}.yaml"
         with open(self.config, "w") as f:
