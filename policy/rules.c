@@ -40,6 +40,7 @@ static const struct policy_operation operations[] = {
     {"list-authenticators", ALL, 1, true},
     {"remove-authenticator", DOERS, 1, false},
     {"get-status", ALL, 1, true},
+    {"make-backup", DOERS, 1, false}, /* every key in it is wrapped, every seed sealed */
     {"read-ledger", READERS, 1, true},
     {"add-user", RULERS, 2, false},
     {"list-users", ALL, 1, true},

@@ -243,6 +243,13 @@ static const struct ky_field activated_fields[] = {
 const struct ky_schema ledger_activated_schema =
     KY_SCHEMA("activated", LEDGER_ACTIVATED, struct ledger_activated, activated_fields);
 
+static const struct ky_field clock_fields[] = {
+    KY_FU8(struct ledger_clock, state),
+    KY_FU32(struct ledger_clock, error_us),
+};
+const struct ky_schema ledger_clock_schema =
+    KY_SCHEMA("clock", LEDGER_CLOCK, struct ledger_clock, clock_fields);
+
 static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_GENESIS] = &ledger_genesis_schema,
     [LEDGER_START] = &ledger_start_schema,
@@ -265,6 +272,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     [LEDGER_PASSKEY] = &ledger_passkey_schema,
     [LEDGER_KEK] = &ledger_kek_schema,
     [LEDGER_ACTIVATED] = &ledger_activated_schema,
+    [LEDGER_CLOCK] = &ledger_clock_schema,
 };
 
 const struct ky_schema *ledger_schema(uint16_t type)

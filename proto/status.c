@@ -96,6 +96,7 @@ static const struct ky_code_info code_table[KY_CODE_COUNT] = {
     [KY_PASSKEY_ORIGIN] = {"passkey-origin", AS_DENIED},
     [KY_PASSKEY_USER] = {"passkey-user", AS_DENIED},
     [KY_PASSKEY_SYNCED] = {"passkey-synced", AS_DENIED},
+    [KY_CLOCK_UNSYNCED] = {"clock-unsynced", AS_DENIED},
 };
 
 const struct ky_code_info *ky_code_info(enum ky_code code)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The object itself: its life, sealing (I6), the one way to append and to write a row, the tables
- * of clients and operators, and the figures for the status screen. One thread.
+ * The object itself: its life, sealing (I6) and the one way to append. One thread.
  */
 #include "authority_private.h"
 
@@ -67,7 +66,9 @@ void authority_free(struct authority **authority)
         a->waiters = next;
     }
     authority_free_rows(a);
+    expiry_free(a);
     state_free(&a->state);
+    backup_abandon(a);
     store_close(&a->store);
     ky_buf_free(&a->scratch);
     ky_buf_free(&a->info_bytes);
@@ -268,53 +269,4 @@ void authority_deny(struct authority *a, const struct request *r, struct ledger_
     why->request_type = r->type;
     if (ky_ok(authority_append(a, &ledger_denied_schema, why, (struct ky_span){0}, NULL)))
         authority_refuse(a, &to, why->reason == KY_CORRUPT ? KY_NOT_FOUND : why->reason, 0);
-}
-
-/* --- figures --------------------------------------------------------------------------------------------- */
-
-static void stats_roles(const struct authority *a, struct authority_stats *out)
-{
-    for (const struct peer *p = a->peers; p != NULL && out->role_count < AUTHORITY_ROLES_MAX;
-         p = p->next)
-        out->roles[out->role_count++] = (struct authority_role){.door = p->door,
-                                                                .index = p->index,
-                                                                .restarts = p->generation - 1,
-                                                                .state = !p->ended,
-                                                                .jobs = p->jobs};
-    for (uint32_t i = 0; i < a->role_count && out->role_count < AUTHORITY_ROLES_MAX; i++) {
-        bool ours = false;
-        for (const struct peer *p = a->peers; p != NULL; p = p->next)
-            ours = ours || (p->door == a->roles[i].door && p->index == a->roles[i].index);
-        if (!ours)
-            out->roles[out->role_count++] = a->roles[i];
-    }
-}
-
-void authority_stats(const struct authority *a, struct authority_stats *out)
-{
-    memset(out, 0, sizeof(*out));
-    out->sealed = a->phase == PHASE_SEALED;
-    out->sealed_reason = a->sealed_reason;
-    out->uptime_s = (a->mono_us - a->started_us) / 1000000u;
-    out->codes_suspended = authority_codes_suspended(a);
-    out->turns = a->turns;
-    out->signatures = a->state->signatures;
-    out->denials = a->state->denials;
-    out->late_results = a->late_results;
-    out->redispatched = a->redispatched;
-    out->queue = a->jobs.queue.count;
-    out->in_flight = a->jobs.in_flight;
-    out->waiters = a->waiter_count;
-    out->open_transactions = (uint32_t)a->state->tx_open;
-    out->checkpoint = ky_buf_span(&a->side.checkpoint);
-    for (uint8_t type = 0; type < KY_KEY_TYPE_COUNT; type++) {
-        out->pool[type] = a->pool.count[type];
-        out->pool_wanted[type] = keypool_wanted(a, type);
-    }
-    if (a->store != NULL) {
-        out->ledger_size = store_ledger_size(a->store);
-        merkle_root(store_merkle(a->store), out->ledger_root);
-    }
-    crl_describe(a, out->crl, sizeof(out->crl));
-    stats_roles(a, out);
 }

@@ -126,6 +126,16 @@ struct pool_key { /* a wrapped key that was made in advance */
 KY_MUST_CHECK struct ky_status authority_take_key(struct authority *a, uint8_t key_type, uint64_t operation,
                                                   struct pool_key *out);
 
+/* Begins a copy of the database in the state's folder. Errors: KY_CONFLICT (one is being made), KY_IO, KY_STORE. */
+KY_MUST_CHECK struct ky_status authority_backup(struct authority *a);
+#define AUTHORITY_SOON_S UINT64_C(2592000) /* 30 days: what the status screen calls soon */
+/*
+ * Credentials whose certificate ends within so many seconds: the first one's row above `after`, 0 = none; and how many. After a
+ * start they become known little by little (credentials_read below).
+ */
+uint32_t authority_expiring(const struct authority *a, uint32_t after, uint64_t within_s);
+uint32_t authority_expiring_count(const struct authority *a, uint64_t within_s);
+
 struct authority_role {
     uint8_t door; /* enum ky_door, 0 = vault */
     uint32_t index;
@@ -151,6 +161,16 @@ struct authority_stats {
     uint64_t ledger_size;
     uint8_t ledger_root[32];
     struct ky_span checkpoint; /* the last signed note; borrowed until the next turn */
+    uint64_t checkpoint_size, checkpoint_age_us;
+    uint64_t anchor_size, anchor_age_us;
+    uint64_t signatures_per_min, denials_per_min;
+    uint32_t suspended_clients;
+    uint32_t expiring; /* certificates, within AUTHORITY_SOON_S */
+    uint32_t credentials_read; /* of them, looked at for that */
+    const char *clock;   /* its state, a word */
+    uint32_t clock_error_us;
+    struct ky_span token; /* label, model, serial; borrowed */
+    char backup[96];
     char crl[192]; /* of the watched revocation list; empty = none */
     uint32_t pool[KY_KEY_TYPE_COUNT];        /* keys in the pool */
     uint32_t pool_wanted[KY_KEY_TYPE_COUNT]; /* as configured */

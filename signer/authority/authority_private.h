@@ -7,8 +7,11 @@
 #define KYSO_AUTHORITY_PRIVATE_H
 
 #include "authority.h"
+#include "backup.h"
+#include "clock.h"
 #include "credential.h"
 #include "crl.h"
+#include "expiry.h"
 #include "map.h"
 #include "state.h"
 #include "unseal.h"
@@ -31,6 +34,8 @@ struct authority_hooks {
     void *context;
     uint64_t (*wall_us)(void *context);
     uint64_t (*mono_us)(void *context);
+    /* enum clock_state of the machine's clock; *out_error_us when it is known. NULL: unknown */
+    uint8_t (*clock_sync)(void *context, uint32_t *out_error_us);
     void (*control)(void *context, const struct control_msg *m); /* to the supervisor */
     void (*peer_gone)(void *context, struct peer *p); /* its descriptor is about to be closed */
 };
@@ -208,12 +213,22 @@ struct kek_rotation {    /* kek.c */
     uint32_t ended; /* generation below which no blob may be written any more */
 };
 
+#define RATE_SAMPLES 13u
+struct rates { /* figures.c: a sample each five seconds */
+    struct rate_sample {
+        uint64_t mono_us, signatures, denials;
+    } at[RATE_SAMPLES];
+    uint32_t count;
+};
+
 struct ledger_side { /* checkpoints, anchors, snapshots: off the turn */
     uint64_t checkpoint_size, checkpoint_us;
     bool checkpoint_busy;
+    uint64_t published_size, published_us; /* of the last note */
     struct ky_buf checkpoint_body; /* of the job in flight */
     struct ky_buf checkpoint;      /* the last note */
     uint64_t anchor_size, anchor_us, anchor_sequence;
+    uint64_t anchored_us; /* when the token last held one of ours */
     struct anchor anchor_pending;
     uint8_t anchor_value[ANCHOR_LEN]; /* its form */
     bool anchor_busy;
@@ -254,6 +269,10 @@ struct authority {
     uint32_t sign_in_flight; /* admitted and not yet answered */
     struct ledger_side side;
     struct crl_watch crl;
+    struct clock_watch clock;
+    struct expiry expiry;
+    struct rates rates;
+    struct backup backup;
     struct keypool pool;
     struct kek_rotation kek;
     struct ky_buf scratch; /* replies' variable parts; reset before each use */
@@ -321,6 +340,9 @@ bool dispatch_has_older(const struct authority *a, uint64_t turn); /* a job that
 /* recover.c */
 void boot_step(struct authority *a);
 
+/* figures.c */
+void figures_tick(struct authority *a);
+
 /* keypool.c */
 KY_MUST_CHECK struct ky_status keypool_load(struct authority *a);
 void keypool_tick(struct authority *a); /* after a commit: makes keys when nothing else is to do */
@@ -335,6 +357,7 @@ bool kek_allows(struct authority *a, enum row_table table, const void *row);
 /* ledger.c */
 void ledger_idle(struct authority *a); /* after a commit: checkpoint, anchor, snapshot when due */
 void ledger_close(struct authority *a);
+bool ledger_publish(const char *path, struct ky_span note); /* whole or not at all */
 KY_MUST_CHECK struct ky_status ledger_put_anchor(struct authority *a, bool clean);
 /* Keeps what the token's slot holds. False: the token did not tell. */
 bool boot_take_anchor(struct authority *a, size_t slot, const struct job_result *r);

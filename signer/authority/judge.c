@@ -186,6 +186,8 @@ enum ky_code judge_signable(struct asked *q)
         return KY_INACTIVE;
     if (crl_refuses(q->a))
         return KY_CRL_STALE;
+    if (clock_refuses(q->a))
+        return KY_CLOCK_UNSYNCED;
     return policy_hashes_check(q->credential->credential.key_type, &algorithm, q->m.hashes,
                                &q->hash_count)
         .code;

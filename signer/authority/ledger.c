@@ -56,7 +56,7 @@ static bool write_all(int fd, struct ky_span s)
 }
 
 /* Whole or not at all: a reader never sees half a note. */
-static bool publish(const char *path, struct ky_span note)
+bool ledger_publish(const char *path, struct ky_span note)
 {
     char tmp[4096];
     bool ok = false;
@@ -96,12 +96,14 @@ static void checkpoint_done(struct authority *a, const struct job_result *r)
     }
     checkpoint_note(ky_buf_span(&a->side.checkpoint_body), authority_server_id(a),
                     a->info.ledger_key_type, a->info.ledger_key, m.signatures, &note);
-    if (note.failed || !publish(checkpoint_path(a, path, sizeof(path)), ky_buf_span(&note))) {
+    if (note.failed || !ledger_publish(checkpoint_path(a, path, sizeof(path)), ky_buf_span(&note))) {
         log_event(LOG_ERROR, "checkpoint",
                   LOG_STR("error", "the checkpoint could not be published"));
     } else {
         ky_buf_reset(&a->side.checkpoint);
         ky_buf_put(&a->side.checkpoint, note.data, note.len);
+        a->side.published_size = a->side.checkpoint_size;
+        a->side.published_us = a->mono_us;
         log_event(LOG_DEBUG, "checkpoint", LOG_U64("size", a->side.checkpoint_size));
     }
     ky_buf_free(&note);
@@ -158,6 +160,7 @@ static void anchor_written(struct authority *a)
     s->anchor_size = s->anchor_pending.size;
     s->anchor_sequence = s->anchor_pending.sequence;
     s->anchor_disputed = 0;
+    s->anchored_us = a->mono_us;
     memcpy(a->boot.anchor_bytes[slot], s->anchor_value, sizeof(s->anchor_value));
     a->boot.anchor_len[slot] = sizeof(s->anchor_value);
     log_event(LOG_DEBUG, "anchor", LOG_U64("size", s->anchor_size));

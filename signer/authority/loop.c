@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,6 +42,18 @@ static uint64_t clock_mono(void *context)
 {
     (void)context;
     return ky_now_us();
+}
+
+static uint8_t clock_sync(void *context, uint32_t *out_error_us)
+{
+    struct timex t = {0};
+    int rc = adjtimex(&t);
+
+    (void)context;
+    if (rc < 0)
+        return CLOCK_UNKNOWN;
+    *out_error_us = t.esterror > 0 && t.esterror < UINT32_MAX ? (uint32_t)t.esterror : 0;
+    return rc == TIME_ERROR ? CLOCK_UNSYNCED : CLOCK_SYNCED;
 }
 
 static void tell_supervisor(void *context, const struct control_msg *m)
@@ -160,6 +173,8 @@ static void publish_metrics(const struct loop *l)
     metrics_set(l->metrics, METRIC_CODES_SUSPENDED, authority_codes_suspended(a));
     metrics_set(l->metrics, METRIC_POOL_KEYS, keypool_sum(a, false));
     metrics_set(l->metrics, METRIC_POOL_WANTED, keypool_sum(a, true));
+    metrics_set(l->metrics, METRIC_CLOCK_SYNCED, a->clock.state == CLOCK_SYNCED);
+    metrics_set(l->metrics, METRIC_CERTIFICATES_EXPIRING, a->expiry.soon);
 }
 
 static bool set_up(struct loop *l, const struct loop_options *o)
@@ -168,6 +183,7 @@ static bool set_up(struct loop *l, const struct loop_options *o)
     struct authority_hooks hooks = {.context = l,
                                     .wall_us = clock_wall,
                                     .mono_us = clock_mono,
+                                    .clock_sync = clock_sync,
                                     .control = tell_supervisor,
                                     .peer_gone = io_free};
     int flags = fcntl(o->control_fd, F_GETFL);

@@ -2,7 +2,8 @@
 /*
  * kyso-authority: decides, and alone owns the database. Finds its control descriptor and configuration where the supervisor
  * left them. With --create it makes a new state with its first operators and ends, with --operator alone it adds them to the state
- * that is there; with --export it prints the ledger of a stopped server and ends.
+ * that is there; with --export it prints the ledger of a stopped server, with --restore it makes a backup the database of a state
+ * that has none, and ends.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +21,7 @@
 #include "confine.h"
 #include "export.h"
 #include "loop.h"
+#include "restore.h"
 
 #define OPERATORS_MAX (64u * 1024u)
 
@@ -27,6 +29,7 @@ static void usage(void)
 {
     fputs("usage: kyso-authority [[--create [--ceremony HEX]] --operator NAME:PEM [--operator NAME:PEM ...]]\n"
           "       kyso-authority --export DATABASE [--private]\n"
+          "       kyso-authority --restore DATABASE <BACKUP 3<CHECKPOINT   (kysod --restore does that)\n"
           "The first is started by kysod, which passes its descriptors. The second prints the ledger of a server that\n"
           "is stopped, as JSON lines; --private adds personal data. Check them with: kyso ledger verify --file\n"
           "example: kyso-authority --export /var/lib/kyso/kyso.db >ledger.jsonl\n",
@@ -137,6 +140,8 @@ int main(int argc, char **argv)
     if ((argc == 3 || (argc == 4 && strcmp(argv[3], "--private") == 0)) &&
         strcmp(argv[1], "--export") == 0)
         return export_run(argv[2], argc == 4);
+    if (argc == 3 && strcmp(argv[1], "--restore") == 0)
+        return restore_run(argv[2]);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* the supervisor says when to end */
     (void)signal(SIGTERM, SIG_IGN);

@@ -66,6 +66,7 @@ static const struct entry {
     ENTRY(REMOVE_AUTHENTICATOR, "remove-authenticator", RemoveAuthenticator, authenticator_id,
           TARGET_ID, operate_remove_authenticator),
     ENTRY_BARE(GET_STATUS, "get-status", operate_get_status),
+    ENTRY_BARE(MAKE_BACKUP, "make-backup", operate_make_backup),
     ENTRY_BARE(READ_LEDGER, "read-ledger", operate_read_ledger),
     ENTRY(ADD_USER, "add-user", AddUser, name, TARGET_ID, operate_add_user),
     ENTRY_BARE(LIST_USERS, "list-users", operate_list_users),
@@ -225,10 +226,19 @@ static void put_target(struct operation *o, const struct entry *e, char out[KY_N
         snprintf(out, KY_NAME_MAX + 1, "subject-%u", row);
 }
 
-/* Pages of an export after its first are not recorded: the ledger would grow while it is read. */
+/* Pages after the first, and screens of a watched status after the first, are not recorded: the ledger would grow while it is read. */
 static bool is_recorded(const Kyso__V1__Operation *op)
 {
-    return op->op_case != KYSO__V1__OPERATION__OP_READ_LEDGER || op->read_ledger->from == 0;
+    switch (op->op_case) {
+    case KYSO__V1__OPERATION__OP_READ_LEDGER:
+        return op->read_ledger->from == 0;
+    case KYSO__V1__OPERATION__OP_LIST_CREDENTIALS:
+        return op->list_credentials->from == 0;
+    case KYSO__V1__OPERATION__OP_GET_STATUS:
+        return !op->get_status->watching;
+    default:
+        return true;
+    }
 }
 
 static struct ky_status record_operation(struct operation *o, const struct entry *e,

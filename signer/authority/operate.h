@@ -58,6 +58,7 @@ struct ky_status operate_confirm_authenticator(struct operation *o);
 struct ky_status operate_list_authenticators(struct operation *o);
 struct ky_status operate_remove_authenticator(struct operation *o);
 struct ky_status operate_get_status(struct operation *o);
+struct ky_status operate_make_backup(struct operation *o);
 struct ky_status operate_read_ledger(struct operation *o);
 struct ky_status operate_add_user(struct operation *o);
 struct ky_status operate_list_users(struct operation *o);

@@ -11,6 +11,7 @@
 #include "operate.h"
 
 #define STATE(s)  ((uint8_t)KYSO__V1__CREDENTIAL_STATE__CREDENTIAL_STATE_##s)
+#define EXPIRING_PAGE 24u /* a certificate has at most 8 KiB, an answer 256 */
 #define NAMES_MAX (KY_LIST_MAX * (KY_NAME_MAX + 4u))
 
 struct credential_wish { /* a job's context: what the row will say when the key exists */
@@ -208,12 +209,40 @@ static struct ky_status give_one(struct operation *o, uint32_t row, void *ctx)
     return status;
 }
 
+/* Anybody's. A row may have changed since it was noted; what is shown is what it says. */
+static struct ky_status list_expiring(struct operation *o)
+{
+    const Kyso__V1__ListAllCredentials *m = o->op->list_credentials;
+    uint64_t within_s = UINT64_C(86400) * m->expiring_days;
+    struct ky_status status = KY_STATUS(KY_OK);
+    struct row_credential c;
+    struct row_subject subject;
+    uint32_t row = m->from > 0 ? m->from - 1 : 0;
+
+    while (ky_ok(status) && o->result.n_credentials < EXPIRING_PAGE &&
+           (row = authority_expiring(o->a, row, within_s)) != 0) {
+        status = store_row_get(authority_store(o->a), ROW_CREDENTIAL, row, &c);
+        if (ky_ok(status))
+            status = store_row_get(authority_store(o->a), ROW_SUBJECT, c.subject_row, &subject);
+        c.chain = KY_SPAN(NULL, 0);
+        if (ky_ok(status))
+            operate_give_credential(o, &c, subject.subject_id);
+    }
+    o->result.next_from = row > 0 ? row + 1 : 0;
+    o->result.message = operate_message(o, "%zu credential(s)", o->result.n_credentials);
+    return status;
+}
+
 struct ky_status operate_list_credentials(struct operation *o)
 {
+    const Kyso__V1__ListAllCredentials *m = o->op->list_credentials;
     struct row_subject subject;
     uint32_t number = 0;
-    struct ky_status status =
-        operate_subject(o, o->op->list_credentials->subject_id, &number, &subject);
+
+    if (m->expiring_days != 0)
+        return m->subject_id[0] == '\0' ? list_expiring(o)
+                                        : operate_no(o, KY_INVALID, "a subject or expiring_days");
+    struct ky_status status = operate_subject(o, m->subject_id, &number, &subject);
 
     if (ky_ok(status))
         status = operate_each_of(o, STORE_CREDENTIALS_OF, number, give_one, &subject);

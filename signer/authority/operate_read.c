@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Operations that only read: the status screen and pages of the ledger, committed records only.
+ * Operations that change nothing: the status screen, pages of the ledger (committed records only), a copy of the database.
  * The authority's thread, inside a turn.
  */
 #include <stdio.h>
@@ -82,6 +82,20 @@ static void give_figures(struct operation *o, const struct authority_stats *stat
     m->in_flight = stats->in_flight;
     m->checkpoint = operate_text(o, stats->checkpoint);
     m->crl = operate_text(o, ky_span_text(stats->crl));
+    m->token = operate_text(o, stats->token);
+    m->anchor_size = stats->anchor_size;
+    m->anchor_age_ms = stats->anchor_age_us / 1000;
+    m->checkpoint_size = stats->checkpoint_size;
+    m->checkpoint_age_ms = stats->checkpoint_age_us / 1000;
+    m->signatures_per_min = stats->signatures_per_min;
+    m->denials_per_min = stats->denials_per_min;
+    m->transactions = stats->open_transactions;
+    m->suspended_clients = stats->suspended_clients;
+    m->expiring = stats->expiring;
+    m->credentials_read = stats->credentials_read;
+    m->backup = operate_text(o, ky_span_text(stats->backup));
+    m->clock = operate_text(o, ky_span_text(stats->clock));
+    m->clock_error_us = stats->clock_error_us;
 }
 
 struct ky_status operate_get_status(struct operation *o)
@@ -104,6 +118,16 @@ struct ky_status operate_get_status(struct operation *o)
     m->ledger_public_key = operate_bytes(o, authority_token_info(o->a)->ledger_key);
     o->result.status = m;
     return KY_STATUS(KY_OK);
+}
+
+struct ky_status operate_make_backup(struct operation *o)
+{
+    struct ky_status status = authority_backup(o->a);
+
+    if (!ky_ok(status))
+        return operate_no(o, status.code == KY_CONFLICT ? KY_CONFLICT : KY_UNAVAILABLE, "no copy can be made now");
+    o->result.message = operate_message(o, "the copy is being made; the status says how far it is");
+    return status;
 }
 
 struct page { /* of an export, while it is filled */

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/timex.h>
 
 #include "kyso/wire.h"
 
@@ -302,14 +301,6 @@ bool boot_open_store(struct authority *a, enum store_mode mode)
     return false;
 }
 
-static uint8_t clock_sync(void)
-{
-    struct timex t = {0};
-    int rc = adjtimex(&t);
-
-    return rc < 0 ? 2 : rc == TIME_ERROR ? 0 : 1;
-}
-
 /* What an intent without a receipt becomes: its request id answers "new proof needed", and it never signs. */
 static bool abandon_orphans(struct authority *a)
 {
@@ -364,7 +355,7 @@ static const char *judge_anchor(const struct authority *a, const struct fold *f)
 static void open_existing(struct authority *a)
 {
     struct fold f = {.a = a, .anchor = a->boot.best};
-    struct ledger_start start = {.version = ky_span_text(KYSO_VERSION), .clock_sync = clock_sync()};
+    struct ledger_start start = {.version = ky_span_text(KYSO_VERSION), .clock_sync = clock_ask(a)};
 
     if (!boot_open_store(a, STORE_OPEN))
         return;
@@ -396,6 +387,7 @@ static void open_existing(struct authority *a)
         provision_add(a);
         return;
     }
+    clock_set(a, start.clock_sync);
     /* The anchor of the last stop must not outlive the first proof spent: ledger.c writes ours, then serves. */
     a->boot.anchoring = true;
 }

@@ -150,6 +150,8 @@ struct ky_status authority_row_put(struct authority *a, enum row_table table, ui
         authority_seal(a, "a row could not be written");
         return status;
     }
+    if (table == ROW_CREDENTIAL)
+        expiry_note(a, written, msg);
     cache_drop(a, table, written);
     if (table == ROW_AUTHENTICATOR) /* the subject's list of them */
         cache_drop(a, ROW_SUBJECT, ((const struct row_authenticator *)msg)->subject_row);

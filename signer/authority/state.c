@@ -276,6 +276,7 @@ static const apply_fn apply_table[] = {
     [LEDGER_CRL] = apply_nothing, /* the rows that it changes have records of their own */
     [LEDGER_PASSKEY] = apply_nothing,
     [LEDGER_KEK] = apply_nothing, /* as of a CRL */
+    [LEDGER_CLOCK] = apply_nothing,
 };
 
 struct ky_status state_apply(struct state *s, const struct ledger_leaf *leaf, const void *msg,
@@ -313,6 +314,7 @@ union ledger_any {
     struct ledger_destroyed destroyed;
     struct ledger_crl crl;
     struct ledger_kek kek;
+    struct ledger_clock clock;
 };
 
 struct ky_status state_replay_leaf(struct state *s, struct ky_span leaf,

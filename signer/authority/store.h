@@ -110,6 +110,14 @@ uint64_t store_turns(const struct store *s);
 /* KY_OK, or KY_SEALED with the SQLite code of the first failure. The failing call itself said KY_STORE. */
 KY_MUST_CHECK struct ky_status store_sealed(const struct store *s);
 
+/* --- a copy while it is used ------------------------------------------------------------------------------ */
+struct store_backup;
+/* path is made anew. Between turns, all three; end before the store is closed. Errors: KY_IO, KY_STORE: the store is none the worse. */
+KY_MUST_CHECK struct ky_status store_backup_begin(struct store *s, const char *path, struct store_backup **out_backup);
+/* So many pages more, synced. Done: the file is the database as it is now, until store_backup_end. */
+KY_MUST_CHECK struct ky_status store_backup_step(struct store_backup *b, int pages, bool *out_done, uint32_t *out_percent);
+void store_backup_end(struct store_backup **backup); /* NULLs the caller's pointer */
+
 /* --- snapshots of the fold ----------------------------------------------------------------------------- */
 /* The blob carries everything that the fold would rebuild; MACed with (ledger size, Merkle frontier, row versions).
  * Its own transaction, between turns only: KY_INVALID while something is staged. */

@@ -313,6 +313,8 @@ static enum ky_code authorize_pending(struct asked *q)
         return KY_INACTIVE;
     if (crl_refuses(q->a))
         return KY_CRL_STALE;
+    if (clock_refuses(q->a))
+        return KY_CLOCK_UNSYNCED;
     code = judge_room(q);
     if (code == KY_OK)
         code = prove_pending(q, t, &proof);

@@ -226,8 +226,10 @@ bool authority_turn(struct authority *a)
         dispatch_tick(a);
         if (a->phase == PHASE_SERVE || a->phase == PHASE_DRAIN)
             tx_tick(a); /* after LEDGER_STOP nothing is recorded: the last anchor is of that head */
-        if (a->phase == PHASE_SERVE)
+        if (a->phase == PHASE_SERVE) {
             crl_tick(a);
+            clock_tick(a);
+        }
     }
     if (a->phase != PHASE_SEALED)
         finish_drain(a);
@@ -238,8 +240,11 @@ bool authority_turn(struct authority *a)
     if (a->phase != PHASE_SEALED) {
         ledger_idle(a);
         keypool_tick(a);
+        expiry_tick(a);
+        backup_tick(a);
         dispatch_send(a, false);
     }
+    figures_tick(a);
     peers_heartbeat(a);
     peers_flush(a, true, true);
     a->turns++;

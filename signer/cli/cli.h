@@ -62,8 +62,9 @@ json_t *show_authenticator(const Kyso__V1__Authenticator *a);
 json_t *show_user(const Kyso__V1__User *u);
 /* Adds what people want of a certificate: whose, from whom, until when. */
 void show_certificate(json_t *o, struct ky_span der);
+int status_get(struct cli *cli, bool watching, Kyso__V1__OperationResult **out); /* cmd_status.c */
 json_t *show_status(const Kyso__V1__Status *s);
-void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list);
+void show_credentials(struct cli *cli, bool expiring, json_t *rows); /* frees them */
 const char *show_key_type(Kyso__V1__KeyType type);
 const char *show_transaction_state(Kyso__V1__TransactionState s);
 
@@ -106,6 +107,7 @@ int cmd_authenticator_remove(struct cli *cli);
 int cmd_sign(struct cli *cli);
 int cmd_approve(struct cli *cli);
 int cmd_status(struct cli *cli);
+int cmd_backup(struct cli *cli);
 int cmd_ledger_show(struct cli *cli);
 int cmd_ledger_verify(struct cli *cli);
 int cmd_ledger_export(struct cli *cli);

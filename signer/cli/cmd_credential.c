@@ -27,22 +27,52 @@ int cmd_credential_create(struct cli *cli)
     return operator_run(cli, &op);
 }
 
+/* "30d", "30" or "4w"; 0 when it is none of them. */
+static uint32_t days_of(const char *text)
+{
+    char *end = NULL;
+    unsigned long n = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+
+    if (n == 0 || n > 36500 || (end[0] != '\0' && end[1] != '\0'))
+        return 0;
+    return end[0] == '\0' || end[0] == 'd' ? (uint32_t)n : end[0] == 'w' ? 7 * (uint32_t)n : 0;
+}
+
 int cmd_credential_list(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ListAllCredentials list = KYSO__V1__LIST_ALL_CREDENTIALS__INIT;
-    Kyso__V1__OperationResult *r = NULL;
-    int rc;
+    const char *subject = cli_get(cli, "--subject"), *expiring = cli_get(cli, "--expiring");
+    json_t *rows;
+    int rc = CLI_OK;
 
-    list.subject_id = (char *)(uintptr_t)cli_get(cli, "--subject");
+    if (subject != NULL)
+        list.subject_id = (char *)(uintptr_t)subject;
+    else if (expiring != NULL)
+        list.expiring_days = days_of(expiring);
+    if ((subject == NULL) == (expiring == NULL) || (subject == NULL && list.expiring_days == 0))
+        return cli_fail(cli, CLI_USAGE, "say whose: --subject ID, or --expiring DAYS, such as 30d",
+                        "which credentials?");
     op.op_case = KYSO__V1__OPERATION__OP_LIST_CREDENTIALS;
     op.list_credentials = &list;
-    rc = operator_call(cli, &op, &r);
-    if (rc != CLI_OK)
-        return rc;
-    show_credentials(cli, r->n_credentials, r->credentials);
-    kyso__v1__operation_result__free_unpacked(r, NULL);
-    return CLI_OK;
+    rows = json_array();
+    do {
+        Kyso__V1__OperationResult *r = NULL;
+
+        rc = operator_call(cli, &op, &r);
+        list.from = 0;
+        if (rc != CLI_OK)
+            break;
+        for (size_t i = 0; i < r->n_credentials; i++)
+            (void)json_array_append_new(rows, show_credential(r->credentials[i], cli->json));
+        list.from = r->next_from;
+        kyso__v1__operation_result__free_unpacked(r, NULL);
+    } while (list.from != 0);
+    if (rc == CLI_OK)
+        show_credentials(cli, expiring != NULL, rows);
+    else
+        json_decref(rows);
+    return rc;
 }
 
 static int write_chain(struct cli *cli, const Kyso__V1__Credential *c, const char *path)

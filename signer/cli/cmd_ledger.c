@@ -17,6 +17,7 @@
 #include "kyso/rows.h"
 #include "ledger_json.h"
 #include "ledger_source.h"
+#include "ledger_syslog.h"
 #include "ledger_verify.h"
 #include "ledger_words.h"
 
@@ -28,7 +29,8 @@
 struct printer {
     struct cli *cli;
     FILE *out;
-    bool lines; /* JSON lines, else text */
+    enum { TEXT, JSON_LINES, SYSLOG } form;
+    struct ky_span host; /* SYSLOG: the server's name */
     bool private_data;
     const char *types[CLI_LIST_MAX];
     size_t type_count;
@@ -149,8 +151,10 @@ static int print_leaf(void *arg, uint64_t index, struct ky_span leaf, struct ky_
                         "record %llu cannot be read", (unsigned long long)index);
     v = json_loadb((const char *)p->line.data, p->line.len, 0, NULL);
     show = wanted(p, v);
-    if (show && p->lines)
+    if (show && p->form == JSON_LINES)
         (void)fprintf(p->out, "%.*s\n", (int)p->line.len, (const char *)p->line.data);
+    else if (show && p->form == SYSLOG)
+        ledger_syslog_record(p->out, v, p->host);
     else if (show)
         print_record(p, v);
     json_decref(v);
@@ -161,7 +165,7 @@ int cmd_ledger_show(struct cli *cli)
 {
     struct printer p = {.cli = cli,
                         .out = cli->out,
-                        .lines = cli->json,
+                        .form = cli->json ? JSON_LINES : TEXT,
                         .private_data = cli_has(cli, "--private"),
                         .line = KY_BUF_INIT(LINE_MAX_BYTES)};
     struct ledger_tail t;
@@ -185,14 +189,20 @@ int cmd_ledger_show(struct cli *cli)
     return rc;
 }
 
-static void print_tail(FILE *out, const struct ledger_tail *t)
+static void print_tail(const struct printer *p, const struct ledger_tail *t)
 {
-    json_t *o = json_pack("{s:s%,s:o,s:I}", "checkpoint", (const char *)t->checkpoint.data,
+    json_t *o;
+
+    if (p->form == SYSLOG) {
+        ledger_syslog_tail(p->out, t, p->host);
+        return;
+    }
+    o = json_pack("{s:s%,s:o,s:I}", "checkpoint", (const char *)t->checkpoint.data,
                           t->checkpoint.len, "ledger_public_key",
                           output_base64(ky_buf_span(&t->key)), "size", (json_int_t)t->size);
 
-    (void)json_dumpf(o, out, JSON_COMPACT);
-    (void)fputc('\n', out);
+    (void)json_dumpf(o, p->out, JSON_COMPACT);
+    (void)fputc('\n', p->out);
     json_decref(o);
 }
 
@@ -200,7 +210,7 @@ int cmd_ledger_export(struct cli *cli)
 {
     const char *path = cli_get(cli, "--output");
     struct printer p = {.cli = cli,
-                        .lines = true,
+                        .form = cli_choice(cli, "--format", 1) == 2 ? SYSLOG : JSON_LINES,
                         .private_data = cli_has(cli, "--private"),
                         .line = KY_BUF_INIT(LINE_MAX_BYTES)};
     struct ledger_tail t;
@@ -212,10 +222,11 @@ int cmd_ledger_export(struct cli *cli)
                         path);
     ledger_tail_init(&t);
     rc = ledger_server_tail(cli, &t);
+    p.host = checkpoint_origin(ky_buf_span(&t.checkpoint));
     if (rc == CLI_OK)
         rc = ledger_server_read(cli, 0, t.size, print_leaf, &p);
     if (rc == CLI_OK && t.checkpoint.len > 0)
-        print_tail(p.out, &t);
+        print_tail(&p, &t);
     if (path != NULL && fclose(p.out) != 0 && rc == CLI_OK)
         rc = cli_fail(cli, CLI_FAILED, "check the disk", "cannot write %s", path);
     if (rc == CLI_OK && path != NULL)

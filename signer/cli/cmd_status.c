@@ -3,123 +3,122 @@
  * kyso status, health and info: how the server is doing, as operators and as relying parties see
  * it.
  */
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "kyso/alg.h"
 #include "kyso/v1/health.pb-c.h"
 #include "kyso/v1/signer.pb-c.h"
+#include "status_screen.h"
 
-static void paint(struct cli *cli, const char *text, bool good)
+#define WATCH_S 1
+#define ENTER   "\033[?1049h\033[?25l" /* the alternate screen, no cursor */
+#define LEAVE   "\033[?25h\033[?1049l"
+
+int status_get(struct cli *cli, bool watching, Kyso__V1__OperationResult **out)
 {
-    bool colour = output_is_terminal(cli);
+    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
+    Kyso__V1__GetStatus get = KYSO__V1__GET_STATUS__INIT;
+    int rc;
 
-    (void)fputs(colour ? (good ? "\033[1;32m" : "\033[1;31m") : "", cli->out);
-    output_clean(cli->out, text);
-    (void)fputs(colour ? "\033[0m" : "", cli->out);
+    get.watching = watching;
+    op.op_case = KYSO__V1__OPERATION__OP_GET_STATUS;
+    op.get_status = &get;
+    rc = operator_call(cli, &op, out);
+    if (rc == CLI_OK && (*out)->status == NULL) {
+        kyso__v1__operation_result__free_unpacked(*out, NULL);
+        return cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
+                        "the server sent no status");
+    }
+    return rc;
 }
 
-static void print_duration(FILE *out, uint64_t s)
+static int show_once(struct cli *cli, bool watching, bool colour)
 {
-    if (s >= 86400)
-        (void)fprintf(out, "%llu d %llu h", (unsigned long long)(s / 86400),
-                      (unsigned long long)(s / 3600 % 24));
-    else if (s >= 3600)
-        (void)fprintf(out, "%llu h %llu min", (unsigned long long)(s / 3600),
-                      (unsigned long long)(s / 60 % 60));
+    Kyso__V1__OperationResult *r = NULL;
+    int rc = status_get(cli, watching, &r);
+
+    if (rc != CLI_OK)
+        return rc;
+    if (cli->json)
+        output_object(cli, show_status(r->status));
     else
-        (void)fprintf(out, "%llu min %llu s", (unsigned long long)(s / 60),
-                      (unsigned long long)(s % 60));
+        status_screen(cli->out, r->status, (int64_t)time(NULL), colour);
+    kyso__v1__operation_result__free_unpacked(r, NULL);
+    return rc;
 }
 
-static void print_head(struct cli *cli, const Kyso__V1__Status *s)
+/* A whole screen at once, so that it does not flicker: each line, and what is below, is cleared as it is drawn over. */
+static void draw(FILE *out, const char *text)
 {
-    (void)fputs("Kyso ", cli->out);
-    output_clean(cli->out, s->server_id);
-    (void)fprintf(cli->out, "  version %s  up ", s->version);
-    print_duration(cli->out, s->uptime_s);
-    (void)fputs("  ", cli->out);
-    paint(cli, s->sealed ? "SEALED" : "SERVING", !s->sealed);
-    if (s->demo)
-        (void)fputs("  (demo: seeds may be shown)", cli->out);
-    (void)fputc('\n', cli->out);
-    if (s->sealed) {
-        (void)fputs("  sealed because: ", cli->out);
-        output_clean(cli->out, s->sealed_reason);
-        (void)fputs(
-            "\n  nothing is signed until an operator acts; see the runbook for this reason\n",
-            cli->out);
-    }
-    if (s->crl[0] != '\0') {
-        (void)fputs("  revocation list: ", cli->out);
-        output_clean(cli->out, s->crl);
-        (void)fputc('\n', cli->out);
-    }
-    if (s->codes_suspended)
-        (void)fputs("  codes are suspended: several clients tried wrong ones; see kyso client list. "
-                    "Approvals are taken\n",
-                    cli->out);
+    (void)fputs("\033[H", out);
+    for (; *text != '\0'; text++)
+        (void)fputs(*text == '\n' ? "\033[K\n" : (char[]){*text, '\0'}, out);
+    (void)fputs("\033[J", out);
 }
 
-static void print_numbers(struct cli *cli, const Kyso__V1__Status *s)
+/* One screen, or why there is none: *out_text is the caller's. */
+static int make_page(struct cli *cli, bool watching, bool colour, char **out_text)
 {
-    (void)fprintf(cli->out, "\n  signatures  %-12llu denials    %-12llu turns     %llu\n",
-                  (unsigned long long)s->signatures, (unsigned long long)s->denials,
-                  (unsigned long long)s->turns);
-    (void)fprintf(cli->out,
-                  "  people      %-12llu credentials %-11llu queue     %u waiting, %u in flight\n",
-                  (unsigned long long)s->subjects, (unsigned long long)s->credentials, s->queue,
-                  s->in_flight);
-    for (size_t i = 0; i < s->n_pool; i++)
-        (void)fprintf(cli->out, "%s%u of %u %s", i == 0 ? "  pool        " : ", ", s->pool[i]->keys,
-                      s->pool[i]->wanted, show_key_type(s->pool[i]->key_type));
-    (void)fputs(s->n_pool > 0 ? " keys made in advance\n" : "", cli->out);
-    (void)fprintf(cli->out, "  ledger      %llu records, root ",
-                  (unsigned long long)s->ledger_size);
-    for (size_t i = 0; i < s->ledger_root.len && i < 8; i++)
-        (void)fprintf(cli->out, "%02x", s->ledger_root.data[i]);
-    (void)fputs("...\n\n", cli->out);
+    FILE *out = cli->out, *err = cli->err;
+    size_t len = 0;
+    FILE *page = open_memstream(out_text, &len);
+    int rc;
+
+    if (page == NULL)
+        return cli_fail(cli, CLI_FAILED, NULL, "no memory");
+    cli->out = page;
+    cli->err = page;
+    rc = show_once(cli, watching, colour);
+    cli->out = out;
+    cli->err = err;
+    (void)fclose(page);
+    return rc;
 }
 
-static void print_roles(struct cli *cli, const Kyso__V1__Status *s)
+/* Once it was there, a server may go and come back. Ctrl-C is waited for between two screens, so the terminal is always put back. */
+static int watch(struct cli *cli)
 {
-    (void)fprintf(cli->out, "  %-20s %-12s %9s %12s\n", "ROLE", "STATE", "RESTARTS", "JOBS");
-    for (size_t i = 0; i < s->n_roles; i++) {
-        const Kyso__V1__RoleStatus *r = s->roles[i];
-        bool good = strcmp(r->state, "serving") == 0 || strcmp(r->state, "ready") == 0;
+    const struct timespec pause = {.tv_sec = WATCH_S};
+    bool terminal = output_is_terminal(cli), seen = false;
+    char *text = NULL;
+    sigset_t ends;
+    int rc;
 
-        (void)fprintf(cli->out, "  %-16s %-3u ", r->role, r->index);
-        paint(cli, r->state, good);
-        (void)fprintf(cli->out, "%*s %9llu %12llu\n",
-                      (int)(strlen(r->state) < 12 ? 12 - strlen(r->state) : 0), "",
-                      (unsigned long long)r->restarts, (unsigned long long)r->jobs);
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGINT);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
+    while ((rc = make_page(cli, seen, terminal, &text)) == CLI_OK || seen) {
+        if (!seen && terminal)
+            (void)fputs(ENTER, cli->out);
+        seen = true;
+        if (rc != CLI_OK)
+            client_close(&cli->operator_client);
+        if (terminal)
+            draw(cli->out, text);
+        else
+            (void)fprintf(cli->out, "%s%s", text, cli->json ? "" : "\n");
+        if (fflush(cli->out) != 0 || sigtimedwait(&ends, NULL, &pause) >= 0)
+            break;
+        free(text);
+        text = NULL;
     }
+    if (seen)
+        (void)fputs(terminal ? LEAVE : "", cli->out);
+    else if (text != NULL)
+        (void)fputs(text, cli->json ? cli->out : cli->err);
+    free(text);
+    return rc;
 }
 
 int cmd_status(struct cli *cli)
 {
-    Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
-    Kyso__V1__GetStatus get = KYSO__V1__GET_STATUS__INIT;
-    Kyso__V1__OperationResult *r = NULL;
-    int rc;
-
-    op.op_case = KYSO__V1__OPERATION__OP_GET_STATUS;
-    op.get_status = &get;
-    rc = operator_call(cli, &op, &r);
-    if (rc != CLI_OK)
-        return rc;
-    if (r->status == NULL) {
-        rc = cli_fail(cli, CLI_FAILED, "are kyso and kysod of the same version?",
-                      "the server sent no status");
-    } else if (cli->json) {
-        output_object(cli, show_status(r->status));
-    } else {
-        print_head(cli, r->status);
-        print_numbers(cli, r->status);
-        print_roles(cli, r->status);
-    }
-    kyso__v1__operation_result__free_unpacked(r, NULL);
-    return rc;
+    return cli_has(cli, "--watch") ? watch(cli) : show_once(cli, false, output_is_terminal(cli));
 }
 
 int cmd_health(struct cli *cli)

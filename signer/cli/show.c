@@ -200,25 +200,32 @@ json_t *show_status(const Kyso__V1__Status *s)
         (json_int_t)s->credentials, "roles", roles, "ledger_public_key",
         output_base64(KY_SPAN(s->ledger_public_key.data, s->ledger_public_key.len)), "checkpoint",
         s->checkpoint, "codes_suspended", s->codes_suspended, "pool", show_pool(s));
+    (void)json_object_update_new(
+        o, json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:i,s:s,s:I}", "token", s->token, "anchor_size",
+                     (json_int_t)s->anchor_size, "anchor_age_ms", (json_int_t)s->anchor_age_ms, "checkpoint_size",
+                     (json_int_t)s->checkpoint_size, "checkpoint_age_ms", (json_int_t)s->checkpoint_age_ms,
+                     "signatures_per_min", (json_int_t)s->signatures_per_min, "denials_per_min", (json_int_t)s->denials_per_min,
+                     "transactions", (int)s->transactions, "suspended_clients", (int)s->suspended_clients,
+                     "certificates_expiring", (int)s->expiring, "clock", s->clock, "clock_error_us",
+                     (json_int_t)s->clock_error_us));
+    if (s->backup[0] != '\0')
+        (void)json_object_set_new(o, "backup", json_string(s->backup));
     if (s->crl != NULL && s->crl[0] != '\0')
         (void)json_object_set_new(o, "crl", json_string(s->crl));
     return o;
 }
 
-void show_credentials(struct cli *cli, size_t n, Kyso__V1__Credential *const *list)
+void show_credentials(struct cli *cli, bool expiring, json_t *rows)
 {
     static const struct output_column columns[] = {
-        {"credential", "CREDENTIAL"},
-        {"subject", "SUBJECT"},
-        {"key_type", "KEY"},
-        {"storage", "STORAGE"},
-        {"state", "STATE"},
-        {"epoch", "EPOCH"},
+        {"credential", "CREDENTIAL"}, {"subject", "SUBJECT"}, {"key_type", "KEY"},
+        {"storage", "STORAGE"},       {"state", "STATE"},     {"epoch", "EPOCH"},
         {NULL, NULL},
     };
-    json_t *rows = json_array();
+    static const struct output_column renew[] = {
+        {"certificate_until", "UNTIL"}, {"credential", "CREDENTIAL"}, {"subject", "SUBJECT"},
+        {"key_type", "KEY"},            {"state", "STATE"},           {NULL, NULL},
+    };
 
-    for (size_t i = 0; i < n; i++)
-        (void)json_array_append_new(rows, show_credential(list[i], cli->json));
-    output_table(cli, "credentials", rows, columns);
+    output_table(cli, "credentials", rows, expiring ? renew : columns);
 }

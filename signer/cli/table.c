@@ -167,6 +167,21 @@ static const struct cli_arg of_subject_args[] = {
     OPT("--subject", "ID", CLI_TEXT, CLI_REQUIRED, "whose"),
     END,
 };
+static const struct cli_arg credential_list_args[] = {
+    OPT("--subject", "ID", CLI_TEXT, 0, "whose; or"),
+    OPT("--expiring", "DAYS", CLI_TEXT, 0,
+        "anybody's whose certificate ends within so long: 30d, or 2w"),
+    END,
+};
+static const struct cli_arg backup_args[] = {
+    OPT("--output", "FILE", CLI_PATH, 0,
+        "also copy it there, and its checkpoint to FILE.checkpoint (who may read the state's folder)"),
+    END,
+};
+static const struct cli_arg status_args[] = {
+    SWITCH("--watch", "draw it again each second, until Ctrl-C"),
+    END,
+};
 static const struct cli_arg credential_id_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the credential"),
     OPT("--pem", "FILE", CLI_PATH, 0, "also write its certificate and chain there"),
@@ -332,6 +347,8 @@ static const struct cli_arg ledger_verify_args[] = {
     END,
 };
 static const struct cli_arg ledger_export_args[] = {
+    OPT("--format", "jsonl|rfc5424", CLI_CHOICE, 0,
+        "JSON lines (default), or syslog messages with structured data"),
     OPT("--output", "FILE", CLI_PATH, 0, "default: standard output"),
     SWITCH("--private", "include personal data from the side table"),
     END,
@@ -391,8 +408,8 @@ static const struct cli_command commands[] = {
     {"credential create", "make a key for a person inside the HSM",
      "kyso credential create --subject 079123 --key-type p256 --relying-party gateway",
      credential_create_args, OPERATOR, cmd_credential_create},
-    {"credential list", "list a person's credentials", "kyso credential list --subject 079123",
-     of_subject_args, OPERATOR, cmd_credential_list},
+    {"credential list", "list a person's credentials, or those whose certificate is about to expire",
+     "kyso credential list --expiring 30d", credential_list_args, OPERATOR, cmd_credential_list},
     {"credential show", "show a credential",
      "kyso credential show c1-0123456789abcdef --pem chain.pem", credential_id_args, OPERATOR,
      cmd_credential_show},
@@ -444,7 +461,9 @@ static const struct cli_command commands[] = {
      "kyso approve --profile approver.json --authenticator a1-0123456789abcdef --device-key "
      "phone.pem --code 42",
      approve_args, CLI_USES_CLIENT, cmd_approve},
-    {"status", "how the server is doing", "kyso status", none, OPERATOR, cmd_status},
+    {"status", "how the server is doing", "kyso status --watch", status_args, OPERATOR, cmd_status},
+    {"backup", "copy the database while the server serves",
+     "kyso backup --output /safe/backup.db", backup_args, OPERATOR, cmd_backup},
     {"ledger show", "show what happened", "kyso ledger show --last 10", ledger_show_args, OPERATOR,
      cmd_ledger_show},
     {"ledger query", "search the ledger by time, person, credential or type",
@@ -452,7 +471,7 @@ static const struct cli_command commands[] = {
      OPERATOR, cmd_ledger_show},
     {"ledger verify", "recompute the ledger's root and check its signed checkpoint",
      "kyso ledger verify --key ledger.pub", ledger_verify_args, OPERATOR, cmd_ledger_verify},
-    {"ledger export", "write every record as JSON lines",
+    {"ledger export", "write every record as JSON lines, or as syslog messages",
      "kyso ledger export --output ledger.jsonl", ledger_export_args, OPERATOR, cmd_ledger_export},
     {"health", "ask the gRPC health service", "kyso health --profile gateway.json", health_args,
      CLI_USES_CLIENT, cmd_health},

@@ -109,6 +109,11 @@ static const cyaml_schema_field_t passkeys_fields[] = {
     BOOL("synced", config_passkeys, synced),
     CYAML_FIELD_END,
 };
+
+static const cyaml_schema_field_t clock_fields[] = {
+    TEXT("when_unsynced", config_clock, when_unsynced),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t top_fields[] = {
     TEXT("server_id", config, server_id),
     TEXT("state_dir", config, state_dir),
@@ -122,6 +127,7 @@ static const cyaml_schema_field_t top_fields[] = {
     PART("ledger", ledger, ledger_fields),
     PART("certificates", certificates, certificates_fields),
     PART("passkeys", passkeys, passkeys_fields),
+    PART("clock", clock, clock_fields),
     TEXT("status_listen", config, status_listen),
     TEXT("log_format", config, log_format),
     TEXT("log_level", config, log_level),

@@ -88,6 +88,9 @@ struct config_passkeys {
     char *origin; /* of the approval page: "https://approve.example.vn"; NULL = passkeys are not taken */
     bool synced;  /* also keys that may be copied to their owner's other devices */
 };
+struct config_clock {
+    char *when_unsynced; /* "serve" or "refuse" */
+};
 struct config {
     char *server_id;
     char *state_dir; /* absolute; 0700 */
@@ -101,6 +104,7 @@ struct config {
     struct config_ledger ledger;
     struct config_certificates certificates;
     struct config_passkeys passkeys;
+    struct config_clock clock;
     char *status_listen; /* /metrics /healthz /readyz; loopback only; empty = none */
     char *log_format;    /* "text" or "json" */
     char *log_level;

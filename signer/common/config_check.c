@@ -87,6 +87,7 @@ static const struct text_rule texts[] = {
     T("certificates.ca", certificates.ca, NULL, NULL, NULL, true),
     T("certificates.crl_when_stale", certificates.crl_when_stale, "refuse", NULL, NULL, false),
     T("passkeys.origin", passkeys.origin, NULL, NULL, NULL, false),
+    T("clock.when_unsynced", clock.when_unsynced, "serve", NULL, NULL, false),
     T("log_format", log_format, "text", NULL, NULL, false),
     T("log_level", log_level, "info", NULL, NULL, false),
 };
@@ -103,6 +104,7 @@ static const struct choice_rule choices[] = {
     {"certificates.crl_when_stale",
      offsetof(struct config, certificates.crl_when_stale),
      {"refuse", "serve"}},
+    {"clock.when_unsynced", offsetof(struct config, clock.when_unsynced), {"serve", "refuse"}},
     {"log_format", offsetof(struct config, log_format), {"text", "json"}},
     {"log_level", offsetof(struct config, log_level), {"debug", "info", "warn", "error"}},
 };

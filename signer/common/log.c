@@ -27,7 +27,7 @@ static const char *const log_events[] = {
     "front-joined", "front-left", "job-failed", "late-result", "checkpoint", "anchor", "snapshot",
     "provisioned", "client-suspended", "codes-suspended", "codes-resumed", "turn-slow", "key-quarantined",
     "kek-rotation", "row-refused",
-    "crl-taken", "crl-refused", "crl-stale",
+    "crl-taken", "crl-refused", "crl-stale", "clock", "backup",
     "record-refused",
     /* vault */
     "token", "token-unrestricted", "login-failed", "ready", "token-error", "key-refused", "signature-withheld", "vault",

@@ -13,17 +13,19 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "supervisor.h"
 
 enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+enum { RESTORE_NOTE_FD = 3 }; /* where kyso-authority --restore reads the checkpoint */
 enum { LOCK_TRIES = 40, LOCK_TRY_MS = 50 };
 
 static const char usage[] =
     "usage: kysod --config FILE [--check-config | --probe | --init --operator NAME:PEM ... | --add-operator NAME:PEM ... |\n"
-    "                           --clear-latch]\n"
+    "                           --restore BACKUP --checkpoint NOTE | --clear-latch]\n"
     "\n"
     "Kyso's server: starts and watches the fronts, the authority and the vaults.\n"
     "\n"
@@ -34,6 +36,8 @@ static const char usage[] =
     "  --operator NAME:PEM  with --init: an administrator and the file of their certificate (in a demo: or public key); outside a\n"
     "                       demo two of them\n"
     "  --add-operator NAME:PEM  add an administrator to a server that is stopped, where too few are left to add one, and exit\n"
+    "  --restore BACKUP     where there is no database: take the one that kyso backup has made, if it runs through\n"
+    "  --checkpoint NOTE    ... this signed checkpoint, the newest that is known; the token's anchor is judged at the start\n"
     "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
     "  --version, --help\n"
     "\n"
@@ -41,6 +45,7 @@ static const char usage[] =
     "  kysod --config /etc/kyso/kyso.yaml --check-config\n"
     "  kysod --config /etc/kyso/kyso.yaml --init --operator alice:alice.crt --operator bob:bob.crt\n"
     "  kysod --config /etc/kyso/kyso.yaml\n"
+    "  kysod --config /etc/kyso/kyso.yaml --restore /safe/backup.db --checkpoint /safe/checkpoint\n"
     "\n"
     "SIGTERM drains: what was accepted is answered first. Exit: 0 done, 1 refused or failed, 2 usage.\n";
 
@@ -48,6 +53,7 @@ struct options {
     const char *config;
     char *operators[SUPERVISOR_OPERATORS_MAX]; /* NAME:FILE */
     int operator_count;
+    const char *restore, *checkpoint; /* files */
     bool check, probe, init, add, clear_latch;
 };
 
@@ -58,6 +64,7 @@ static int parse_options(int argc, char **argv, struct options *o)
         { "probe", no_argument, NULL, 'p' },
         { "init", no_argument, NULL, 'i' },           { "operator", required_argument, NULL, 'o' },
         { "add-operator", required_argument, NULL, 'a' },
+        { "restore", required_argument, NULL, 'r' },  { "checkpoint", required_argument, NULL, 'n' },
         { "clear-latch", no_argument, NULL, 'l' },    { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
     };
@@ -71,6 +78,8 @@ static int parse_options(int argc, char **argv, struct options *o)
         case 'p': o->probe = true; break;
         case 'i': o->init = true; break;
         case 'l': o->clear_latch = true; break;
+        case 'r': o->restore = optarg; break;
+        case 'n': o->checkpoint = optarg; break;
         case 'a':
             o->add = true;
             /* fallthrough */
@@ -86,8 +95,8 @@ static int parse_options(int argc, char **argv, struct options *o)
     }
     if (!o->config)
         o->config = "/etc/kyso/kyso.yaml";
-    if (optind != argc || o->check + o->probe + o->init + o->add + o->clear_latch > 1 ||
-        (o->init || o->add) != (o->operator_count > 0))
+    if (optind != argc || o->check + o->probe + o->init + o->add + o->clear_latch + (o->restore != NULL) > 1 ||
+        (o->init || o->add) != (o->operator_count > 0) || (o->restore == NULL) != (o->checkpoint == NULL))
         return EXIT_USAGE;
     return 0;
 }
@@ -268,7 +277,7 @@ static int check_state(const struct supervisor *s)
     (void)snprintf(path, sizeof(path), "%s/kyso.db", s->config->state_dir);
     there = access(path, F_OK) == 0;
     if (init && there) {
-        fprintf(stderr, "kysod: %s exists already: --init never overwrites a ledger.\n", path);
+        fprintf(stderr, "kysod: %s exists already: a ledger is never overwritten.\n", path);
         return EXIT_REFUSED;
     }
     if (!init && !there) {
@@ -277,6 +286,53 @@ static int check_state(const struct supervisor *s)
         return EXIT_REFUSED;
     }
     return 0;
+}
+
+/* --- restoring ------------------------------------------------------------------------------- */
+
+/* In the child. The authority's program reads the files where this one, which may read them, has opened them. */
+_Noreturn static void become_restorer(const struct supervisor *s, int backup, int note)
+{
+    char program[600], database[1024];
+
+    (void)snprintf(program, sizeof(program), "%s/kyso-authority", s->program_dir);
+    (void)snprintf(database, sizeof(database), "%s/kyso.db", s->config->state_dir);
+    if (dup2(backup, STDIN_FILENO) == STDIN_FILENO && dup2(note, RESTORE_NOTE_FD) == RESTORE_NOTE_FD &&
+        (!s->apart || users_become(&s->users[ROLE_AUTHORITY])))
+        execl(program, "kyso-authority", "--restore", database, (char *)NULL);
+    (void)complain("cannot run", program);
+    _exit(EXIT_REFUSED);
+}
+
+static int restore_here(struct supervisor *s, int backup, int note)
+{
+    int bad, wait_status = 0;
+    pid_t child;
+
+    s->phase = PHASE_PROVISION_TOKEN; /* nothing may be there */
+    umask(0077);
+    if ((bad = users_choose(s)) || (bad = make_folders(s->config)) || (bad = take_lock(s)) || (bad = check_state(s)) ||
+        (bad = users_give_state(s)) || (bad = find_programs(s)))
+        return bad;
+    child = fork();
+    if (child == 0)
+        become_restorer(s, backup, note);
+    return child < 0 || waitpid(child, &wait_status, 0) != child || wait_status != 0 ? EXIT_REFUSED : 0;
+}
+
+static int restore(struct supervisor *s, const struct options *o)
+{
+    int backup = open(o->restore, O_RDONLY | O_CLOEXEC);
+    int note = open(o->checkpoint, O_RDONLY | O_CLOEXEC);
+    int bad = backup < 0 ? complain("cannot read", o->restore)
+              : note < 0 ? complain("cannot read", o->checkpoint)
+                         : restore_here(s, backup, note);
+
+    if (backup >= 0)
+        close(backup);
+    if (note >= 0)
+        close(note);
+    return bad;
 }
 
 /* --- what it can do ---------------------------------------------------------------------- */
@@ -386,7 +442,7 @@ int main(int argc, char **argv)
     if (o.check)
         printf("%s: sound\n", o.config);
     else
-        code = o.clear_latch ? clear_latch(s.config) : serve(&s, &o);
+        code = o.clear_latch ? clear_latch(s.config) : o.restore ? restore(&s, &o) : serve(&s, &o);
     ky_secret_wipe(&s.pin);
     for (int i = 0; i < s.operator_count; i++)
         free(s.operators[i]);

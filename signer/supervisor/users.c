@@ -31,6 +31,7 @@ static const struct part {
     bool authority;
 } parts[] = {
     { "run", false }, { "kyso.db", true }, { "kyso.db-wal", true }, { "kyso.db.lock", true }, { "checkpoint", true },
+    { "backup.db", true }, { "backup.checkpoint", true },
     { "login-pending", false }, { "login-failures", false },
 };
 

@@ -60,6 +60,27 @@ class Runbooks(unittest.TestCase):
         self.finish(t)
         h.sign_by_approval(alice)
 
+    def test_restore_on_an_empty_host(self):
+        h = self.host()
+        alice = h.add_citizen("alice")
+        h.sign(alice)
+        self.kept(h)
+        h.kyso("backup", "--output", f"{h.variables['SAFE']}/backup.db")
+        h.add_citizen("bob")  # who is lost
+        h.stop_server()
+        self.room.lose_token()
+        shutil.rmtree(f"{h.state}/state")
+        t = h.follow("restore-on-an-empty-host")
+        t.expect("restored: [0-9]+ records")
+        self.room.bring(t, 2, 1)
+        t.expect("The token takes the ledger of [0-9]+ records")
+        t.expect("SERVING")
+        t.expect("The ledger verifies")
+        t.expect(" anchored ")
+        self.finish(t)
+        h.sign_by_approval(alice)
+        self.assertNotEqual(h.kyso("subject", "show", "bob", check=False).returncode, 0)
+
 
 class FirstCeremony(unittest.TestCase):
     def test_first_ceremony(self):

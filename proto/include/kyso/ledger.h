@@ -37,6 +37,7 @@ enum ledger_type {
     LEDGER_PASSKEY,   /* a person's browser brought the key of their passkey; the row that has it names this record */
     LEDGER_KEK,       /* a sitting of a KEK's rotation; the rows that are wrapped again name its begin */
     LEDGER_ACTIVATED, /* beside start: custodians gave the PIN that the server runs under */
+    LEDGER_CLOCK,     /* the clock has become synchronised with UTC, or is no longer */
 };
 
 struct ledger_genesis {
@@ -199,6 +200,10 @@ struct ledger_activated {
     uint8_t start_sha256[32];  /* names the key that their shares were sealed to; they saw its first half */
     struct ky_span custodians; /* "1,3" */
 };
+struct ledger_clock {
+    uint8_t state; /* 1 synchronised, 0 not, 2 unknown */
+    uint32_t error_us;
+};
 
 struct ledger_passkey {
     uint32_t client_row; /* who brought it */
@@ -223,7 +228,8 @@ extern const struct ky_schema ledger_genesis_schema, ledger_start_schema, ledger
     ledger_ended_schema, ledger_intent_schema, ledger_receipt_schema, ledger_denied_schema,
     ledger_unlocked_schema, ledger_client_state_schema, ledger_event_schema, ledger_anchored_schema,
     ledger_ceremony_schema, ledger_destroyed_schema, ledger_crl_schema,
-    ledger_passkey_schema, ledger_kek_schema, ledger_activated_schema;
+    ledger_passkey_schema, ledger_kek_schema, ledger_activated_schema,
+    ledger_clock_schema;
 
 const struct ky_schema *ledger_schema(uint16_t type); /* NULL when unknown */
 

@@ -67,6 +67,7 @@ enum ky_code {
     KY_PASSKEY_ORIGIN,   /* an assertion for another page, or of another kind */
     KY_PASSKEY_USER,     /* its authenticator did not verify its user */
     KY_PASSKEY_SYNCED,   /* its key may be copied to other devices, which is not taken here */
+    KY_CLOCK_UNSYNCED,   /* the clock is not synchronised, and the configuration asks for it */
     KY_CODE_COUNT
 };
 

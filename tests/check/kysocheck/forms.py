@@ -34,13 +34,14 @@ RECORDS = {
     "kek": (20, "event u8|generation u32|backup_sha256 fix32|transcript_sha256 fix32|custodians text|credentials u32|"
                 "pool_keys u32|blobs_sha256 fix32"),
     "activated": (21, "start_sha256 fix32|custodians text"),
+    "clock": (22, "state u8|error_us u32"),
 }
 CODES = ("ok invalid unauthenticated denied not-found conflict proof-needed tx-pending tx-ended inactive busy unavailable "
          "deadline cancelled unimplemented internal proof-wrong proof-replayed proof-malformed proof-floored proof-locked "
          "proof-other-tx proof-wrong-code proof-unconfirmed hash-not-in-sad hash-spent hash-forbidden no-right "
          "client-suspended wrong-door operator-refused no-memory io store corrupt sealed token-request token-session "
          "token-login token-module token-wrong-signature unsupported request-unsigned request-forged "
-         "request-stale crl-stale passkey-origin passkey-user passkey-synced").split()
+         "request-stale crl-stale passkey-origin passkey-user passkey-synced clock-unsynced").split()
 LEAF_MAX = 144 * 1024
 HEADER = struct.Struct("<QQH")
 INTEGERS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "code": "H"}

@@ -139,7 +139,7 @@ def change_has_an_operation(w, r):
 
 
 @rule("P7-life", "a stop ends the last start, and nothing but recovery stands between a stop and the next start",
-      "stop", "operation", "begin", "authorized", "ended", "intent", "denied", "event", "crl", "kek")
+      "stop", "operation", "begin", "authorized", "ended", "intent", "denied", "event", "crl", "kek", "clock")
 def lives_are_ordered(w, r):
     if r.type == "stop" and (not w.running or r.boot != w.boot):
         yield "stops another start than the last", r.index

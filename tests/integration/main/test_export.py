@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger of a server that is stopped: exported without its doors, the same records, verified offline."""
 
+import base64
 import json
 import os
 import subprocess
 import unittest
 
 from base import ServerCase
+import rfc5424
 
 
 class Export(ServerCase):
@@ -56,6 +58,23 @@ class Export(ServerCase):
         subprocess.run(["openssl", "pkey", "-pubin", "-inform", "DER", "-out", path],
                        input=bytes.fromhex(genesis["ledger_key"]), check=True)
         return path
+
+    def test_as_syslog(self):
+        """Every line by RFC 5424's grammar; its parameters are the record's fields."""
+        records = self.h.ledger()
+        path = os.path.join(self.h.dir, "ledger.log")
+        self.h.wait_for(lambda: self.h.kyso("ledger", "verify", check=False).returncode == 0, "a checkpoint")
+        self.h.kyso("ledger", "export", "--format", "rfc5424", "--output", path)
+        with open(path, encoding="utf-8", newline="\n") as f:
+            *lines, tail = [rfc5424.parse(line) for line in f]
+        for record, line in zip(records, lines):
+            self.assertEqual((line["msgid"], line["timestamp"]), (record.pop("type"), record.pop("time")))
+            self.assertEqual((line["facility"], line["hostname"], line["app"], line["msg"]), (13, self.h.endpoints()["server_id"], "kyso", ""))
+            self.assertEqual(line["data"], {"kyso@32473": {name: str(value) for name, value in record.items()}})
+        self.assertGreaterEqual(len(lines), len(records))
+        self.assertEqual(tail["msgid"], "checkpoint")
+        note = base64.b64decode(tail["data"]["kyso@32473"]["checkpoint"]).decode()
+        self.assertIn(self.h.endpoints()["server_id"], note)
 
     def test_missing_database(self):
         done = subprocess.run([f"{self.h.bin}/kyso-authority", "--export", "/nonexistent/kyso.db"], capture_output=True,

