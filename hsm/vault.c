@@ -222,7 +222,7 @@ static int work(struct hsm_vault *v, struct hsm_worker *workers, uint32_t n)
         if (st.code == KY_UNSUPPORTED && st.cause == CKA_COPYABLE)
             hsm_log(v->config, "key-refused",
                     "whoever has the PIN can copy this token's keys: it is for tests, with token.unrestricted_keys: true", st.cause);
-        return HSM_EXIT_KEYS;
+        return v->config->provision && st.cause == CKR_DEVICE_MEMORY ? HSM_EXIT_FULL : HSM_EXIT_KEYS;
     }
     announce(v);
     if (v->config->provision)

@@ -37,7 +37,7 @@ int sitting_try_token(struct sitting *s)
     struct ky_status st = token_try(&s->token);
 
     if (st.code == KY_NOT_FOUND)
-        return cli_fail(s->cli, CLI_FAILED, "connect one, or reset it with its maker's tool",
+        return cli_fail(s->cli, CLI_NO_TOKEN, "connect one, or reset it with its maker's tool",
                         "there is no blank token that fits %s", s->token.config.token_uri);
     if (!ky_ok(st))
         return sitting_fail(s, "the token on trial", st);

@@ -14,12 +14,19 @@
 
 int sitting_fail(struct sitting *s, const char *what, struct ky_status st)
 {
-    const char *why = st.code >= KY_TOKEN_REQUEST && st.code <= KY_TOKEN_MODULE
+    const bool full = st.cause == CKR_DEVICE_MEMORY && (st.code == KY_BUSY || st.code == KY_TOKEN_REQUEST);
+    const bool away = st.code == KY_TOKEN_MODULE &&
+                      (st.cause == CKR_LIBRARY_LOAD_FAILED || st.cause == CKR_TOKEN_NOT_PRESENT ||
+                       st.cause == CKR_DEVICE_REMOVED || st.cause == CKR_SLOT_ID_INVALID);
+    const char *why = full || (st.code >= KY_TOKEN_REQUEST && st.code <= KY_TOKEN_MODULE)
                           ? hsm_ckr_name(st.cause)
                       : st.code == KY_IO ? strerror((int)st.cause)
                                          : ky_code_info(st.code)->name;
 
-    return cli_fail(s->cli, CLI_FAILED, "nothing is half done: run the same command again",
+    return cli_fail(s->cli, full ? CLI_TOKEN_FULL : away ? CLI_NO_TOKEN : CLI_FAILED,
+                    full   ? "the token has no room: take another one, or remove what is not Kyso's"
+                    : away ? "connect the token, and check token.module of the plan"
+                           : "nothing is half done: run the same command again",
                     "%s: %s", what, why);
 }
 

@@ -122,5 +122,7 @@ const struct cli_program ceremony_program = {
         [CLI_FAILED] = "refused by the token, or failed",
         [CLI_USAGE] = "the command line or the plan is wrong",
         [CLI_UNVERIFIED] = "a transcript or a backup did not verify",
+        [CLI_NO_TOKEN] = "no token that fits, or its module cannot be loaded",
+        [CLI_TOKEN_FULL] = "the token has no room",
     },
 };

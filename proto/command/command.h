@@ -10,15 +10,18 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "kyso/exit.h"
 #include "kyso/secret.h"
 
 enum cli_exit {
-    CLI_OK = 0,
-    CLI_FAILED = 1,
-    CLI_USAGE = 2,
-    CLI_UNREACHABLE = 3,
-    CLI_UNVERIFIED = 4,
-    CLI_EXITS
+    CLI_OK = KY_EXIT_OK,
+    CLI_FAILED = KY_EXIT_FAILED,
+    CLI_USAGE = KY_EXIT_USAGE,
+    CLI_UNREACHABLE = KY_EXIT_UNREACHABLE,
+    CLI_UNVERIFIED = KY_EXIT_UNVERIFIED,
+    CLI_NO_TOKEN = KY_EXIT_NO_TOKEN,
+    CLI_TOKEN_FULL = KY_EXIT_TOKEN_FULL,
+    CLI_EXITS = KY_EXIT_COUNT
 };
 
 enum cli_kind { CLI_END = 0, CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_PATH, CLI_HEX, CLI_CHOICE };

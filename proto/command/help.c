@@ -24,7 +24,7 @@ static void print_summaries(FILE *out, const struct cli_program *p, const char *
 {
     for (const struct cli_command *c = p->commands; c->words != NULL; c++)
         if (starts_with(c->words, words, n))
-            (void)fprintf(out, "  %-28s %s\n", c->words, c->summary);
+            (void)fprintf(out, "  %-28s  %s\n", c->words, c->summary);
 }
 
 static void print_exit_codes(FILE *out, const struct cli_program *p)
@@ -212,8 +212,8 @@ void help_completion_bash(FILE *out, const struct cli_program *p)
         "    case $two in\n",
         out);
     for (const struct cli_command *c = p->commands; c->words != NULL; c++) {
-        (void)fprintf(out, "    \"%s\"%s) options=\"", c->words,
-                      strchr(c->words, ' ') != NULL ? "" : "|\"\"");
+        (void)fprintf(out, strchr(c->words, ' ') != NULL ? "    \"%s\") options=\"" : "    \"%s \"*) options=\"",
+                      c->words);
         completion_options(out, c->args);
         for (const struct cli_group *g = p->groups; g->title != NULL; g++)
             if (g->uses == 0 || (c->uses & g->uses) != 0)

@@ -13,7 +13,8 @@
 
 #include "command.h"
 
-static const char *exit_names[] = {"ok", "failed", "usage", "unreachable", "unverified"};
+static const char *exit_names[] = {"ok", "failed", "usage", "unreachable",
+                                   "unverified", "no-token", "token-full"};
 
 bool output_is_terminal(const struct cli *cli)
 {

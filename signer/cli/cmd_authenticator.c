@@ -10,7 +10,8 @@
 #include "kyso/alg.h"
 #include "qr.h"
 
-#define SPKI_MAX 256u
+#define SPKI_MAX         256u
+#define CONFIRM_CODE_MAX 64u
 
 /* Base32 to bytes in locked memory. */
 static int decode_seed(struct cli *cli, struct ky_secret *out_seed)
@@ -236,12 +237,23 @@ int cmd_authenticator_confirm(struct cli *cli)
 {
     Kyso__V1__Operation op = KYSO__V1__OPERATION__INIT;
     Kyso__V1__ConfirmAuthenticator confirm = KYSO__V1__CONFIRM_AUTHENTICATOR__INIT;
+    struct ky_secret given = {.bytes = NULL};
+    char code[CONFIRM_CODE_MAX + 1] = "";
+    int rc;
 
-    confirm.authenticator_id = (char *)(uintptr_t)cli_get(cli, "ID");
-    confirm.code = (char *)(uintptr_t)cli_get(cli, "CODE");
-    op.op_case = KYSO__V1__OPERATION__OP_CONFIRM_AUTHENTICATOR;
-    op.confirm_authenticator = &confirm;
-    return operator_run(cli, &op);
+    if (!ky_ok(cli_secret(cli, "CODE", &given)) || given.len > CONFIRM_CODE_MAX) {
+        rc = cli_fail(cli, CLI_USAGE, "give the code, or @FILE that holds it", "cannot read the code");
+    } else {
+        memcpy(code, given.bytes, given.len);
+        confirm.authenticator_id = (char *)(uintptr_t)cli_get(cli, "ID");
+        confirm.code = code;
+        op.op_case = KYSO__V1__OPERATION__OP_CONFIRM_AUTHENTICATOR;
+        op.confirm_authenticator = &confirm;
+        rc = operator_run(cli, &op);
+    }
+    ky_secret_wipe(&given);
+    ky_wipe(code, sizeof code);
+    return rc;
 }
 
 int cmd_authenticator_list(struct cli *cli)

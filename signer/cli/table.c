@@ -267,7 +267,8 @@ static const struct cli_arg passkey_args[] = {
 };
 static const struct cli_arg confirm_args[] = {
     OPT("ID", NULL, CLI_TEXT, CLI_REQUIRED, "the authenticator"),
-    OPT("CODE", NULL, CLI_TEXT, CLI_REQUIRED, "the one-time code that reached the person"),
+    OPT("CODE", NULL, CLI_TEXT, CLI_REQUIRED | CLI_SECRET,
+        "the one-time code that reached the person, or @FILE"),
     END,
 };
 static const struct cli_arg authenticator_id_args[] = {

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,96 +16,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kyso/exit.h"
+
+#include "options.h"
 #include "supervisor.h"
 
-enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 enum { RESTORE_NOTE_FD = 3 }; /* where kyso-authority --restore reads the checkpoint */
 enum { LOCK_TRIES = 40, LOCK_TRY_MS = 50 };
-
-static const char usage[] =
-    "usage: kysod --config FILE [--check-config | --probe | --init --operator NAME:PEM ... | --add-operator NAME:PEM ... |\n"
-    "                           --restore BACKUP --checkpoint NOTE | --clear-latch]\n"
-    "\n"
-    "Kyso's server: starts and watches the fronts, the authority and the vaults.\n"
-    "\n"
-    "  --config FILE        the configuration (YAML); default $KYSO_CONFIG, then /etc/kyso/kyso.yaml\n"
-    "  --check-config       say whether the configuration is sound, and exit\n"
-    "  --probe              log in, try what the token can do, print it, and exit; beside no server\n"
-    "  --init               make the token's keys and the state's database, and exit\n"
-    "  --operator NAME:PEM  with --init: an administrator and the file of their certificate (in a demo: or public key); outside a\n"
-    "                       demo two of them\n"
-    "  --add-operator NAME:PEM  add an administrator to a server that is stopped, where too few are left to add one, and exit\n"
-    "  --restore BACKUP     where there is no database: take the one that kyso backup has made, if it runs through\n"
-    "  --checkpoint NOTE    ... this signed checkpoint, the newest that is known; the token's anchor is judged at the start\n"
-    "  --clear-latch        let vaults log in again after a refused PIN: first make sure it is the right one\n"
-    "  --version, --help\n"
-    "\n"
-    "examples:\n"
-    "  kysod --config /etc/kyso/kyso.yaml --check-config\n"
-    "  kysod --config /etc/kyso/kyso.yaml --init --operator alice:alice.crt --operator bob:bob.crt\n"
-    "  kysod --config /etc/kyso/kyso.yaml\n"
-    "  kysod --config /etc/kyso/kyso.yaml --restore /safe/backup.db --checkpoint /safe/checkpoint\n"
-    "\n"
-    "SIGTERM drains: what was accepted is answered first. Exit: 0 done, 1 refused or failed, 2 usage.\n";
-
-struct options {
-    const char *config;
-    char *operators[SUPERVISOR_OPERATORS_MAX]; /* NAME:FILE */
-    int operator_count;
-    const char *restore, *checkpoint; /* files */
-    bool check, probe, init, add, clear_latch;
-};
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-    static const struct option names[] = {
-        { "config", required_argument, NULL, 'c' },   { "check-config", no_argument, NULL, 'k' },
-        { "probe", no_argument, NULL, 'p' },
-        { "init", no_argument, NULL, 'i' },           { "operator", required_argument, NULL, 'o' },
-        { "add-operator", required_argument, NULL, 'a' },
-        { "restore", required_argument, NULL, 'r' },  { "checkpoint", required_argument, NULL, 'n' },
-        { "clear-latch", no_argument, NULL, 'l' },    { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'v' },        { NULL, 0, NULL, 0 },
-    };
-    int c;
-
-    *o = (struct options){ .config = getenv("KYSO_CONFIG") };
-    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (c) {
-        case 'c': o->config = optarg; break;
-        case 'k': o->check = true; break;
-        case 'p': o->probe = true; break;
-        case 'i': o->init = true; break;
-        case 'l': o->clear_latch = true; break;
-        case 'r': o->restore = optarg; break;
-        case 'n': o->checkpoint = optarg; break;
-        case 'a':
-            o->add = true;
-            /* fallthrough */
-        case 'o':
-            if (o->operator_count == SUPERVISOR_OPERATORS_MAX)
-                return EXIT_USAGE;
-            o->operators[o->operator_count++] = optarg;
-            break;
-        case 'h': fputs(usage, stdout); exit(0);
-        case 'v': puts("kysod " KYSO_VERSION); exit(0);
-        default: return EXIT_USAGE;
-        }
-    }
-    if (!o->config)
-        o->config = "/etc/kyso/kyso.yaml";
-    if (optind != argc || o->check + o->probe + o->init + o->add + o->clear_latch + (o->restore != NULL) > 1 ||
-        (o->init || o->add) != (o->operator_count > 0) || (o->restore == NULL) != (o->checkpoint == NULL))
-        return EXIT_USAGE;
-    return 0;
-}
 
 /* --- what is prepared before the loop --------------------------------------------------------- */
 
 static int complain(const char *what, const char *where)
 {
     fprintf(stderr, "kysod: %s %s: %s\n", what, where, strerror(errno));
-    return EXIT_REFUSED;
+    return KY_EXIT_FAILED;
 }
 
 /* Landlock leaves the authority the folders that are there when it starts: one that came later would stay barred without a word. */
@@ -157,7 +80,7 @@ static int take_lock(struct supervisor *s)
     if (!lock_soon(s->lock_fd)) {
         fprintf(stderr, "kysod: another server runs on %s: one ledger has one writer. Stop it first.\n",
                 s->config->state_dir);
-        return EXIT_REFUSED;
+        return KY_EXIT_FAILED;
     }
     n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, text, (size_t)n, 0) != n)
@@ -278,12 +201,12 @@ static int check_state(const struct supervisor *s)
     there = access(path, F_OK) == 0;
     if (init && there) {
         fprintf(stderr, "kysod: %s exists already: a ledger is never overwritten.\n", path);
-        return EXIT_REFUSED;
+        return KY_EXIT_FAILED;
     }
     if (!init && !there) {
         fprintf(stderr, "kysod: %s is missing: restore it, or run kysod --init for a new server. It is never "
                         "made anew by itself.\n", path);
-        return EXIT_REFUSED;
+        return KY_EXIT_FAILED;
     }
     return 0;
 }
@@ -301,7 +224,7 @@ _Noreturn static void become_restorer(const struct supervisor *s, int backup, in
         (!s->apart || users_become(&s->users[ROLE_AUTHORITY])))
         execl(program, "kyso-authority", "--restore", database, (char *)NULL);
     (void)complain("cannot run", program);
-    _exit(EXIT_REFUSED);
+    _exit(KY_EXIT_FAILED);
 }
 
 static int restore_here(struct supervisor *s, int backup, int note)
@@ -317,7 +240,7 @@ static int restore_here(struct supervisor *s, int backup, int note)
     child = fork();
     if (child == 0)
         become_restorer(s, backup, note);
-    return child < 0 || waitpid(child, &wait_status, 0) != child || wait_status != 0 ? EXIT_REFUSED : 0;
+    return child < 0 || waitpid(child, &wait_status, 0) != child || wait_status != 0 ? KY_EXIT_FAILED : 0;
 }
 
 static int restore(struct supervisor *s, const struct options *o)
@@ -368,7 +291,7 @@ static int check_operators(const struct supervisor *s, const struct options *o)
         return 0;
     fputs("kysod: outside a demo it takes two operators with certificates, as one alone could not add another: "
           "--operator NAME:PEM --operator NAME:PEM\n", stderr);
-    return EXIT_REFUSED;
+    return KY_EXIT_FAILED;
 }
 
 /* Or those who will bring it. */
@@ -386,7 +309,7 @@ static int find_pin(struct supervisor *s)
     if (!ky_ok(st)) {
         fprintf(stderr, "kysod: cannot read the PIN from %s: %s\n", t->pin_file ? t->pin_file : t->pin_credential,
                 st.code == KY_IO ? strerror((int)st.cause) : "empty or too long");
-        return EXIT_REFUSED;
+        return KY_EXIT_FAILED;
     }
     return 0;
 }
@@ -411,7 +334,7 @@ static int serve(struct supervisor *s, const struct options *o)
         log_event(LOG_WARN, "all-as-root", LOG_STR("why", "a demo, and no users for the roles"));
     const bool doors = s->phase == PHASE_RUN;
     if (!ky_ok(listen_open_all(s)) || (doors && !ky_ok(listen_publish(s))))
-        bad = EXIT_REFUSED;
+        bad = KY_EXIT_FAILED;
     if (!bad)
         bad = supervisor_run(s);
     listen_close_all(s);
@@ -424,19 +347,17 @@ int main(int argc, char **argv)
     static struct supervisor s = { .config_fd = -1, .metrics_fd = -1, .lock_fd = -1, .transcript_fd = -1 };
     struct options o;
     char *error = NULL;
-    int code = parse_options(argc, argv, &o);
+    int code = options_parse(argc, argv, &o);
 
-    if (code) {
-        fputs(usage, stderr);
+    if (code >= 0)
         return code;
-    }
     s.config_path = o.config;
     if ((code = seal_config(&s)) || (code = share_metrics(&s)))
         return code;
     if (!ky_ok(ky_harden_process()) || !ky_ok(config_load_fd(s.config_fd, &s.config, &error))) {
         fprintf(stderr, "kysod: %s\n", error ? error : "cannot harden the process");
         free(error);
-        return EXIT_REFUSED;
+        return KY_EXIT_FAILED;
     }
     log_setup("kysod", s.config->log_format, s.config->log_level);
     if (o.check)

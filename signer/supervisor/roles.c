@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "kyso/alg.h"
+#include "kyso/exit.h"
+
 #include "supervisor.h"
 
 #define BACKOFF_FIRST_MS 100u
@@ -380,6 +382,9 @@ void role_ended(struct role *r, int wait_status)
     if (r->kind == ROLE_AUTHORITY && s->phase > PHASE_RUN &&
         !(WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0))
         s->exit_code = 1; /* no clean stop: the next start will say so too */
+    if (s->phase <= PHASE_PROVISION_STATE && WIFEXITED(wait_status) &&
+        (WEXITSTATUS(wait_status) == KY_EXIT_NO_TOKEN || WEXITSTATUS(wait_status) == KY_EXIT_TOKEN_FULL))
+        s->exit_code = WEXITSTATUS(wait_status);
     supervisor_on_end(r, was_ready && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0);
     if ((s->phase != PHASE_RUN && r->kind != ROLE_CUSTODY) || !r->wanted)
         return;

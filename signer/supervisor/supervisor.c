@@ -313,7 +313,7 @@ static void provision_step(struct supervisor *s, const struct role *r, bool fini
 {
     if (!finished) {
         log_event(LOG_ERROR, "stopped", LOG_STR("reason", "provisioning failed: see the lines above"));
-        s->exit_code = 1;
+        s->exit_code = s->exit_code != 0 ? s->exit_code : 1;
         s->phase = PHASE_DRAIN_REST;
         send_drain(s, -1);
     } else if (s->phase == PHASE_PROVISION_TOKEN) {

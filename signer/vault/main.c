@@ -15,6 +15,7 @@
 
 #include "config.h"
 #include "confine.h"
+#include "kyso/exit.h"
 #include "kyso/hsm.h"
 #include "kyso/secret.h"
 #include "log.h"
@@ -85,6 +86,8 @@ int main(int argc, char **argv)
         .log = vault_log,
     };
     code = hsm_vault_run(&hsm);
+    if (hsm.probe || hsm.provision) /* what kysod then ends with */
+        code = code == HSM_EXIT_START ? KY_EXIT_NO_TOKEN : code == HSM_EXIT_FULL ? KY_EXIT_TOKEN_FULL : code;
 done:
     free(why);
     config_free(&config);

@@ -60,9 +60,13 @@ class Canaries(unittest.TestCase):
         seed = base64.b32decode(secret + "=" * (-len(secret) % 8))
         self.secrets |= {f"{name}'s seed, base32": secret.encode(), f"{name}'s seed": seed, f"{name}'s seed, hex": seed.hex().encode(),
                          f"{name}'s seed, base64": base64.b64encode(seed).rstrip(b"=")}
-        path = f"{self.room.dir}/{name}.seed"
+        return self.put(f"{name}.seed", secret)
+
+    def put(self, name, text):
+        """What a person knows, where the command reads it: a word of a command line is seen by all."""
+        path = f"{self.room.dir}/{name}"
         with open(path, "w") as f:
-            f.write(secret)
+            f.write(text)
         return path
 
     def ceremony(self):
@@ -75,12 +79,13 @@ class Canaries(unittest.TestCase):
 
     def enrol(self, h):
         """Two people: one whose seed is shown, one by a letter of the bulk enrolment."""
-        made = h.kyso("subject", "add", "alice", "--name", "Alice")
+        h.kyso("subject", "add", "alice", "--name", "Alice")
         credential = h.add_credential("alice")
         made = h.kyso("authenticator", "enroll-totp", "--subject", "alice", "--show", json_out=True)
         self.numbers["alice's confirmation code"] = str(harness.find_key(made, "confirmation_code"))
         seed = self.keep_seed("alice", harness.find_key(made, "otpauth_uri").split("secret=")[1].split("&")[0])
-        h.kyso("authenticator", "confirm", harness.find_key(made, "authenticator"), self.numbers["alice's confirmation code"])
+        h.kyso("authenticator", "confirm", harness.find_key(made, "authenticator"),
+               "@" + self.put("code.seed", self.numbers["alice's confirmation code"]))
         h.certify(credential, "alice")
         reader = harness.reader(self.room.dir)
         with open(f"{self.room.dir}/people.csv", "w") as f:
@@ -98,9 +103,11 @@ class Canaries(unittest.TestCase):
         with open(path, "w") as f:
             f.write("a document")
         h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", credential, "--totp-secret", f"@{seed}")
-        done = h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", credential, "--sad", "c0ffee" * 10 + "beef", check=False)
-        self.assertNotEqual(done.returncode, 0)
-        self.secrets |= {"SAD": bytes.fromhex("c0ffee" * 10 + "beef"), "SAD, hex": b"c0ffee" * 10 + b"beef"}
+        sad = os.urandom(32)  # nobody's: what is refused is not told either
+        self.secrets |= {"SAD": sad, "SAD, hex": sad.hex().encode(), "SAD, base64": base64.b64encode(sad).rstrip(b"=")}
+        done = h.kyso("sign", path, "--profile", h.profile("portal"), "--credential", credential, "--sad",
+                      "@" + self.put("sad.seed", sad.hex()), check=False)
+        self.assertIn("refused", done.stderr)
 
     def crash(self, h):
         """Each kind of role ends by a signal that dumps core, where cores are allowed; and comes back."""

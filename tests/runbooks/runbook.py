@@ -58,7 +58,7 @@ class Host(ServerOn):
         os.mkdir(f"{self.dir}/safe")
         self.env["PATH"] = f"{self.dir}/bin:{self.bin}:{self.env['PATH']}"
         self.variables.update(STATE=f"{self.state}/state", SAFE=f"{self.dir}/safe", PLAN=self.room.plan,
-                              TRANSCRIPT=self.room.transcript, LEDGER_PUB=f"{self.room.dir}/kept/first.ledger.pub")
+                              BACKUP_FILE=self.room.backup, TRANSCRIPT=self.room.transcript, LEDGER_PUB=f"{self.room.dir}/kept/first.ledger.pub")
 
     def launch(self):
         subprocess.run(["systemctl", "start", "kyso"], env=self.env, check=True)

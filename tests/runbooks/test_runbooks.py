@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import unittest
 
 from runbook import Host, Room
@@ -15,8 +16,8 @@ class Runbooks(unittest.TestCase):
         self.addCleanup(self.room.close)
         self.room.init("--demo-pin-file", f"{self.room.dir}/pin")
 
-    def host(self):
-        h = Host(self.room, config={"ledger.checkpoint_interval_s": 1})
+    def host(self, **options):
+        h = Host(self.room, config={"ledger.checkpoint_interval_s": 1}, **options)
         self.addCleanup(h.stop)
         h.start()
         h.add_clients()
@@ -80,6 +81,50 @@ class Runbooks(unittest.TestCase):
         self.finish(t)
         h.sign_by_approval(alice)
         self.assertNotEqual(h.kyso("subject", "show", "bob", check=False).returncode, 0)
+
+    def test_suspected_compromise_of_a_front(self):
+        h = self.host()
+        h.sign(h.add_citizen("alice"))
+        self.kept(h)
+        pki = f"{h.state}/pki"
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=server", "-keyout",
+                        f"{h.dir}/new.key", "-out", f"{h.dir}/new.csr"], check=True, capture_output=True)
+        with open(f"{h.dir}/ext", "w") as f:
+            f.write("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+        subprocess.run(["openssl", "x509", "-req", "-in", f"{h.dir}/new.csr", "-CA", f"{pki}/tls-ca.pem", "-CAkey", f"{pki}/tls-ca.key", "-days", "30",
+                        "-extfile", f"{h.dir}/ext", "-out", f"{h.dir}/new.pem"], check=True, capture_output=True)
+        h.variables.update(SINCE="2026", NEW_KEY=f"{h.dir}/new.key", NEW_CERT=f"{h.dir}/new.pem", TLS_KEY=f"{pki}/server.key",
+                           TLS_CERT=f"{pki}/server.pem")
+        t = h.follow("suspected-compromise-of-a-front")
+        t.expect("The ledger verifies")
+        t.expect("sound")
+        t.expect(" intent ")
+        t.expect("portal")
+        self.finish(t)
+        h.sign_by_approval(h.add_citizen("bob"))  # under the new certificate
+
+    def test_suspected_compromise_of_an_operators_key(self):
+        h = self.host(operators=("second", "mallory"))
+        mallory = ("--operator", "mallory", "--operator-key", f"{h.state}/mallory.key")
+        h.kyso("subject", "add", "eve", "--name", "Eve", *mallory)
+        self.kept(h)
+        h.variables.update(SINCE="2026", SUSPECT="mallory", SECOND="second", SECOND_KEY=f"{h.state}/second.key", NEW_NAME="mallory-2")
+        t = h.follow("suspected-compromise-of-an-operators-key")
+        t.expect("removed")
+        t.expect("The ledger verifies")
+        t.expect("name=add-subject .*operators=mallory")
+        t.expect("mallory-2 +operator")
+        self.finish(t)
+        self.assertNotEqual(h.kyso("subject", "add", "eve2", "--name", "Eve", *mallory, check=False).returncode, 0)
+
+    def test_suspected_compromise_of_a_custodian(self):
+        h = self.host()
+        h.sign(h.add_citizen("alice"))
+        t = h.follow("suspected-compromise-of-a-custodian")
+        t.expect("signatures")
+        self.room.bring(t, 2, 3)  # without the first one's form
+        t.expect("The transcript is signed")
+        self.finish(t)
 
 
 class FirstCeremony(unittest.TestCase):

@@ -22,6 +22,7 @@ enum hsm_exit {
     HSM_EXIT_KEYS = 12,    /* a key of the server's own is absent or has a wrong attribute */
     HSM_EXIT_MODULE = 13,  /* the module failed while serving */
     HSM_EXIT_CHANNEL = 14, /* a peer sent what is no record, or is gone in mid-sentence */
+    HSM_EXIT_FULL = 15,    /* while provisioning: the token has no room for the server's keys */
 };
 
 struct hsm_config {         /* every pointer borrowed until hsm_vault_run returns */

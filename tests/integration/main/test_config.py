@@ -141,7 +141,7 @@ class CheckConfig(unittest.TestCase):
                       ("--operator", "a:b"), ("--check-config", "--init", "--operator", "a:b")):
             done = self.check(self.good, *words)
             self.assertEqual(done.returncode, 2, words)
-            self.assertIn("usage: kysod", done.stderr)
+            self.assertIn("see: kysod --help", done.stderr)
 
 
 if __name__ == "__main__":

@@ -351,7 +351,7 @@ static void test_root_without_restrictions_only_where_allowed(void **state)
     } rows[] = {
         {true, "generate:1:1:30", false, false,
          HSM_EXIT_KEYS}, /* CKR_DEVICE_ERROR says nothing of attributes */
-        {true, "generate:1:1:31", false, false, HSM_EXIT_KEYS},  /* CKR_DEVICE_MEMORY */
+        {true, "generate:1:1:31", false, false, HSM_EXIT_FULL},  /* CKR_DEVICE_MEMORY */
         {false, "generate:1:1:12", false, false, HSM_EXIT_KEYS}, /* CKR_ATTRIBUTE_TYPE_INVALID */
         {true, "generate:1:1:12", true, true,
          HSM_EXIT_KEYS}, /* and this token could have kept it from being copied */
