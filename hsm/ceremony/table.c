@@ -89,7 +89,7 @@ static const struct cli_command commands[] = {
     {"kek restore", "bring the keys back onto a blank token, with M custodians",
      "kyso-ceremony kek restore ceremony.yaml --backup /media/safe/keys.json", restore_args, 0,
      cmd_kek_restore},
-    {"kek rotate", "another KEK: every credential is wrapped again while the server runs, with M custodians; run again, it goes on",
+    {"kek rotate", "another KEK: wrap every credential again while the server runs, by M custodians",
      "kyso-ceremony kek rotate ceremony.yaml --socket /var/lib/kyso/run/kek.sock", rotate_args, 0,
      cmd_kek_rotate},
     {"drill", "restore onto a blank token, compare, sign a report, wipe it",
