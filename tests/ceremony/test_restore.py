@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What M custodians can do with the backup file, what fewer and wrong ones cannot, and what a blank token is told."""
 
+import glob
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
-from ceremony import NAMES, Room
+from ceremony import MODULE, NAMES, Room
 import forms
 from server import HarnessError, ServerOn
 
@@ -143,6 +145,25 @@ class Restore(unittest.TestCase):
         t = self.room.terminal("drill", self.room.plan, "--backup", copy)
         t.expect("is not the backup of this ceremony, or was changed")
         self.finish(t, 4)
+
+    def test_a_token_that_restricts_nobody_is_refused(self):
+        """NSS softokn, blank and with a PIN: neither is taken, and no ceremony begins."""
+        module, = (glob.glob("/usr/lib/*/libsoftokn3.so") + glob.glob("/usr/lib/*/nss/libsoftokn3.so"))[:1]
+        for blank in (True, False):
+            folder = f"{self.room.dir}/nss-{blank}"
+            os.mkdir(folder)
+            if not blank:
+                with open(f"{folder}/pin", "w") as f:
+                    f.write("a pin of a test\n")
+                subprocess.run(["certutil", "-N", "-d", f"sql:{folder}", "-f", f"{folder}/pin"], check=True)
+            path = f"{self.room.dir}/nss.yaml"
+            with open(self.room.plan) as f, open(path, "w") as g:
+                g.write(f.read().replace(MODULE, module).replace("  uri:", f"  init_args: \"configdir='sql:{folder}' certPrefix='' "
+                                                                           "keyPrefix='' secmod='secmod.db' flags=\"\n  uri:"))
+            done = self.room.run("check", path)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+            self.assertIn("the token on trial: CKR_PIN_INCORRECT" if blank else "there is no blank token", done.stderr)
+            self.assertEqual(done.stdout, "")
 
     def test_a_full_slot_a_missing_module_and_bad_plans_give_one_line(self):
         def says(code, text, *words, plan=None):

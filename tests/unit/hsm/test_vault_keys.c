@@ -333,7 +333,7 @@ static void test_a_key_that_the_token_made_has_its_length(void **state)
 {
     (void)state;
     assert_int_equal(provision_code(false, "length:99:1:zero"), HSM_EXIT_OK);
-    assert_int_equal(provision_code(false, "length:2:1:zero"), HSM_EXIT_KEYS); /* the KEK's */
+    assert_int_equal(provision_code(false, "length:2:9:zero"), HSM_EXIT_KEYS); /* the KEK's */
 }
 
 /*
